@@ -1,0 +1,43 @@
+# One command for each thing one does here; `make help` lists them.
+PYTHON_READY := .venv/.keel-ready
+ANVIL_READY  := node_modules/.keel-ready
+SOURCES      := risk state sequencer fraud_proofs node devnet tests
+
+.DEFAULT_GOAL := help
+.PHONY: help setup test lint devnet bench lock clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
+
+setup: $(PYTHON_READY) $(ANVIL_READY)  ## .venv and anvil as the lock files say; again only when they change
+
+$(PYTHON_READY): requirements.lock pyproject.toml .ci/setup
+	@.ci/setup python
+	@touch $@
+
+$(ANVIL_READY): package-lock.json package.json .ci/setup
+	@.ci/setup anvil
+	@mkdir -p $(@D)
+	@touch $@
+
+test: lint  ## set-up, lint, types, then every test; ARGS="-k margin --seed 7" go to pytest
+	.venv/bin/pytest $(ARGS)
+
+lint: setup  ## ruff and mypy
+	.venv/bin/ruff check --quiet
+	.venv/bin/mypy
+
+devnet: setup  ## an L1, the contracts and all actors in one terminal; UNTIL=<moment> LIES=<kinds>
+	.venv/bin/python -m devnet $(if $(UNTIL),--until $(UNTIL)) $(if $(LIES),--lies $(LIES)) $(ARGS)
+
+bench: setup  ## operations a second, L1 gas and posted bytes per operation
+	.venv/bin/python -m tests.bench $(ARGS)
+
+lock: setup  ## write both lock files anew from pyproject.toml and package.json
+	.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --all-extras \
+	    --no-header --no-annotate --output-file requirements.lock pyproject.toml
+	npm install --silent --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved
+
+clean:  ## remove everything that can be made again
+	rm -rf .venv node_modules .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache .devnet *.egg-info
+	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +

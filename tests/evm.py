@@ -102,7 +102,7 @@ class Evm:
     """One chain of Cancun rules with EIP-170 on and gas free of charge."""
 
     def __init__(self, *, timestamp: int = 1_700_000_000, number: int = 1, chain_id: int = 31_337) -> None:
-        self._block = {"timestamp": timestamp, "number": number}
+        self._block: dict[str, Any] = {"timestamp": timestamp, "number": number}
         self._engine = EVM(
             env=Env(cfg=CfgEnv(chain_id=chain_id, limit_contract_code_size=MAX_RUNTIME_SIZE)),
             spec_id="CANCUN",
@@ -139,7 +139,7 @@ class Evm:
         self, artifact: Artifact, *arguments: Any, sender: str = SENDER, value: int = 0
     ) -> "Contract":
         """Deploy under the transaction gas cap and EIP-170; raises Reverted if that fails."""
-        constructor = next((e for e in artifact.abi if e["type"] == "constructor"), {"inputs": []})
+        constructor: Any = next((e for e in artifact.abi if e["type"] == "constructor"), {"inputs": []})
         code = artifact.bytecode + _encode_arguments(constructor, arguments, f"{artifact.name}.__init__")
         try:
             address = self._engine.deploy(sender, code, value, TRANSACTION_GAS_LIMIT)
@@ -192,9 +192,8 @@ class Contract:
         self.artifact = artifact
         self.deployment_gas = deployment_gas
         self._evm = evm
-        self._events = {
-            event_abi_to_log_topic(entry): entry for entry in artifact.abi if entry["type"] == "event"
-        }
+        events: list[Any] = [entry for entry in artifact.abi if entry["type"] == "event"]
+        self._events = {event_abi_to_log_topic(entry): entry for entry in events}
 
     def send(self, function: str, *arguments: Any, **options: Any) -> Outcome:
         """Call and keep the effects. Options: sender, value (wei), gas."""

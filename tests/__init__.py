@@ -1,0 +1,1 @@
+"""Tests mirror the packages; test_tidy.py holds the rules of the house."""

@@ -1,0 +1,1 @@
+"""One terminal: an L1, the contracts, a sequencer, honest and lying actors, and the proofs that catch them."""

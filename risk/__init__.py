@@ -1,0 +1,1 @@
+"""Integer risk formulas over small frozen values: no accounts tree, no bytes, no clock."""

@@ -1,0 +1,1 @@
+"""The order of operations: book, batches and the log between them. No clock, no I/O: both are arguments."""

@@ -1,1 +1,1 @@
-"""From a wrong root to the one L1 transaction that refutes it, and the twins of the contracts that judge it."""
+"""Fraud proofs: grounds, witnesses, the step re-run from a witness alone, the honest challenger. See SPEC.md."""

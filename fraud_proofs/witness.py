@@ -1,0 +1,99 @@
+"""Witnesses: the leaves that a ground reads, each with a path, and what else its evaluation needs (SPEC.md section 3).
+
+A witness is built from a ledger that recorded what the honest rules read; so it is never more than that.
+
+Mirrors contracts/witness.vy.
+"""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from fraud_proofs.ed25519 import build_signature_hints
+from fraud_proofs.grounds import Ground, GroundKind
+from state.codes import Code
+from state.context import StepContext, get_key, is_passed
+from state.ledger import Ledger, SubjectMissing
+from state.operations import L1, Cancel, OrderOp, Transfer, Withdraw, hash_digest
+from state.transition import PROCESSES, decode_step
+from state.tree import LeafKey, Path, Tree, hash_leaf
+
+SIGNATURE_CODES = (
+    Code.ORDER_SIGNATURE_MUST_VERIFY,
+    Code.CANCEL_SIGNATURE_MUST_VERIFY,
+    Code.TRANSFER_SIGNATURE_MUST_VERIFY,
+    Code.WITHDRAW_SIGNATURE_MUST_VERIFY,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WitnessLeaf:
+    """A leaf as it stands before the step, and its path in the tree after the writes to the leaves before it."""
+
+    key: LeafKey
+    data: bytes
+    path: Path
+
+    def encode(self) -> bytes:
+        """`length u16 || leaf || mask u64 || siblings`; the key is not said, the rules give it."""
+        head = len(self.data).to_bytes(2) + self.data + self.path.mask.to_bytes(8)
+        return head + b"".join(self.path.siblings)
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """Message (of an l1 op's effect), leaves in order of first read, hints (of a signature check)."""
+
+    leaves: tuple[WitnessLeaf, ...]
+    message: bytes | None = None
+    hints: bytes = b""
+
+    def encode(self) -> bytes:
+        """The last field of a proof."""
+        message = b"" if self.message is None else len(self.message).to_bytes(2) + self.message
+        return message + b"".join(leaf.encode() for leaf in self.leaves) + self.hints
+
+
+def build_leaves(tree: Tree, reads: Mapping[LeafKey, bytes], writes: Mapping[LeafKey, bytes]) -> list[WitnessLeaf]:
+    """Sequential paths: each in the tree after the writes before it. The tree is left as it was found."""
+    leaves = []
+    for key, data in reads.items():
+        leaves.append(WitnessLeaf(key, data, tree.prove(key)))
+        if key in writes:
+            tree.update({key: hash_leaf(key, writes[key])})
+    tree.update({key: hash_leaf(key, reads[key]) for key in writes})
+    return leaves
+
+
+def encode_hints(ledger: Ledger, context: StepContext, op: OrderOp | Cancel | Transfer | Withdraw) -> bytes:
+    """`hint_kind u8 || hints`; nothing when the key does not exist, for then nothing needs to be shown of it."""
+    key = get_key(ledger, op)
+    if key is None:
+        return b""
+    kind, hints = build_signature_hints(key.public_key, op.signature, hash_digest(context.domain, op))
+    return bytes([kind]) + b"".join(hint.to_bytes(32) for hint in hints)
+
+
+def build_witness(
+    leaves: Mapping[LeafKey, bytes], tree: Tree, context: StepContext, op_bytes: bytes, ground: Ground
+) -> Witness:
+    """What convicts a step on this ground, if anything does; `leaves` and `tree` are the state before the step."""
+    op = decode_step(context, op_bytes)
+    if ground.kind is GroundKind.MALFORMED or op is None:
+        return Witness(())
+    ledger, process = Ledger(leaves), PROCESSES[op.kind]
+    message: bytes | None = None
+    hints = b""
+    if ground.kind is GroundKind.EFFECT:
+        if isinstance(op, L1):
+            message = context.get_message(op.index)
+        with suppress(SubjectMissing):
+            process.apply_effects(ledger, context, op)
+        return Witness(tuple(build_leaves(tree, ledger.reads, ledger.writes)), message)
+    for code, check in process.checks:
+        if code == ground.code:
+            is_passed(check, ledger, context, op)
+    if ground.code in SIGNATURE_CODES and isinstance(op, OrderOp | Cancel | Transfer | Withdraw):
+        with suppress(SubjectMissing):
+            hints = encode_hints(ledger, context, op)
+    return Witness(tuple(build_leaves(tree, ledger.reads, {})), message, hints)

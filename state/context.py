@@ -1,0 +1,129 @@
+"""What a step may look at beside the state: the batch's header, its place in it, the domain, L1 messages."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from state.batches import Header
+from state.codes import Code, MessageCode
+from state.constants import NEVER, PROTOCOL_VERSION
+from state.leaves import SessionKey
+from state.ledger import Ledger, SubjectMissing
+from state.operations import Operation, SignedOperation, hash_digest
+from state.signatures import is_ed25519_valid
+
+Verifier = Callable[[bytes, bytes, bytes], bool]
+
+
+class MessageUnknown(Exception):
+    """The inbox message that an l1 op names is not known here: the caller derived too little of L1, or the op lies."""
+
+
+def no_messages(index: int) -> bytes:
+    """The inbox of someone who knows no message."""
+    raise MessageUnknown(f"L1 message {index} is not known")
+
+
+@dataclass(frozen=True, slots=True)
+class StepContext:
+    """`verify` is (public key, digest, signature) -> bool; `get_message` gives an inbox message by its index."""
+
+    header: Header
+    step: int
+    domain: bytes
+    get_message: Callable[[int], bytes] = no_messages
+    verify: Verifier = is_ed25519_valid
+
+    def at(self, step: int) -> "StepContext":
+        """The same batch at another step."""
+        return replace(self, step=step)
+
+
+def draft_header(
+    *,
+    index: int,
+    parent: bytes,
+    generation: int,
+    pre_root: bytes,
+    time_from: int,
+    position_from: int,
+    flags: int = 0,
+) -> Header:
+    """The header of a batch that is still open: what its end will claim is left at its bounds."""
+    return Header(
+        version=PROTOCOL_VERSION,
+        data_kind=0,
+        flags=flags,
+        index=index,
+        parent=parent,
+        generation=generation,
+        pre_root=pre_root,
+        post_root=bytes(32),
+        step_count=(1 << 32) - 1,
+        inbox_cursor=NEVER,
+        inbox_hash=bytes(32),
+        time_from=time_from,
+        time=NEVER,
+        position_from=position_from,
+        position_to=NEVER,
+        log_hash=bytes(32),
+        oracle_time=NEVER,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a valid step did, for whoever reads the feed; nothing of it reaches a root."""
+
+    message_code: MessageCode = MessageCode.DONE
+    account: int = 0
+    withdrawal: int | None = None
+
+
+Check = Callable[[Ledger, StepContext, Operation], bool]
+
+
+def is_passed(check: Check, ledger: Ledger, context: StepContext, op: Operation) -> bool:
+    """Whether a check holds; one whose subject does not exist fails."""
+    try:
+        return check(ledger, context, op)
+    except SubjectMissing:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """How one kind of op is judged and what it does: numbered checks in order of precedence, then effects."""
+
+    checks: tuple[tuple[Code, Check], ...]
+    apply_effects: Callable[[Ledger, StepContext, Operation], Receipt]
+
+
+def is_position_next(ledger: Ledger, context: StepContext, op: Operation) -> bool:
+    """The check that every op with a log position shares."""
+    position: int = op.position  # type: ignore[union-attr]
+    return ledger.get_globals().next_position <= position < context.header.position_to
+
+
+def get_key(ledger: Ledger, op: SignedOperation) -> SessionKey | None:
+    """The session key that the op names, if its account has it."""
+    keys = ledger.require_account(op.account).keys
+    return keys[op.key_index] if op.key_index < len(keys) else None
+
+
+def is_key_live(ledger: Ledger, op: SignedOperation, scope: int) -> bool:
+    """Whether the named key exists, may do this, and has not expired."""
+    time = ledger.get_globals().time
+    key = get_key(ledger, op)
+    return key is not None and bool(key.scope & scope) and key.expiry > time
+
+
+def is_signed(ledger: Ledger, context: StepContext, op: SignedOperation) -> bool:
+    """Whether the named key signed the op's digest."""
+    key = get_key(ledger, op)
+    return key is not None and context.verify(key.public_key, hash_digest(context.domain, op), op.signature)
+
+
+def advance_position(ledger: Ledger, op: Operation) -> None:
+    """The effect that every op with a log position shares."""
+    position: int = op.position  # type: ignore[union-attr]
+    ledger.put_globals(replace(ledger.get_globals(), next_position=position + 1))

@@ -1,0 +1,147 @@
+"""A typed view over leaves for one step: it records what the step reads, in order, and holds back what it writes.
+
+A step that turns out invalid is dropped with its ledger; a valid one's `writes` are the whole change. The reads are
+what a proof of the step must supply (SPEC.md section 6, column "reads").
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from state.leaves import (
+    Account,
+    Asset,
+    Globals,
+    Order,
+    Params,
+    Underlying,
+    Withdrawal,
+    decode_account,
+    decode_asset,
+    decode_globals,
+    decode_order,
+    decode_params,
+    decode_underlying,
+)
+from state.tree import (
+    GLOBALS_KEY,
+    Collection,
+    LeafKey,
+    account_key,
+    leaf_key,
+    order_key,
+    underlying_key,
+)
+
+
+class SubjectMissing(Exception):
+    """An effect needs a leaf that is empty. A valid step never meets this: one of its checks has failed before."""
+
+
+class Slot(NamedTuple):
+    """Where an order stands."""
+
+    account: int
+    slot: int
+
+
+class Ledger:
+    """Reads through to `leaves`; `reads` and `writes` are ordered by first touch."""
+
+    __slots__ = ("_leaves", "reads", "writes")
+
+    def __init__(self, leaves: Mapping[LeafKey, bytes]) -> None:
+        self._leaves = leaves
+        self.reads: dict[LeafKey, bytes] = {}
+        self.writes: dict[LeafKey, bytes] = {}
+
+    def get(self, key: LeafKey) -> bytes:
+        """A leaf's bytes as this step sees them; empty when there is none."""
+        if key in self.writes:
+            return self.writes[key]
+        if key not in self.reads:
+            self.reads[key] = self._leaves.get(key, b"")
+        return self.reads[key]
+
+    def put(self, key: LeafKey, data: bytes) -> None:
+        """Write a leaf. It counts as read first, since a proof must authenticate what it replaces."""
+        self.get(key)
+        self.writes[key] = data
+
+    def get_globals(self) -> Globals:
+        """The globals leaf; every state has one."""
+        found = decode_globals(self.get(GLOBALS_KEY))
+        if found is None:
+            raise SubjectMissing("globals")
+        return found
+
+    def put_globals(self, value: Globals) -> None:
+        """Replace the globals."""
+        self.put(GLOBALS_KEY, value.encode())
+
+    def get_params(self) -> Params:
+        """The active parameters; reads globals for their version."""
+        version = self.get_globals().params_version
+        found = decode_params(self.get(leaf_key(Collection.PARAMS, version)))
+        if found is None:
+            raise SubjectMissing("params")
+        return found
+
+    def get_account(self, account: int) -> Account | None:
+        """None for an account that was never created."""
+        return decode_account(self.get(account_key(account)))
+
+    def require_account(self, account: int) -> Account:
+        """The account. Raises SubjectMissing."""
+        found = self.get_account(account)
+        if found is None:
+            raise SubjectMissing("account")
+        return found
+
+    def put_account(self, account: int, value: Account) -> None:
+        """Replace an account."""
+        self.put(account_key(account), value.encode())
+
+    def get_order(self, slot: Slot) -> Order | None:
+        """None for a slot that was never used."""
+        return decode_order(self.get(order_key(slot.account, slot.slot)))
+
+    def require_order(self, slot: Slot) -> Order:
+        """The order that lives in a slot, its legs readable. Raises SubjectMissing."""
+        found = self.get_order(slot)
+        if found is None or not found.legs:
+            raise SubjectMissing("order")
+        return found
+
+    def put_order(self, slot: Slot, value: Order) -> None:
+        """Replace a slot's order."""
+        self.put(order_key(slot.account, slot.slot), value.encode())
+
+    def get_underlying(self, underlying: int) -> Underlying | None:
+        """None when not listed."""
+        return decode_underlying(self.get(underlying_key(underlying)))
+
+    def require_underlying(self, underlying: int) -> Underlying:
+        """The underlying. Raises SubjectMissing."""
+        found = self.get_underlying(underlying)
+        if found is None:
+            raise SubjectMissing("underlying")
+        return found
+
+    def put_underlying(self, underlying: int, value: Underlying) -> None:
+        """Replace an underlying."""
+        self.put(underlying_key(underlying), value.encode())
+
+    def require_asset(self, asset: int) -> Asset:
+        """The asset's books. Raises SubjectMissing."""
+        found = decode_asset(self.get(leaf_key(Collection.ASSETS, asset)))
+        if found is None:
+            raise SubjectMissing("asset")
+        return found
+
+    def put_asset(self, asset: int, value: Asset) -> None:
+        """Replace an asset's books."""
+        self.put(leaf_key(Collection.ASSETS, asset), value.encode())
+
+    def put_withdrawal(self, index: int, value: Withdrawal) -> None:
+        """Write the next outbox leaf."""
+        self.put(leaf_key(Collection.OUTBOX, index), value.encode())

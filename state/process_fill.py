@@ -1,0 +1,267 @@
+"""fill: two registered orders trade, and both accounts stay margined (SPEC.md sections 6 to 8).
+
+Mirrors contracts/verify_fill.vy.
+"""
+
+from dataclasses import replace
+from typing import NamedTuple, cast
+
+from state.codes import Code
+from state.constants import PPM
+from state.context import Check, Process, Receipt, StepContext, advance_position, is_position_next
+from state.leaves import FLAG_POST_ONLY, FLAG_REDUCE_ONLY, Account, Instrument, Order, Params, Underlying
+from state.ledger import Ledger, Slot
+from state.operations import Fill, Operation
+from state.process_market import is_open_for_risk
+from state.valuation import (
+    add_position,
+    compute_account_margin,
+    compute_fee_ceil,
+    compute_funding_index_floor,
+    is_fresh,
+    is_within_caps,
+    read_quotes,
+)
+
+
+class Side(NamedTuple):
+    """One side of a fill: sign is +1 for the buyer, -1 for the seller."""
+
+    sign: int
+
+    def slot(self, op: Operation) -> Slot:
+        """Where this side's order stands."""
+        fill = cast(Fill, op)
+        return Slot(fill.buyer, fill.buyer_slot) if self.sign > 0 else Slot(fill.seller, fill.seller_slot)
+
+
+BUYER = Side(1)
+SELLER = Side(-1)
+
+
+def get_orders(ledger: Ledger, op: Operation) -> tuple[Order, Order]:
+    """The buyer's order and the seller's. Raises SubjectMissing."""
+    return ledger.require_order(BUYER.slot(op)), ledger.require_order(SELLER.slot(op))
+
+
+def is_buyer_maker(buy: Order, sell: Order) -> bool:
+    """The maker is the order that was accepted earlier."""
+    return buy.accepted <= sell.accepted
+
+
+def compute_side_fee(side: Side, fill: Fill, buy: Order, sell: Order, params: Params) -> int:
+    """Quote units that this side pays."""
+    is_maker = is_buyer_maker(buy, sell) == (side == BUYER)
+    rate_ppm = params.maker_fee_ppm if is_maker else params.taker_fee_ppm
+    return compute_fee_ceil(fill.quantity, fill.price, rate_ppm, params.l1_fee)
+
+
+def compute_account_after(
+    side: Side, account: Account, fill: Fill, instrument: Instrument, funding_index: int, fee: int
+) -> Account:
+    """Trades book their whole notional in cash, net of the funding index."""
+    cash = account.cash - side.sign * fill.quantity * (fill.price - funding_index) - fee
+    return add_position(replace(account, cash=cash), instrument, side.sign * fill.quantity)
+
+
+def is_any_account_other(ledger: Ledger, context: StepContext, op: Operation) -> bool:
+    """Nobody trades with himself."""
+    fill = cast(Fill, op)
+    return fill.buyer != fill.seller
+
+
+def is_order_live(side: Side) -> Check:
+    """The check that this side's order lives: something remains, and nothing has ended it."""
+
+    def is_live(ledger: Ledger, context: StepContext, op: Operation) -> bool:
+        state = ledger.get_globals()
+        order = ledger.require_order(side.slot(op))
+        account = ledger.require_account(side.slot(op).account)
+        return (
+            order.remaining > 0
+            and order.generation == state.generation
+            and order.epoch == account.epoch
+            and state.time <= order.valid_until
+        )
+
+    return is_live
+
+
+def are_sides_opposed(ledger: Ledger, context: StepContext, op: Operation) -> bool:
+    """One buys and one sells the same thing."""
+    buy, sell = get_orders(ledger, op)
+    return not buy.is_sell and sell.is_sell and buy.legs == sell.legs
+
+
+def are_counterparties_named(ledger: Ledger, context: StepContext, op: Operation) -> bool:
+    """An order that names its counterparty trades with nobody else."""
+    fill = cast(Fill, op)
+    buy, sell = get_orders(ledger, op)
+    return buy.counterparty in (0, fill.seller) and sell.counterparty in (0, fill.buyer)
+
+
+def are_limits_kept(ledger: Ledger, context: StepContext, op: Operation) -> bool:
+    """Neither side trades beyond its limit."""
+    buy, sell = get_orders(ledger, op)
+    return sell.price <= cast(Fill, op).price <= buy.price
+
+
+def is_price_makers(ledger: Ledger, context: StepContext, op: Operation) -> bool:
+    """The price is the limit of the order accepted earlier."""
+    buy, sell = get_orders(ledger, op)
+    return cast(Fill, op).price == (buy.price if is_buyer_maker(buy, sell) else sell.price)
+
+
+def is_quantity_remaining(ledger: Ledger, context: StepContext, op: Operation) -> bool:
+    """No order trades more than what remains of it."""
+    buy, sell = get_orders(ledger, op)
+    return cast(Fill, op).quantity <= min(buy.remaining, sell.remaining)
+
+
+def is_taker_willing(ledger: Ledger, context: StepContext, op: Operation) -> bool:
+    """A post-only order never takes."""
+    buy, sell = get_orders(ledger, op)
+    taker = sell if is_buyer_maker(buy, sell) else buy
+    return not taker.flags & FLAG_POST_ONLY
+
+
+def is_price_in_band(ledger: Ledger, context: StepContext, op: Operation) -> bool:
+    """No trade far from mark, whoever agrees to it."""
+    params = ledger.get_params()
+    order = ledger.require_order(BUYER.slot(op))
+    mark = ledger.require_underlying(order.legs[0][0].underlying).mark
+    return abs(cast(Fill, op).price - mark) * PPM <= mark * params.band_ppm
+
+
+def is_reducing(side: Side) -> Check:
+    """The check that a reduce-only order only reduces."""
+
+    def does_reduce(ledger: Ledger, context: StepContext, op: Operation) -> bool:
+        order = ledger.require_order(side.slot(op))
+        position = ledger.require_account(side.slot(op).account).get_position(order.legs[0][0])
+        return not order.flags & FLAG_REDUCE_ONLY or -side.sign * position >= cast(Fill, op).quantity
+
+    return does_reduce
+
+
+def is_fee_allowed(side: Side) -> Check:
+    """The check that this side pays no more than it signed for."""
+
+    def is_allowed(ledger: Ledger, context: StepContext, op: Operation) -> bool:
+        fill, params = cast(Fill, op), ledger.get_params()
+        buy, sell = get_orders(ledger, op)
+        limit_ppm = (buy if side == BUYER else sell).max_fee_ppm
+        fee = compute_side_fee(side, fill, buy, sell, params)
+        return fee * PPM <= fill.quantity * fill.price * limit_ppm
+
+    return is_allowed
+
+
+class Outcome(NamedTuple):
+    """One side of a trade, before and after."""
+
+    params: Params
+    instrument: Instrument
+    before: Account
+    after: Account
+
+
+def compute_outcome(side: Side, ledger: Ledger, op: Operation, underlying: Underlying | None = None) -> Outcome:
+    """Reads G, P, both orders and the side's account, and the underlying too unless it is given."""
+    fill, params = cast(Fill, op), ledger.get_params()
+    buy, sell = get_orders(ledger, op)
+    instrument = buy.legs[0][0]
+    before = ledger.require_account(side.slot(op).account)
+    if underlying is None:
+        underlying = ledger.require_underlying(instrument.underlying)
+    index = compute_funding_index_floor(underlying, ledger.get_globals().time, params)
+    fee = compute_side_fee(side, fill, buy, sell, params)
+    after = compute_account_after(side, before, fill, instrument, index, fee)
+    return Outcome(params, instrument, before, after)
+
+
+def is_account_fitting(side: Side) -> Check:
+    """The check that this side's account stays within the protocol's caps."""
+
+    def does_fit(ledger: Ledger, context: StepContext, op: Operation) -> bool:
+        return is_within_caps(compute_outcome(side, ledger, op).after)
+
+    return does_fit
+
+
+def is_margin_held(side: Side) -> Check:
+    """The check that this side is margined after the trade, or at least less short of margin and smaller."""
+
+    def does_hold(ledger: Ledger, context: StepContext, op: Operation) -> bool:
+        params = ledger.get_params()
+        buy, _ = get_orders(ledger, op)
+        instrument = buy.legs[0][0]
+        quotes = read_quotes(ledger, ledger.require_account(side.slot(op).account), params, [instrument])
+        outcome = compute_outcome(side, ledger, op, quotes[instrument.underlying])
+        time = ledger.get_globals().time
+        after = compute_account_margin(outcome.after, quotes, time, params)
+        if is_fresh(quotes, time, params) and after.equity >= after.initial:
+            return True
+        before = compute_account_margin(outcome.before, quotes, time, params)
+        held, kept = outcome.before.get_position(instrument), outcome.after.get_position(instrument)
+        is_smaller = abs(kept) < abs(held) and kept * held >= 0
+        return is_smaller and after.initial - after.equity < before.initial - before.equity
+
+    return does_hold
+
+
+def apply_fill(ledger: Ledger, context: StepContext, op: Operation) -> Receipt:
+    """Trade: both orders shrink, both accounts change, open interest and fees follow."""
+    fill = cast(Fill, op)
+    advance_position(ledger, op)
+    ledger.get_params()
+    buy, sell = get_orders(ledger, op)
+    instrument = buy.legs[0][0]
+    ledger.require_account(fill.buyer)
+    ledger.require_account(fill.seller)
+    underlying = ledger.require_underlying(instrument.underlying)
+    books = ledger.require_asset(0)
+    sides = [(side, compute_outcome(side, ledger, op, underlying)) for side in (BUYER, SELLER)]
+    # EFFECTS
+    ledger.put_order(BUYER.slot(op), replace(buy, remaining=buy.remaining - fill.quantity))
+    ledger.put_order(SELLER.slot(op), replace(sell, remaining=sell.remaining - fill.quantity))
+    long_change = 0
+    for side, outcome in sides:
+        ledger.put_account(side.slot(op).account, outcome.after)
+        held, kept = outcome.before.get_position(instrument), outcome.after.get_position(instrument)
+        long_change += max(0, kept) - max(0, held)
+    ledger.put_underlying(
+        instrument.underlying,
+        replace(underlying, open_interest=underlying.open_interest + long_change),
+    )
+    fees = sum(compute_side_fee(side, fill, buy, sell, ledger.get_params()) for side in (BUYER, SELLER))
+    ledger.put_asset(0, replace(books, fees=books.fees + fees))
+    # RECEIPT
+    return Receipt(account=fill.buyer)
+
+
+FILL = Process(
+    checks=(
+        (Code.FILL_POSITION_MUST_INCREASE, is_position_next),
+        (Code.FILL_MUST_NOT_BE_CANCEL_ONLY, is_open_for_risk),
+        (Code.FILL_ACCOUNTS_MUST_DIFFER, is_any_account_other),
+        (Code.FILL_BUY_ORDER_MUST_BE_LIVE, is_order_live(BUYER)),
+        (Code.FILL_SELL_ORDER_MUST_BE_LIVE, is_order_live(SELLER)),
+        (Code.FILL_SIDES_MUST_OPPOSE, are_sides_opposed),
+        (Code.FILL_COUNTERPARTY_MUST_MATCH, are_counterparties_named),
+        (Code.FILL_PRICE_MUST_KEEP_LIMITS, are_limits_kept),
+        (Code.FILL_PRICE_MUST_BE_MAKERS, is_price_makers),
+        (Code.FILL_QUANTITY_MUST_REMAIN, is_quantity_remaining),
+        (Code.FILL_TAKER_MUST_NOT_BE_POST_ONLY, is_taker_willing),
+        (Code.FILL_PRICE_MUST_BE_IN_BAND, is_price_in_band),
+        (Code.FILL_BUYER_MUST_REDUCE, is_reducing(BUYER)),
+        (Code.FILL_SELLER_MUST_REDUCE, is_reducing(SELLER)),
+        (Code.FILL_BUYER_FEE_MUST_KEEP_LIMIT, is_fee_allowed(BUYER)),
+        (Code.FILL_SELLER_FEE_MUST_KEEP_LIMIT, is_fee_allowed(SELLER)),
+        (Code.FILL_BUYER_MUST_FIT, is_account_fitting(BUYER)),
+        (Code.FILL_SELLER_MUST_FIT, is_account_fitting(SELLER)),
+        (Code.FILL_BUYER_MARGIN_MUST_HOLD, is_margin_held(BUYER)),
+        (Code.FILL_SELLER_MARGIN_MUST_HOLD, is_margin_held(SELLER)),
+    ),
+    apply_effects=apply_fill,
+)

@@ -1,0 +1,232 @@
+"""l1: what people ask of the rollup through Ethereum (SPEC.md section 9).
+
+A message must be taken, so it is evaluated whole: one that fails does nothing but move the cursor, with a numbered
+reason; a deposit that fails goes back through the outbox.
+
+Mirrors contracts/verify_batch.vy.
+"""
+
+import hashlib
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import cast
+
+from state.codes import Code, MessageCode
+from state.constants import (
+    ACCOUNTS_MAX,
+    AMOUNT_MAX,
+    CASH_MAX,
+    CUSTODY_MAX,
+    KEYS_MAX,
+)
+from state.context import Process, Receipt, StepContext, is_position_next
+from state.leaves import Account, SessionKey, Withdrawal
+from state.ledger import Ledger
+from state.operations import L1, Operation
+from state.process_money import move_to_outbox
+from state.valuation import add_balance, is_balance_covered, is_margin_kept
+
+
+class MessageType(IntEnum):
+    """First byte of an L1 message."""
+
+    DEPOSIT = 1
+    REGISTER_KEY = 2
+    FORCE_WITHDRAW = 3
+    CANCEL_ALL = 5
+
+
+_MESSAGE = struct.Struct(">B20sQI")
+_DEPOSIT = struct.Struct(">HQ")
+_REGISTER_KEY = struct.Struct(">32sBQ")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One L1 message: who sent it, when L1 took it, the account it names, and its payload."""
+
+    type: int
+    sender: bytes
+    time: int
+    account: int
+    payload: bytes
+
+    def encode(self) -> bytes:
+        """33 bytes and the payload."""
+        return _MESSAGE.pack(self.type, self.sender, self.time, self.account) + self.payload
+
+
+def decode_message(data: bytes) -> Message:
+    """From bytes that the contract wrote."""
+    return Message(*(*_MESSAGE.unpack_from(data), data[_MESSAGE.size :]))
+
+
+def encode_amount(asset: int, amount: int) -> bytes:
+    """Payload of a deposit and of a forced withdrawal."""
+    return _DEPOSIT.pack(asset, amount)
+
+
+def encode_key(key: SessionKey) -> bytes:
+    """Payload of a key registration."""
+    return _REGISTER_KEY.pack(*key)
+
+
+def hash_accumulator(accumulator: bytes, message: bytes) -> bytes:
+    """The inbox hash after one more message."""
+    return hashlib.sha256(accumulator + hashlib.sha256(message).digest()).digest()
+
+
+def is_index_at_cursor(ledger: Ledger, context: StepContext, op: Operation) -> bool:
+    """Messages are taken in order."""
+    return cast(L1, op).index == ledger.get_globals().inbox_cursor
+
+
+def is_index_within_header(ledger: Ledger, context: StepContext, op: Operation) -> bool:
+    """No message beyond those that L1 has checked exist."""
+    return cast(L1, op).index < context.header.inbox_cursor
+
+
+def refuse_deposit(ledger: Ledger, message: Message, asset: int, amount: int, code: MessageCode) -> Receipt:
+    """Send a deposit back to whoever made it; custody never counted it."""
+    state = ledger.get_globals()
+    ledger.put_withdrawal(state.outbox_count, Withdrawal(message.sender, asset, amount, 0))
+    ledger.put_globals(replace(state, outbox_count=state.outbox_count + 1))
+    return Receipt(code, withdrawal=state.outbox_count)
+
+
+def apply_deposit(ledger: Ledger, message: Message) -> Receipt:
+    """Credit an account, or create one for the sender."""
+    asset, amount = _DEPOSIT.unpack(message.payload)
+    state, creates = ledger.get_globals(), message.account == 0
+    # CHECKS
+    if asset >= state.asset_count:
+        return Receipt(MessageCode.DEPOSIT_ASSET_UNKNOWN)
+    params, books = ledger.get_params(), ledger.require_asset(asset)
+    target = state.account_count if creates else message.account
+    if creates and target >= ACCOUNTS_MAX:
+        return refuse_deposit(ledger, message, asset, amount, MessageCode.DEPOSIT_ACCOUNTS_FULL)
+    account = ledger.get_account(target) if target < ACCOUNTS_MAX else None
+    if creates:
+        account = Account(owner=message.sender)
+    if account is None:
+        return refuse_deposit(ledger, message, asset, amount, MessageCode.DEPOSIT_ACCOUNT_UNKNOWN)
+    if creates and amount < params.assets[asset].create_min:
+        return refuse_deposit(ledger, message, asset, amount, MessageCode.DEPOSIT_BELOW_MINIMUM)
+    if books.bad_debt > 0:
+        return refuse_deposit(ledger, message, asset, amount, MessageCode.DEPOSIT_BAD_DEBT)
+    if books.custody + amount > CUSTODY_MAX:
+        return refuse_deposit(ledger, message, asset, amount, MessageCode.DEPOSIT_CUSTODY_FULL)
+    account = add_balance(account, asset, amount)
+    if account.cash > CASH_MAX:
+        return refuse_deposit(ledger, message, asset, amount, MessageCode.DEPOSIT_CASH_FULL)
+    # EFFECTS
+    ledger.put_asset(asset, replace(books, custody=books.custody + amount))
+    ledger.put_account(target, account)
+    if creates:
+        ledger.put_globals(replace(state, account_count=target + 1))
+    # RECEIPT
+    return Receipt(account=target)
+
+
+def get_owned_account(ledger: Ledger, message: Message) -> Account | None:
+    """The account that the message names, if its owner sent the message."""
+    if not 0 < message.account < ACCOUNTS_MAX:
+        return None
+    account = ledger.get_account(message.account)
+    return account if account is not None and account.owner == message.sender else None
+
+
+def apply_register_key(ledger: Ledger, message: Message) -> Receipt:
+    """Add, replace or (expiry 0) remove a session key."""
+    key = SessionKey(*_REGISTER_KEY.unpack(message.payload))
+    # CHECKS
+    account = get_owned_account(ledger, message)
+    if account is None:
+        return Receipt(MessageCode.SENDER_MUST_OWN)
+    known = any(held.public_key == key.public_key for held in account.keys)
+    if key.expiry == 0 and not known:
+        return Receipt(MessageCode.KEY_UNKNOWN)
+    if not known and len(account.keys) == KEYS_MAX:
+        return Receipt(MessageCode.KEYS_FULL)
+    # EFFECTS
+    if key.expiry == 0:
+        keys = tuple(held for held in account.keys if held.public_key != key.public_key)
+    elif known:
+        keys = tuple(key if held.public_key == key.public_key else held for held in account.keys)
+    else:
+        keys = (*account.keys, key)
+    ledger.put_account(message.account, replace(account, keys=keys))
+    # RECEIPT
+    return Receipt(account=message.account)
+
+
+def apply_force_withdraw(ledger: Ledger, message: Message) -> Receipt:
+    """A withdrawal that the sequencer cannot leave out."""
+    asset, amount = _DEPOSIT.unpack(message.payload)
+    # CHECKS
+    ledger.get_params()  # in the order of reads it comes before the account
+    account = get_owned_account(ledger, message)
+    if account is None:
+        return Receipt(MessageCode.SENDER_MUST_OWN)
+    if not 1 <= amount <= AMOUNT_MAX or asset >= ledger.get_globals().asset_count:
+        return Receipt(MessageCode.FORCED_AMOUNT)
+    if not is_balance_covered(ledger, account, asset, amount):
+        return Receipt(MessageCode.FORCED_BALANCE)
+    if not is_margin_kept(ledger, account, asset, amount):
+        return Receipt(MessageCode.FORCED_MARGIN)
+    # EFFECTS
+    index = move_to_outbox(ledger, message.account, account, asset, amount)
+    # RECEIPT
+    return Receipt(account=message.account, withdrawal=index)
+
+
+def apply_cancel_all(ledger: Ledger, message: Message) -> Receipt:
+    """Kill every order that the account has signed."""
+    # CHECKS
+    account = get_owned_account(ledger, message)
+    if account is None:
+        return Receipt(MessageCode.SENDER_MUST_OWN)
+    # EFFECTS
+    ledger.put_account(message.account, replace(account, epoch=(account.epoch + 1) % (1 << 32)))
+    # RECEIPT
+    return Receipt(account=message.account)
+
+
+_MESSAGES: dict[int, Callable[[Ledger, Message], Receipt]] = {
+    MessageType.DEPOSIT: apply_deposit,
+    MessageType.REGISTER_KEY: apply_register_key,
+    MessageType.FORCE_WITHDRAW: apply_force_withdraw,
+    MessageType.CANCEL_ALL: apply_cancel_all,
+}
+
+
+def apply_l1(ledger: Ledger, context: StepContext, op: Operation) -> Receipt:
+    """Take one message: the cursor and the hash move whatever becomes of it."""
+    l1 = cast(L1, op)
+    data = context.get_message(l1.index)
+    state = ledger.get_globals()
+    # EFFECTS
+    ledger.put_globals(
+        replace(
+            state,
+            next_position=l1.position + 1,
+            inbox_cursor=state.inbox_cursor + 1,
+            inbox_hash=hash_accumulator(state.inbox_hash, data),
+        )
+    )
+    message = decode_message(data)
+    process = _MESSAGES.get(message.type)
+    # RECEIPT
+    return Receipt(MessageCode.MESSAGE_TYPE_UNKNOWN) if process is None else process(ledger, message)
+
+
+PROCESS_L1 = Process(
+    checks=(
+        (Code.L1_POSITION_MUST_INCREASE, is_position_next),
+        (Code.L1_INDEX_MUST_BE_CURSOR, is_index_at_cursor),
+        (Code.L1_INDEX_MUST_NOT_PASS_HEADER, is_index_within_header),
+    ),
+    apply_effects=apply_l1,
+)

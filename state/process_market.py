@@ -1,0 +1,233 @@
+"""oracle, order and cancel: prices come in, signed orders are registered and killed (SPEC.md sections 6 to 8).
+
+Mirrors contracts/verify_market.vy.
+"""
+
+from dataclasses import replace
+from typing import cast
+
+from state.codes import Code
+from state.context import (
+    Process,
+    Receipt,
+    StepContext,
+    advance_position,
+    is_key_live,
+    is_position_next,
+    is_signed,
+)
+from state.leaves import SCOPE_TRADE, Order
+from state.ledger import Ledger, Slot
+from state.operations import Cancel, Operation, Oracle, OrderOp, hash_digest
+from state.signatures import recover_signer
+from state.valuation import compute_funding_index_floor, compute_premium_clamped
+
+
+def is_underlying_listed(ledger: Ledger, context: StepContext, op: Operation) -> bool:
+    """A reading is of a listed underlying."""
+    return cast(Oracle, op).underlying < ledger.get_globals().underlying_count
+
+
+def is_reading_newer(ledger: Ledger, context: StepContext, op: Operation) -> bool:
+    """Readings of an underlying come in order."""
+    oracle = cast(Oracle, op)
+    return oracle.time > ledger.require_underlying(oracle.underlying).oracle_time
+
+
+def is_reading_young(ledger: Ledger, context: StepContext, op: Operation) -> bool:
+    """A reading is not older than parameters allow."""
+    params = ledger.get_params()
+    return cast(Oracle, op).time + params.oracle_age_max >= ledger.get_globals().time
+
+
+def is_reading_not_ahead(ledger: Ledger, context: StepContext, op: Operation) -> bool:
+    """A reading is not from the future, but for a skew."""
+    params = ledger.get_params()
+    return cast(Oracle, op).time <= ledger.get_globals().time + params.oracle_skew_max
+
+
+def has_enough_signers(ledger: Ledger, context: StepContext, op: Operation) -> bool:
+    """Known signers, and as many as the threshold."""
+    params, mask = ledger.get_params(), cast(Oracle, op).signer_mask
+    return mask < 1 << len(params.oracle_signers) and mask.bit_count() >= params.oracle_threshold
+
+
+def are_readings_signed(ledger: Ledger, context: StepContext, op: Operation) -> bool:
+    """Each signature recovers to the signer whose bit it stands for."""
+    oracle = cast(Oracle, op)
+    digest = hash_digest(context.domain, oracle)
+    signers = ledger.get_params().oracle_signers
+    named = [signers[i] for i in range(len(signers)) if oracle.signer_mask >> i & 1]
+    return len(named) == len(oracle.signatures) and all(
+        recover_signer(digest, signature.r, signature.s, signature.v) == signer
+        for signer, signature in zip(named, oracle.signatures, strict=True)
+    )
+
+
+def apply_oracle(ledger: Ledger, context: StepContext, op: Operation) -> Receipt:
+    """Store the reading; what funding was owed until now is stored with it."""
+    oracle = cast(Oracle, op)
+    advance_position(ledger, op)
+    params, time = ledger.get_params(), ledger.get_globals().time
+    underlying = ledger.require_underlying(oracle.underlying)
+    # EFFECTS
+    ledger.put_underlying(
+        oracle.underlying,
+        replace(
+            underlying,
+            oracle_time=oracle.time,
+            spot=oracle.spot,
+            mark=oracle.mark,
+            funding_index=compute_funding_index_floor(underlying, time, params),
+            index_time=time,
+            premium=compute_premium_clamped(oracle.spot, oracle.mark, params),
+        ),
+    )
+    # RECEIPT
+    return Receipt()
+
+
+def is_accepted_before(ledger: Ledger, context: StepContext, op: Operation) -> bool:
+    """An order is registered after it was accepted, or at once."""
+    order = cast(OrderOp, op)
+    return order.accepted <= order.position
+
+
+def does_account_exist(ledger: Ledger, context: StepContext, op: Operation) -> bool:
+    """The account whose slot it is."""
+    return ledger.get_account(cast(OrderOp | Cancel, op).account) is not None
+
+
+def is_order_of_generation(ledger: Ledger, context: StepContext, op: Operation) -> bool:
+    """Orders live only in the generation that they were signed for."""
+    return cast(OrderOp, op).terms.generation == ledger.get_globals().generation
+
+
+def is_open_for_risk(ledger: Ledger, context: StepContext, op: Operation) -> bool:
+    """A new generation is cancel-only for a while."""
+    state = ledger.get_globals()
+    return state.time >= state.cancel_only_until
+
+
+def is_epoch_current(ledger: Ledger, context: StepContext, op: Operation) -> bool:
+    """A cancel-all has not come between."""
+    terms = cast(OrderOp, op).terms
+    return terms.epoch == ledger.require_account(terms.account).epoch
+
+
+def is_order_unexpired(ledger: Ledger, context: StepContext, op: Operation) -> bool:
+    """Its last second has not passed."""
+    return ledger.get_globals().time <= cast(OrderOp, op).terms.valid_until
+
+
+def is_instrument_listed(ledger: Ledger, context: StepContext, op: Operation) -> bool:
+    """Its underlying is listed."""
+    return cast(OrderOp, op).terms.instrument.underlying < ledger.get_globals().underlying_count
+
+
+def is_counter_above(ledger: Ledger, context: StepContext, op: Operation) -> bool:
+    """No replay: a slot's counter strictly increases; so a higher one replaces."""
+    terms = cast(OrderOp, op).terms
+    held = ledger.get_order(Slot(terms.account, terms.slot))
+    return held is None or terms.counter > held.counter
+
+
+def is_trade_key_live(ledger: Ledger, context: StepContext, op: Operation) -> bool:
+    """The named key may trade."""
+    return is_key_live(ledger, cast(OrderOp | Cancel, op), SCOPE_TRADE)
+
+
+def is_signature_valid(ledger: Ledger, context: StepContext, op: Operation) -> bool:
+    """The op is signed by the key it names."""
+    return is_signed(ledger, context, cast(OrderOp | Cancel, op))
+
+
+def apply_order(ledger: Ledger, context: StepContext, op: Operation) -> Receipt:
+    """Register the order in its slot, whole."""
+    order = cast(OrderOp, op)
+    terms = order.terms
+    advance_position(ledger, op)
+    # EFFECTS
+    ledger.put_order(
+        Slot(terms.account, terms.slot),
+        Order(
+            counter=terms.counter,
+            accepted=order.accepted,
+            generation=terms.generation,
+            epoch=terms.epoch,
+            valid_until=terms.valid_until,
+            flags=terms.flags,
+            price=terms.price,
+            remaining=terms.size,
+            max_fee_ppm=terms.max_fee_ppm,
+            counterparty=terms.counterparty,
+            legs=terms.legs,
+        ),
+    )
+    # RECEIPT
+    return Receipt(account=terms.account)
+
+
+def is_cancel_of_generation(ledger: Ledger, context: StepContext, op: Operation) -> bool:
+    """Cancels, like orders, live in one generation."""
+    return cast(Cancel, op).generation == ledger.get_globals().generation
+
+
+def is_something_cancelled(ledger: Ledger, context: StepContext, op: Operation) -> bool:
+    """The counter rises, or something that lives under it dies."""
+    cancel = cast(Cancel, op)
+    held = ledger.get_order(Slot(cancel.account, cancel.slot))
+    return held is None or cancel.counter > held.counter or (cancel.counter == held.counter and held.remaining > 0)
+
+
+def apply_cancel(ledger: Ledger, context: StepContext, op: Operation) -> Receipt:
+    """Keep the counter, so that nothing up to it can come back."""
+    cancel = cast(Cancel, op)
+    advance_position(ledger, op)
+    # EFFECTS
+    ledger.put_order(Slot(cancel.account, cancel.slot), Order(counter=cancel.counter))
+    # RECEIPT
+    return Receipt(account=cancel.account)
+
+
+ORACLE = Process(
+    checks=(
+        (Code.ORACLE_POSITION_MUST_INCREASE, is_position_next),
+        (Code.ORACLE_UNDERLYING_MUST_BE_LISTED, is_underlying_listed),
+        (Code.ORACLE_TIME_MUST_ADVANCE, is_reading_newer),
+        (Code.ORACLE_MUST_NOT_BE_STALE, is_reading_young),
+        (Code.ORACLE_MUST_NOT_BE_AHEAD, is_reading_not_ahead),
+        (Code.ORACLE_SIGNERS_MUST_SUFFICE, has_enough_signers),
+        (Code.ORACLE_SIGNATURES_MUST_VERIFY, are_readings_signed),
+    ),
+    apply_effects=apply_oracle,
+)
+
+ORDER = Process(
+    checks=(
+        (Code.ORDER_POSITION_MUST_INCREASE, is_position_next),
+        (Code.ORDER_ACCEPTED_MUST_NOT_FOLLOW, is_accepted_before),
+        (Code.ORDER_ACCOUNT_MUST_EXIST, does_account_exist),
+        (Code.ORDER_GENERATION_MUST_MATCH, is_order_of_generation),
+        (Code.ORDER_MUST_NOT_BE_CANCEL_ONLY, is_open_for_risk),
+        (Code.ORDER_EPOCH_MUST_MATCH, is_epoch_current),
+        (Code.ORDER_MUST_NOT_BE_EXPIRED, is_order_unexpired),
+        (Code.ORDER_INSTRUMENT_MUST_BE_LISTED, is_instrument_listed),
+        (Code.ORDER_COUNTER_MUST_RISE, is_counter_above),
+        (Code.ORDER_KEY_MUST_BE_LIVE, is_trade_key_live),
+        (Code.ORDER_SIGNATURE_MUST_VERIFY, is_signature_valid),
+    ),
+    apply_effects=apply_order,
+)
+
+CANCEL = Process(
+    checks=(
+        (Code.CANCEL_POSITION_MUST_INCREASE, is_position_next),
+        (Code.CANCEL_ACCOUNT_MUST_EXIST, does_account_exist),
+        (Code.CANCEL_GENERATION_MUST_MATCH, is_cancel_of_generation),
+        (Code.CANCEL_COUNTER_MUST_RISE, is_something_cancelled),
+        (Code.CANCEL_KEY_MUST_BE_LIVE, is_trade_key_live),
+        (Code.CANCEL_SIGNATURE_MUST_VERIFY, is_signature_valid),
+    ),
+    apply_effects=apply_cancel,
+)

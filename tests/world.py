@@ -1,0 +1,391 @@
+"""A small world to tell stories in: a genesis, people with keys, and the honest rules applied op by op.
+
+`World` plays the sequencer's part with nothing but `state`: it signs for its people, applies each op to the state, and
+keeps every step with the state before it, so that a test can dispute any of them.
+"""
+
+import random
+from dataclasses import dataclass, field
+
+from coincurve import PrivateKey
+from nacl.signing import SigningKey
+
+from fraud_proofs.challenger import State
+from state.batches import BatchData, Header, Step, pack_frames
+from state.codes import Code
+from state.constants import NEVER, PROTOCOL_VERSION
+from state.context import StepContext, draft_header
+from state.genesis import Genesis
+from state.leaves import (
+    QUOTE_UNDERLYING,
+    AssetTerms,
+    Globals,
+    Params,
+    SessionKey,
+    UnderlyingTerms,
+    perpetual,
+)
+from state.ledger import Ledger
+from state.operations import (
+    L1,
+    Cancel,
+    Close,
+    Fill,
+    Open,
+    Operation,
+    Oracle,
+    OracleSignature,
+    OrderOp,
+    OrderTerms,
+    Tick,
+    Transfer,
+    Withdraw,
+    hash_digest,
+    hash_domain,
+)
+from state.process_batch import compute_oldest_oracle_time
+from state.process_inbox import Message, MessageType, encode_amount, encode_key
+from state.transition import Invalid, Valid, apply_step
+from state.tree import LeafKey, build_tree
+
+CHAIN_ID = 31337
+ROLLUP = bytes.fromhex("00000000000000000000000000000000000c0de1")
+GENESIS_TIME = 1_700_000_000
+ORACLE_KEYS = tuple(PrivateKey(bytes([n]) * 32) for n in (1, 2, 3))
+SYMBOLS = (b"BTC", b"ETH", b"LTC", b"XRP")
+
+
+def get_address(key: PrivateKey) -> bytes:
+    """The Ethereum address of a secp256k1 key."""
+    from eth_hash.auto import keccak
+
+    return keccak(key.public_key.format(compressed=False)[1:])[12:]
+
+
+def build_params(**changes: object) -> Params:
+    """Plain parameters: two assets (dollar, ether), four underlyings, two of three oracle signers."""
+    terms: dict[str, object] = {
+        "oracle_threshold": 2,
+        "oracle_signers": tuple(get_address(key) for key in ORACLE_KEYS),
+        "oracle_age_max": 60,
+        "oracle_skew_max": 5,
+        "price_age_max": 300,
+        "band_ppm": 50_000,
+        "maker_fee_ppm": 100,
+        "taker_fee_ppm": 500,
+        "l1_fee": 1000,
+        "funding_period": 28_800,
+        "funding_cap_ppm": 30_000,
+        "cancel_only_interval": 10,
+        "assets": (AssetTerms(QUOTE_UNDERLYING, 0, 1, 10_000_000), AssetTerms(1, 150_000, 10_000_000, 5_000_000)),
+        "underlyings": tuple(UnderlyingTerms(100_000, 60_000) for _ in SYMBOLS),
+    }
+    return Params(**(terms | changes))  # type: ignore[arg-type]
+
+
+@dataclass
+class Person:
+    """Somebody with an L1 address, a session key and, once deposited, an account."""
+
+    name: str
+    address: bytes
+    key: SigningKey
+    account: int = 0
+    sequence: int = 0
+    counters: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PlayedStep:
+    """A step as it was played, with everything needed to dispute it."""
+
+    context: StepContext
+    leaves: dict[LeafKey, bytes]
+    pre_root: bytes
+    op: bytes
+    post_root: bytes
+    result: Valid
+
+
+class World:
+    """Honest history, one op at a time, within one ever-open batch unless `seal` closes it."""
+
+    def __init__(self, seed: int = 0, params: Params | None = None, *, keep_steps: bool = True) -> None:
+        self.random = random.Random(seed)
+        self.genesis = Genesis(params or build_params(), SYMBOLS, GENESIS_TIME)
+        leaves = self.genesis.build_leaves()
+        self.state = State(leaves, build_tree(leaves.items()))
+        self.genesis_root = self.state.tree.root
+        self.domain = hash_domain(CHAIN_ID, ROLLUP)
+        self.messages: list[bytes] = []
+        self.people: dict[str, Person] = {}
+        self.keep_steps = keep_steps
+        self.steps: list[PlayedStep] = []
+        self.batch_steps: list[Step] = []
+        self.batch_ledger_start = 0
+        self.parent = self.genesis.batch_hash
+        self.batch_index = 0
+        self.open_batch(generation=1)
+
+    # The batch
+
+    def open_batch(self, generation: int, flags: int = 0) -> None:
+        """Begin the next batch with a header whose end is still unbounded."""
+        self.batch_index += 1
+        now = self.globals
+        header = draft_header(
+            index=self.batch_index,
+            parent=self.parent,
+            generation=generation,
+            pre_root=self.root,
+            time_from=now.time,
+            position_from=0 if generation > now.generation else now.next_position,
+            flags=flags,
+        )
+        self.context = StepContext(header, 0, self.domain, self.messages.__getitem__)
+        self.batch_steps = []
+        self.batch_start = len(self.steps)
+        self.play(Open())
+
+    def seal(self, log_hash: bytes = bytes(32)) -> BatchData:
+        """Close the batch: its final header and frames. The next batch is opened at once."""
+        now, draft = self.globals, self.context.header
+        final = Header(
+            version=PROTOCOL_VERSION,
+            data_kind=0,
+            flags=draft.flags,
+            index=draft.index,
+            parent=draft.parent,
+            generation=draft.generation,
+            pre_root=draft.pre_root,
+            post_root=bytes(32),
+            step_count=len(self.batch_steps) + 1,
+            inbox_cursor=now.inbox_cursor,
+            inbox_hash=now.inbox_hash,
+            time_from=draft.time_from,
+            time=now.time,
+            position_from=draft.position_from,
+            position_to=now.next_position,
+            log_hash=log_hash,
+            oracle_time=compute_oldest_oracle_time(Ledger(self.state.leaves)),
+        )
+        self.context = StepContext(final, 0, self.domain, self.messages.__getitem__)
+        self.play(Close())
+        from dataclasses import replace
+
+        header = replace(final, post_root=self.root).encode()
+        batch = BatchData(header, tuple(frame.encode() for frame in pack_frames(draft.pre_root, self.batch_steps)))
+        self.parent = batch.batch_hash
+        self.open_batch(generation=draft.generation)
+        return batch
+
+    @property
+    def root(self) -> bytes:
+        """The state root now."""
+        return self.state.tree.root
+
+    @property
+    def globals(self) -> Globals:
+        """The globals leaf now."""
+        return Ledger(self.state.leaves).get_globals()
+
+    @property
+    def position(self) -> int:
+        """The lowest log position that the next op may carry."""
+        return self.globals.next_position
+
+    @property
+    def here(self) -> StepContext:
+        """The context of the next step."""
+        return self.context.at(len(self.batch_steps))
+
+    def judge(self, op: Operation | bytes) -> Valid | Invalid:
+        """What the rules say of an op here, without playing it."""
+        data = op if isinstance(op, bytes) else op.encode()
+        return apply_step(Ledger(self.state.leaves), self.here, data)
+
+    def play(self, op: Operation | bytes) -> Valid:
+        """Apply a valid op. Fails the test when it is not valid."""
+        data = op if isinstance(op, bytes) else op.encode()
+        ledger, context, pre_root = Ledger(self.state.leaves), self.here, self.root
+        result = apply_step(ledger, context, data)
+        assert isinstance(result, Valid), f"refused: {result.code.name}"
+        leaves = dict(self.state.leaves) if self.keep_steps else {}
+        root = self.state.commit(ledger.writes)
+        self.batch_steps.append(Step(data, root))
+        if self.keep_steps:
+            self.steps.append(PlayedStep(context, leaves, pre_root, data, root, result))
+        return result
+
+    def refuse(self, op: Operation | bytes) -> Code:
+        """The code for which an op is invalid. Fails the test when it is valid."""
+        result = self.judge(op)
+        assert isinstance(result, Invalid), "accepted"
+        return result.code
+
+    # L1
+
+    def send(self, kind: int, sender: bytes, account: int, payload: bytes) -> Valid:
+        """Put a message in the inbox and take it."""
+        self.messages.append(Message(kind, sender, GENESIS_TIME, account, payload).encode())
+        return self.play(L1(self.position, len(self.messages) - 1))
+
+    def person(self, name: str) -> Person:
+        """Somebody by name; made up on first mention."""
+        if name not in self.people:
+            seed = name.encode().ljust(32, b"\0")[:32]
+            self.people[name] = Person(name, seed[:20], SigningKey(seed))
+        return self.people[name]
+
+    def deposit(self, name: str, amount: int, asset: int = 0) -> Person:
+        """Deposit; the first one creates the account and registers the session key for everything, for ever."""
+        person = self.person(name)
+        payload = encode_amount(asset, amount)
+        receipt = self.send(MessageType.DEPOSIT, person.address, person.account, payload).receipt
+        if not person.account and receipt.account:
+            person.account = receipt.account
+            self.register_key(name)
+        return person
+
+    def register_key(self, name: str, scope: int = 7, expiry: int = NEVER, public_key: bytes | None = None) -> Valid:
+        """Register a session key through L1."""
+        person = self.person(name)
+        key = SessionKey(public_key or person.key.verify_key.encode(), scope, expiry)
+        return self.send(MessageType.REGISTER_KEY, person.address, person.account, encode_key(key))
+
+    # Time and prices
+
+    def tick(self, seconds: int = 1) -> Valid:
+        """Let time pass."""
+        return self.play(Tick(self.position, self.globals.time + seconds))
+
+    def sign_reading(self, underlying: int, spot: int, mark: int, time: int, mask: int = 0b011) -> Oracle:
+        """A reading signed by the signers of `mask`."""
+        bare = Oracle(self.position, underlying, time, spot, mark, mask, ())
+        digest = hash_digest(self.domain, bare)
+        signatures = []
+        for number, key in enumerate(ORACLE_KEYS):
+            if mask >> number & 1:
+                signed = key.sign_recoverable(digest, hasher=None)
+                signatures.append(OracleSignature(signed[:32], signed[32:64], signed[64] + 27))
+        return Oracle(self.position, underlying, time, spot, mark, mask, tuple(signatures))
+
+    def price(self, underlying: int, spot: int, mark: int | None = None) -> Valid:
+        """Publish a reading at state time."""
+        return self.play(self.sign_reading(underlying, spot, spot if mark is None else mark, self.globals.time))
+
+    # Signed ops
+
+    def sign_order(self, name: str, underlying: int, size: int, price: int, slot: int = 0, **changes: int) -> OrderOp:
+        """An order; negative size sells. `changes` override any field of its terms, accepted, position or key_index."""
+        person, now = self.person(name), self.globals
+        counter = person.counters.get(slot, 0) + 1
+        position = changes.pop("position", now.next_position)
+        accepted = changes.pop("accepted", position)
+        key_index = changes.pop("key_index", 0)
+        leg = (perpetual(underlying), 1)
+        account = Ledger(self.state.leaves).get_account(person.account)
+        values: dict[str, object] = {
+            "account": person.account,
+            "slot": slot,
+            "counter": counter,
+            "generation": now.generation,
+            "epoch": account.epoch if account else 0,
+            "valid_until": now.time + 10_000,
+            "flags": 1 if size < 0 else 0,
+            "price": price,
+            "size": abs(size),
+            "max_fee_ppm": 10_000,
+            "counterparty": 0,
+            "legs": (leg,),
+        }
+        terms = OrderTerms(**(values | changes))  # type: ignore[arg-type]
+        bare = OrderOp(position, accepted, terms, key_index, bytes(64))
+        return OrderOp(position, accepted, terms, key_index, self._sign(person, bare))
+
+    def place(self, name: str, underlying: int, size: int, price: int, slot: int = 0, **changes: int) -> OrderOp:
+        """Register an order."""
+        op = self.sign_order(name, underlying, size, price, slot, **changes)
+        self.play(op)
+        self.person(name).counters[slot] = op.terms.counter
+        return op
+
+    def fill(
+        self, buyer: str, seller: str, price: int, quantity: int, buyer_slot: int = 0, seller_slot: int = 0
+    ) -> Fill:
+        """A fill of two slots."""
+        return Fill(
+            self.position,
+            self.person(buyer).account,
+            buyer_slot,
+            self.person(seller).account,
+            seller_slot,
+            price,
+            quantity,
+        )
+
+    def trade(self, buyer: str, seller: str, underlying: int, quantity: int, price: int) -> Valid:
+        """Two fresh orders and their fill; the buyer is the maker."""
+        self.place(buyer, underlying, quantity, price)
+        self.place(seller, underlying, -quantity, price)
+        return self.play(self.fill(buyer, seller, price, quantity))
+
+    def sign_cancel(self, name: str, slot: int = 0, **changes: int) -> Cancel:
+        """A cancel of what lives in the slot."""
+        person, now = self.person(name), self.globals
+        values = {
+            "position": now.next_position,
+            "account": person.account,
+            "slot": slot,
+            "counter": person.counters.get(slot, 1),
+            "generation": now.generation,
+            "key_index": 0,
+        }
+        bare = Cancel(**(values | changes), signature=bytes(64))
+        return Cancel(**(values | changes), signature=self._sign(person, bare))
+
+    def sign_transfer(self, name: str, to: str, amount: int, asset: int = 0, **changes: int) -> Transfer:
+        """A transfer with the next sequence."""
+        person = self.person(name)
+        person.sequence += 1
+        values = {
+            "position": self.position,
+            "account": person.account,
+            "sequence": person.sequence,
+            "to": self.person(to).account,
+            "asset": asset,
+            "amount": amount,
+            "key_index": 0,
+        }
+        bare = Transfer(**(values | changes), signature=bytes(64))
+        return Transfer(**(values | changes), signature=self._sign(person, bare))
+
+    def sign_withdraw(self, name: str, amount: int, asset: int = 0, **changes: int) -> Withdraw:
+        """A withdrawal with the next sequence."""
+        person = self.person(name)
+        person.sequence += 1
+        values = {
+            "position": self.position,
+            "account": person.account,
+            "sequence": person.sequence,
+            "asset": asset,
+            "amount": amount,
+            "key_index": 0,
+        }
+        bare = Withdraw(**(values | changes), signature=bytes(64))
+        return Withdraw(**(values | changes), signature=self._sign(person, bare))
+
+    def _sign(self, person: Person, op: OrderOp | Cancel | Transfer | Withdraw) -> bytes:
+        return person.key.sign(hash_digest(self.domain, op)).signature
+
+
+def open_market(seed: int = 0, people: tuple[str, ...] = ("alice", "bob", "carol"), **options: object) -> World:
+    """A world whose cancel-only interval is over, with prices and three funded people."""
+    world = World(seed, **options)  # type: ignore[arg-type]
+    for name in people:
+        world.deposit(name, 1_000_000_000_000)
+    world.tick(1)
+    world.tick(20)
+    for underlying, spot in enumerate((17_000_000, 7_000_000, 3_000_000, 700_000)):
+        world.price(underlying, spot)
+    return world

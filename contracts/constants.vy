@@ -1,0 +1,70 @@
+# pragma version 0.4.3
+"""
+@title Constants of the protocol
+@notice The numbers of state/SPEC.md sections 1, 2 and 5, the grounds of fraud_proofs/SPEC.md, and nothing else.
+@dev Mirrors state/constants.py, and the numbers of state/codes.py and state/tree.py.
+"""
+
+PROTOCOL_VERSION: constant(uint256) = 1
+
+TOP_DEPTH: constant(uint256) = 3
+ACCOUNTS_MAX: constant(uint256) = 2**24
+SLOTS_PER_ACCOUNT: constant(uint256) = 1024
+UNDERLYINGS_MAX: constant(uint256) = 256
+ASSETS_MAX: constant(uint256) = 16
+KEYS_MAX: constant(uint256) = 8
+POSITIONS_MAX: constant(uint256) = 64
+ACCOUNT_UNDERLYINGS_MAX: constant(uint256) = 8
+ACCOUNT_EXPIRIES_MAX: constant(uint256) = 24
+LEGS_MAX: constant(uint256) = 4
+ORACLE_SIGNERS_MAX: constant(uint256) = 5
+
+QUANTITY_MAX: constant(uint256) = 2**40
+PRICE_MAX: constant(uint256) = 2**44
+FUNDING_INDEX_MAX: constant(int256) = 2**56
+AMOUNT_MAX: constant(uint256) = 2**63 - 1
+CUSTODY_MAX: constant(uint256) = 2**96
+CASH_MAX: constant(int256) = 2**112
+FEE_PPM_MAX: constant(uint256) = 1_000_000
+PPM: constant(uint256) = 1_000_000
+NEVER: constant(uint256) = 2**64 - 1
+
+OP_BYTES_MAX: constant(uint256) = 1024
+FRAME_BYTES_MAX: constant(uint256) = 8192
+FRAMES_MAX: constant(uint256) = 64
+BATCH_BYTES_MAX: constant(uint256) = 112_640
+POSITIONS_PER_BATCH_MAX: constant(uint256) = 2**32
+HEADER_BYTES: constant(uint256) = 228
+
+# Collections of the tree, and the depth of each.
+GLOBALS: constant(uint256) = 0
+ACCOUNTS: constant(uint256) = 1
+ORDERS: constant(uint256) = 2
+UNDERLYINGS: constant(uint256) = 3
+EXPIRIES: constant(uint256) = 4
+PARAMS: constant(uint256) = 5
+OUTBOX: constant(uint256) = 6
+ASSETS: constant(uint256) = 7
+DEPTHS: constant(uint256[8]) = [0, 24, 34, 8, 20, 8, 32, 4]
+PATH_LENGTH_MAX: constant(uint256) = 37  # TOP_DEPTH and the deepest collection
+
+# Bytes. The longest leaf is a params leaf with every asset and underlying: 149 + 22 * 16 + 8 * 256.
+LEAF_BYTES_MAX: constant(uint256) = 2549
+WITNESS_BYTES_MAX: constant(uint256) = 49_152
+
+# Kinds of ops.
+OPEN: constant(uint256) = 1
+CLOSE: constant(uint256) = 2
+TICK: constant(uint256) = 3
+L1: constant(uint256) = 4
+ORACLE: constant(uint256) = 5
+ORDER: constant(uint256) = 6
+CANCEL: constant(uint256) = 7
+FILL: constant(uint256) = 8
+TRANSFER: constant(uint256) = 9
+WITHDRAW: constant(uint256) = 10
+
+# Grounds of a proof.
+MALFORMED: constant(uint256) = 0
+CHECK: constant(uint256) = 1
+EFFECT: constant(uint256) = 2

@@ -1,0 +1,177 @@
+# pragma version 0.4.3
+# pragma optimize gas
+"""
+@title Judge: is this step of this batch false?
+@notice Takes a proof apart (fraud_proofs/SPEC.md section 2), ties its header and its frame to the batch hash, finds the
+        disputed step with the roots around it, and answers the ground: the malformed frame and the unknown kind by
+        itself, every other check and effect through the verifier of the op's kind.
+
+        Three outcomes. A revert says that the proof is bad, and nothing about the batch; false says that the proof is
+        good and shows no fraud; true says fraud.
+
+@dev No storage, no ether, no owner: the answer depends on the arguments and on the inbox of the rollup that asks.
+     A frame that breaks off behind the disputed step may be answered on any ground: its batch is false anyway. One that
+     breaks off before has no such step, and MALFORMED convicts it.
+     Mirrors fraud_proofs/step.py and state/batches.py.
+"""
+
+struct Context:
+    domain: bytes32
+    rollup: address  # whose inbox counts
+    header: Bytes[228]
+    step: uint256  # index within the batch
+    pre_root: bytes32
+    post_root: bytes32  # as claimed
+
+# The bounds of `op` and `witness` here only size this contract's memory; a verifier's own are tighter.
+interface Verifier:
+    def evaluate(
+        context: Context, op: Bytes[8192], ground: uint256, check: uint256, witness: Bytes[61440]
+    ) -> bool: view
+
+
+PROOF_BYTES_MAX: constant(uint256) = 61_440
+HEADER_BYTES: constant(uint256) = 228
+FRAMES_MAX: constant(uint256) = 64
+FRAME_BYTES_MAX: constant(uint256) = 8_192
+FRAME_HEAD_BYTES: constant(uint256) = 38
+OP_BYTES_MAX: constant(uint256) = 1_024
+# A step has at least 35 bytes; a frame that claims more of them than this breaks off before it reaches them.
+FRAME_STEPS_MAX: constant(uint256) = (FRAME_BYTES_MAX - FRAME_HEAD_BYTES) // 35
+
+MALFORMED: constant(uint256) = 0
+CHECK: constant(uint256) = 1
+EFFECT: constant(uint256) = 2
+KIND_MUST_BE_KNOWN: constant(uint256) = 0
+
+L1: constant(uint256) = 4
+CANCEL: constant(uint256) = 7
+FILL: constant(uint256) = 8
+WITHDRAW: constant(uint256) = 10
+
+
+struct Step:
+    is_whole: bool  # the frame parses to its last byte
+    is_found: bool  # it parses as far as the step asked for
+    start: uint256  # of the op, within the frame
+    end: uint256  # of the op; its post_root follows
+
+
+VERIFY_BATCH: public(immutable(address))  # open, close, tick, l1
+VERIFY_MARKET: public(immutable(address))  # oracle, order, cancel
+VERIFY_FILL: public(immutable(address))  # fill
+VERIFY_ACCOUNT: public(immutable(address))  # transfer, withdraw
+
+
+@deploy
+def __init__(verify_batch: address, verify_market: address, verify_fill: address, verify_account: address):
+    # An empty verifier would make every op of its kinds an unknown one.
+    for verifier: address in [verify_batch, verify_market, verify_fill, verify_account]:
+        assert verifier.is_contract, "judge: verifier"
+    VERIFY_BATCH = verify_batch
+    VERIFY_MARKET = verify_market
+    VERIFY_FILL = verify_fill
+    VERIFY_ACCOUNT = verify_account
+
+
+@external
+@view
+def judge(domain: bytes32, batch_hash: bytes32, proof: Bytes[PROOF_BYTES_MAX]) -> bool:
+    """
+    @notice Whether the proof shows fraud in the batch. Asked by a rollup, whose inbox is then the one that counts.
+    @param domain What the users of that rollup sign under.
+    """
+    header: Bytes[HEADER_BYTES] = slice(proof, 0, HEADER_BYTES)
+    frame_count: uint256 = convert(slice(proof, HEADER_BYTES, 2), uint256)
+    assert frame_count <= FRAMES_MAX, "judge: frame count"
+    frame_hashes: bytes32[FRAMES_MAX] = empty(bytes32[FRAMES_MAX])
+    offset: uint256 = HEADER_BYTES + 2
+    for number: uint256 in range(frame_count, bound=FRAMES_MAX):
+        frame_hashes[number] = convert(slice(proof, offset, 32), bytes32)
+        offset += 32
+    commitment: bytes32 = sha256(concat(header, slice(abi_encode(frame_hashes), 0, 32 * frame_count)))
+    assert commitment == batch_hash, "judge: batch hash"
+
+    frame_number: uint256 = convert(slice(proof, offset, 2), uint256)
+    assert frame_number < frame_count, "judge: frame number"
+    frame_length: uint256 = convert(slice(proof, offset + 2, 4), uint256)
+    offset += 6
+    frame: Bytes[FRAME_BYTES_MAX] = convert(slice(proof, offset, frame_length), Bytes[FRAME_BYTES_MAX])
+    assert sha256(frame) == frame_hashes[frame_number], "judge: frame hash"
+    offset += frame_length
+
+    number: uint256 = convert(slice(proof, offset, 2), uint256)
+    ground: uint256 = convert(slice(proof, offset + 2, 1), uint256)
+    check: uint256 = convert(slice(proof, offset + 3, 1), uint256)
+    offset += 4
+    assert ground <= EFFECT, "judge: ground"
+    assert ground == CHECK or check == 0, "judge: check"
+
+    step: Step = self._find_step(frame, number)
+    if ground == MALFORMED:
+        assert offset == len(proof), "judge: witness"
+        return not step.is_whole
+    assert step.is_found, "judge: step"
+
+    op: Bytes[FRAME_BYTES_MAX] = slice(frame, step.start, step.end - step.start)
+    verifier: address = self._get_verifier(convert(slice(op, 0, 1), uint256))
+    if verifier == empty(address):
+        assert offset == len(proof), "judge: witness"
+        return ground == CHECK and check == KIND_MUST_BE_KNOWN
+    first_index: uint256 = convert(extract32(frame, 32), uint256) >> 224
+    context: Context = Context(
+        domain=domain,
+        rollup=msg.sender,
+        header=header,
+        step=first_index + number,
+        pre_root=extract32(frame, 0 if number == 0 else step.start - 34),
+        post_root=extract32(frame, step.end),
+    )
+    return staticcall Verifier(verifier).evaluate(
+        context, op, ground, check, slice(proof, offset, len(proof) - offset)
+    )
+
+
+@internal
+@pure
+def _find_step(frame: Bytes[FRAME_BYTES_MAX], number: uint256) -> Step:
+    """
+    @notice Walks the steps of a frame that the rollup has let in (so it has a head), and never reverts.
+    @dev Mirrors state/batches.py decode_frame.
+    """
+    step: Step = empty(Step)
+    count: uint256 = convert(extract32(frame, 6), uint256) & (2**16 - 1)  # bytes 36 and 37
+    end: uint256 = FRAME_HEAD_BYTES
+    for at: uint256 in range(FRAME_STEPS_MAX):
+        if at == count or end + 32 > len(frame):
+            step.is_whole = at == count and end == len(frame)
+            return step
+        # Of a whole step at least 35 bytes are left; of a torn one, enough to read a length.
+        length: uint256 = convert(extract32(frame, end), uint256) >> 240
+        start: uint256 = end + 2
+        end = start + length + 32
+        if length == 0 or length > OP_BYTES_MAX or end > len(frame):
+            return step
+        if at == number:
+            step.is_found = True
+            step.start = start
+            step.end = start + length
+    step.is_whole = count == FRAME_STEPS_MAX and end == len(frame)
+    return step
+
+
+@internal
+@view
+def _get_verifier(kind: uint256) -> address:
+    """
+    @notice Who knows the checks and effects of a kind; empty for a kind that does not exist.
+    """
+    if kind == 0 or kind > WITHDRAW:
+        return empty(address)
+    if kind <= L1:
+        return VERIFY_BATCH
+    if kind <= CANCEL:
+        return VERIFY_MARKET
+    if kind == FILL:
+        return VERIFY_FILL
+    return VERIFY_ACCOUNT

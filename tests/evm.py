@@ -127,6 +127,9 @@ class Evm:
     def get_balance(self, address: str) -> int:
         return self._engine.get_balance(address)
 
+    def get_code(self, address: str) -> bytes:
+        return bytes(self._engine.get_code(address) or b"")
+
     def deploy(self, name: str, *arguments: Any, sender: str = SENDER, value: int = 0) -> "Contract":
         """Deploy `contracts/<name>.vy`."""
         return self.deploy_artifact(compile_contract(name), *arguments, sender=sender, value=value)
@@ -194,6 +197,12 @@ class Contract:
         self._evm = evm
         events: list[Any] = [entry for entry in artifact.abi if entry["type"] == "event"]
         self._events = {event_abi_to_log_topic(entry): entry for entry in events}
+
+    @property
+    def code_size(self) -> int:
+        """Bytes of code on chain."""
+        # The engine answers with 33 zero bytes behind the code, where a last PUSH may read.
+        return len(self._evm.get_code(self.address)) - 33
 
     def send(self, function: str, *arguments: Any, **options: Any) -> Outcome:
         """Call and keep the effects. Options: sender, value (wei), gas."""

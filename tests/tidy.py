@@ -31,6 +31,7 @@ MAY_IMPORT = {
 """Package -> packages it may import, besides itself."""
 
 ADVISORY = {
+    "risk/fast.py": "the formulas over arrays, for admission and reports; tests compare it with the exact ones",
     "risk/generate_tables.py": "computes the tables that are pinned in risk/SPEC.md; not imported by the core",
 }
 """File in a pure package -> why it may use floats, arrays and files: nothing that reaches a root imports it."""
@@ -60,6 +61,7 @@ LIBRARIES = {
     "pyrevm": ["tests/*"],
     "pytest": ["tests/*"],
     "hypothesis": ["tests/*"],
+    "llvmlite": NUMERICS,
     "matplotlib": NUMERICS,
     "mpmath": NUMERICS,
     "numba": NUMERICS,

@@ -52,10 +52,11 @@ class RequestError(RuntimeError):
 class Anvil:
     """A running process. `url` answers JSON-RPC over HTTP, and over WebSocket with `ws` for `http`."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path, *, keep_log: bool) -> None:
         self.process = process
         self.port = port
         self.log = log
+        self._keep_log = keep_log
         self.url = f"http://127.0.0.1:{port}"
         # Loopback is never behind a proxy, whatever the environment says of others.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -78,6 +79,8 @@ class Anvil:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        if not self._keep_log:
+            self.log.unlink(missing_ok=True)
 
     async def watch(self) -> None:
         """Wait for the process, for ever if all goes well: its end is an error of whoever runs this."""
@@ -121,8 +124,7 @@ def start_anvil(
 
     `port` 0 takes a free one. Without `block_seconds` every transaction makes its block. `timestamp` (seconds) is
     that of the genesis block. `state_file` is loaded where it exists, and written every second and at the end.
-    `log` is a file for what the process prints, by default one in the system's temporary folder. `arguments` go
-    to anvil as they are.
+    `log` is a file for what the process prints, by default a temporary one. `arguments` go to anvil as they are.
     """
     command = [find_anvil(), "--host=127.0.0.1", f"--port={port}", f"--chain-id={chain_id}"]
     command += [f"--hardfork={hardfork}", "--enable-tx-gas-limit", f"--gas-limit={BLOCK_GAS_LIMIT}"]
@@ -133,6 +135,7 @@ def start_anvil(
         command += [f"--timestamp={timestamp}"]
     if state_file is not None:
         command += [f"--state={state_file}", "--state-interval=1"]
+    keep_log = log is not None
     if log is None:
         descriptor, name = tempfile.mkstemp(prefix="anvil-", suffix=".log")
         os.close(descriptor)
@@ -142,7 +145,7 @@ def start_anvil(
             [*command, *arguments], stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
         )
     try:
-        return Anvil(process, _wait_for_port(process, log), log)
+        return Anvil(process, _wait_for_port(process, log), log, keep_log=keep_log)
     except BaseException:
         process.kill()
         process.wait()

@@ -14,40 +14,26 @@
      breaks off before has no such step, and MALFORMED convicts it.
      Mirrors fraud_proofs/step.py and state/batches.py.
 """
-
-struct Context:
-    domain: bytes32
-    rollup: address  # whose inbox counts
-    header: Bytes[228]
-    step: uint256  # index within the batch
-    pre_root: bytes32
-    post_root: bytes32  # as claimed
+import constants
+import context as contexts
 
 # The bounds of `op` and `witness` here only size this contract's memory; a verifier's own are tighter.
 interface Verifier:
     def evaluate(
-        context: Context, op: Bytes[8192], ground: uint256, check: uint256, witness: Bytes[61440]
+        context: contexts.Context,
+        op: Bytes[constants.FRAME_BYTES_MAX],
+        ground: uint256,
+        check: uint256,
+        witness: Bytes[PROOF_BYTES_MAX],
     ) -> bool: view
 
 
 PROOF_BYTES_MAX: constant(uint256) = 61_440
-HEADER_BYTES: constant(uint256) = 228
-FRAMES_MAX: constant(uint256) = 64
-FRAME_BYTES_MAX: constant(uint256) = 8_192
 FRAME_HEAD_BYTES: constant(uint256) = 38
-OP_BYTES_MAX: constant(uint256) = 1_024
 # A step has at least 35 bytes; a frame that claims more of them than this breaks off before it reaches them.
-FRAME_STEPS_MAX: constant(uint256) = (FRAME_BYTES_MAX - FRAME_HEAD_BYTES) // 35
+FRAME_STEPS_MAX: constant(uint256) = (constants.FRAME_BYTES_MAX - FRAME_HEAD_BYTES) // 35
 
-MALFORMED: constant(uint256) = 0
-CHECK: constant(uint256) = 1
-EFFECT: constant(uint256) = 2
 KIND_MUST_BE_KNOWN: constant(uint256) = 0
-
-L1: constant(uint256) = 4
-CANCEL: constant(uint256) = 7
-FILL: constant(uint256) = 8
-WITHDRAW: constant(uint256) = 10
 
 
 struct Step:
@@ -81,12 +67,12 @@ def judge(domain: bytes32, batch_hash: bytes32, proof: Bytes[PROOF_BYTES_MAX]) -
     @notice Whether the proof shows fraud in the batch. Asked by a rollup, whose inbox is then the one that counts.
     @param domain What the users of that rollup sign under.
     """
-    header: Bytes[HEADER_BYTES] = slice(proof, 0, HEADER_BYTES)
-    frame_count: uint256 = convert(slice(proof, HEADER_BYTES, 2), uint256)
-    assert frame_count <= FRAMES_MAX, "judge: frame count"
-    frame_hashes: bytes32[FRAMES_MAX] = empty(bytes32[FRAMES_MAX])
-    offset: uint256 = HEADER_BYTES + 2
-    for number: uint256 in range(frame_count, bound=FRAMES_MAX):
+    header: Bytes[constants.HEADER_BYTES] = slice(proof, 0, constants.HEADER_BYTES)
+    frame_count: uint256 = convert(slice(proof, constants.HEADER_BYTES, 2), uint256)
+    assert frame_count <= constants.FRAMES_MAX, "judge: frame count"
+    frame_hashes: bytes32[constants.FRAMES_MAX] = empty(bytes32[constants.FRAMES_MAX])
+    offset: uint256 = constants.HEADER_BYTES + 2
+    for number: uint256 in range(frame_count, bound=constants.FRAMES_MAX):
         frame_hashes[number] = convert(slice(proof, offset, 32), bytes32)
         offset += 32
     commitment: bytes32 = sha256(concat(header, slice(abi_encode(frame_hashes), 0, 32 * frame_count)))
@@ -96,7 +82,9 @@ def judge(domain: bytes32, batch_hash: bytes32, proof: Bytes[PROOF_BYTES_MAX]) -
     assert frame_number < frame_count, "judge: frame number"
     frame_length: uint256 = convert(slice(proof, offset + 2, 4), uint256)
     offset += 6
-    frame: Bytes[FRAME_BYTES_MAX] = convert(slice(proof, offset, frame_length), Bytes[FRAME_BYTES_MAX])
+    frame: Bytes[constants.FRAME_BYTES_MAX] = convert(
+        slice(proof, offset, frame_length), Bytes[constants.FRAME_BYTES_MAX]
+    )
     assert sha256(frame) == frame_hashes[frame_number], "judge: frame hash"
     offset += frame_length
 
@@ -104,22 +92,22 @@ def judge(domain: bytes32, batch_hash: bytes32, proof: Bytes[PROOF_BYTES_MAX]) -
     ground: uint256 = convert(slice(proof, offset + 2, 1), uint256)
     check: uint256 = convert(slice(proof, offset + 3, 1), uint256)
     offset += 4
-    assert ground <= EFFECT, "judge: ground"
-    assert ground == CHECK or check == 0, "judge: check"
+    assert ground <= constants.EFFECT, "judge: ground"
+    assert ground == constants.CHECK or check == 0, "judge: check"
 
     step: Step = self._find_step(frame, number)
-    if ground == MALFORMED:
+    if ground == constants.MALFORMED:
         assert offset == len(proof), "judge: witness"
         return not step.is_whole
     assert step.is_found, "judge: step"
 
-    op: Bytes[FRAME_BYTES_MAX] = slice(frame, step.start, step.end - step.start)
+    op: Bytes[constants.FRAME_BYTES_MAX] = slice(frame, step.start, step.end - step.start)
     verifier: address = self._get_verifier(convert(slice(op, 0, 1), uint256))
     if verifier == empty(address):
         assert offset == len(proof), "judge: witness"
-        return ground == CHECK and check == KIND_MUST_BE_KNOWN
+        return ground == constants.CHECK and check == KIND_MUST_BE_KNOWN
     first_index: uint256 = convert(extract32(frame, 32), uint256) >> 224
-    context: Context = Context(
+    context: contexts.Context = contexts.Context(
         domain=domain,
         rollup=msg.sender,
         header=header,
@@ -134,7 +122,7 @@ def judge(domain: bytes32, batch_hash: bytes32, proof: Bytes[PROOF_BYTES_MAX]) -
 
 @internal
 @pure
-def _find_step(frame: Bytes[FRAME_BYTES_MAX], number: uint256) -> Step:
+def _find_step(frame: Bytes[constants.FRAME_BYTES_MAX], number: uint256) -> Step:
     """
     @notice Walks the steps of a frame that the rollup has let in (so it has a head), and never reverts.
     @dev Mirrors state/batches.py decode_frame.
@@ -150,7 +138,7 @@ def _find_step(frame: Bytes[FRAME_BYTES_MAX], number: uint256) -> Step:
         length: uint256 = convert(extract32(frame, end), uint256) >> 240
         start: uint256 = end + 2
         end = start + length + 32
-        if length == 0 or length > OP_BYTES_MAX or end > len(frame):
+        if length == 0 or length > constants.OP_BYTES_MAX or end > len(frame):
             return step
         if at == number:
             step.is_found = True
@@ -166,12 +154,12 @@ def _get_verifier(kind: uint256) -> address:
     """
     @notice Who knows the checks and effects of a kind; empty for a kind that does not exist.
     """
-    if kind == 0 or kind > WITHDRAW:
+    if kind == 0 or kind > constants.WITHDRAW:
         return empty(address)
-    if kind <= L1:
+    if kind <= constants.L1:
         return VERIFY_BATCH
-    if kind <= CANCEL:
+    if kind <= constants.CANCEL:
         return VERIFY_MARKET
-    if kind == FILL:
+    if kind == constants.FILL:
         return VERIFY_FILL
     return VERIFY_ACCOUNT

@@ -12,9 +12,11 @@
      a claimed step can be refuted. Rules and layouts: state/SPEC.md sections 4 and 9.
      Money leaves by `collect` alone (pull payment), after every effect.
      Batches above `tip` are dead: their entries stay until they are overwritten, and nothing reads them.
-@custom:security ETH backs bonds, fees and deposits at once. `custody` bounds what claims may take of each asset, so even
-     a false root that became final could not reach a bond.
+     Mirrors the parsing in state/batches.py.
+@custom:security Ether backs bonds, fees and deposits at once. `custody` bounds what claims may take of each asset, so
+     that even a false root that became final could not reach a bond.
 """
+import constants
 
 interface Token:
     def balanceOf(holder: address) -> uint256: view
@@ -22,25 +24,17 @@ interface Token:
     def transferFrom(holder: address, to: address, amount: uint256) -> bool: nonpayable
 
 interface Judge:
-    def judge(domain: bytes32, batch_hash: bytes32, proof: Bytes[61440]) -> bool: view
+    def judge(domain: bytes32, batch_hash: bytes32, proof: Bytes[PROOF_BYTES_MAX]) -> bool: view
 
 
-BATCH_BYTES_MAX: constant(uint256) = 112_640
-BATCH_BYTES_FULL: constant(uint256) = BATCH_BYTES_MAX * 3 // 4  # from here on a batch works off a backlog
+BATCH_BYTES_FULL: constant(uint256) = constants.BATCH_BYTES_MAX * 3 // 4  # from here on a batch works off a backlog
 PROOF_BYTES_MAX: constant(uint256) = 61_440
-HEADER_BYTES: constant(uint256) = 228
-FRAMES_MAX: constant(uint256) = 64
 FRAME_BYTES_MIN: constant(uint256) = 73
-FRAME_BYTES_MAX: constant(uint256) = 8_192
 GENESIS_BYTES_MAX: constant(uint256) = 8_192
 MESSAGE_BYTES_MAX: constant(uint256) = 74
-POSITIONS_PER_BATCH_MAX: constant(uint256) = 2**32
 # So many messages are enough, though others be overdue: a flood cannot make every batch oversize.
 MESSAGES_PER_BATCH_MIN: constant(uint256) = 64
-AMOUNT_MAX: constant(uint256) = 2**63 - 1
-ASSETS_MAX: constant(uint256) = 16
 
-PROTOCOL_VERSION: constant(uint256) = 1
 DATA_IN_CALLDATA: constant(uint256) = 0
 RESCUE: constant(uint256) = 1
 
@@ -49,7 +43,6 @@ REGISTER_KEY: constant(uint8) = 2
 FORCE_WITHDRAW: constant(uint8) = 3
 CANCEL_ALL: constant(uint8) = 5
 
-OUTBOX: constant(uint256) = 6
 OUTBOX_LEAF_BYTES: constant(uint256) = 34
 OUTBOX_DEPTH: constant(uint256) = 32
 OUTBOX_PATH: constant(uint256) = OUTBOX_DEPTH + 3
@@ -111,7 +104,7 @@ DOMAIN: public(immutable(bytes32))
 JUDGE: public(immutable(address))
 TERMS: public(immutable(Terms))
 
-assets: public(DynArray[Asset, ASSETS_MAX])
+assets: public(DynArray[Asset, constants.ASSETS_MAX])
 custody: public(HashMap[uint256, uint256])  # asset -> units deposited and not yet claimed
 
 inbox_count: public(uint256)
@@ -184,11 +177,16 @@ event Claimed:
 
 @deploy
 def __init__(
-    genesis: Bytes[GENESIS_BYTES_MAX], genesis_root: bytes32, judge: address, assets: DynArray[Asset, ASSETS_MAX], terms: Terms
+    genesis: Bytes[GENESIS_BYTES_MAX],
+    genesis_root: bytes32,
+    judge: address,
+    assets: DynArray[Asset, constants.ASSETS_MAX],
+    terms: Terms,
 ):
     """
     @notice Fixes everything that will ever be fixed. Batch 0 is the genesis, final at once.
-    @param genesis `params length u16 || params leaf || asset_count u8 || underlying_count u16 || symbols b8 each || time u64`.
+    @param genesis `params length u16 || params leaf || asset_count u8 || underlying_count u16 || underlying_count x
+           symbol b8 || time u64`.
     @param genesis_root Root of the state that `genesis` describes; anyone can recompute it from the event.
     """
     assert judge.is_contract, "rollup: judge"
@@ -202,7 +200,7 @@ def __init__(
     for asset: Asset in assets:
         # The bound keeps `amount * unit` of a claim from overflowing.
         assert asset.unit > 0 and asset.unit < 2**128, "rollup: asset unit"
-        assert asset.deposit_max <= AMOUNT_MAX, "rollup: deposit max"
+        assert asset.deposit_max <= constants.AMOUNT_MAX, "rollup: deposit max"
     for seconds: uint256 in [terms.challenge_window, terms.silence_limit, terms.inbox_deadline, terms.time_lag_max]:
         assert seconds > 0 and seconds < 2**32, "rollup: terms"
     # A holder whose batches are never late is then never silent either.
@@ -354,7 +352,7 @@ def withdraw_bond():
 
 
 @external
-def submit_batch(batch: Bytes[BATCH_BYTES_MAX]):
+def submit_batch(batch: Bytes[constants.BATCH_BYTES_MAX]):
     """
     @notice Appends a batch to the chain. The sender's bond answers for it until it is final.
     @param batch `header || n x (frame_length u32 || frame)`.
@@ -363,12 +361,12 @@ def submit_batch(batch: Bytes[BATCH_BYTES_MAX]):
     assert msg.sender == tx.origin and not msg.sender.is_contract, "rollup: caller"
     assert len(msg.data) == 68 + (len(batch) + 31) // 32 * 32, "rollup: calldata"
     assert convert(slice(msg.data, 4, 32), uint256) == 32, "rollup: calldata"
-    assert len(batch) > HEADER_BYTES, "rollup: size"
+    assert len(batch) > constants.HEADER_BYTES, "rollup: size"
 
-    header_bytes: Bytes[HEADER_BYTES] = slice(batch, 0, HEADER_BYTES)
+    header_bytes: Bytes[constants.HEADER_BYTES] = slice(batch, 0, constants.HEADER_BYTES)
     header: Header = self._decode_header(header_bytes)
     parent: Batch = self._load(self.tip)
-    self._check_submitter(header)
+    is_rescuer: bool = self._check_submitter(header)
     self._check_header(header, parent)
     assert block.timestamp <= header.time + TERMS.time_lag_max or len(batch) >= BATCH_BYTES_FULL, "rollup: late"
     is_duty_done: bool = self._check_inbox(header, parent)
@@ -376,15 +374,15 @@ def submit_batch(batch: Bytes[BATCH_BYTES_MAX]):
     root: bytes32 = header.pre_root
     step_count: uint256 = 0
     frame_count: uint256 = 0
-    frame_hashes: bytes32[FRAMES_MAX] = empty(bytes32[FRAMES_MAX])
-    offset: uint256 = HEADER_BYTES
-    for number: uint256 in range(FRAMES_MAX):
+    frame_hashes: bytes32[constants.FRAMES_MAX] = empty(bytes32[constants.FRAMES_MAX])
+    offset: uint256 = constants.HEADER_BYTES
+    for number: uint256 in range(constants.FRAMES_MAX):
         if offset == len(batch):
             break
         assert offset + 4 + FRAME_BYTES_MIN <= len(batch), "rollup: frame length"
         length: uint256 = convert(slice(batch, offset, 4), uint256)
         offset += 4
-        assert length >= FRAME_BYTES_MIN and length <= FRAME_BYTES_MAX, "rollup: frame length"
+        assert length >= FRAME_BYTES_MIN and length <= constants.FRAME_BYTES_MAX, "rollup: frame length"
         assert offset + length <= len(batch), "rollup: frame length"
         assert convert(slice(batch, offset, 32), bytes32) == root, "rollup: frame root"
         first_index: uint256 = convert(slice(batch, offset + 32, 4), uint256)
@@ -401,7 +399,9 @@ def submit_batch(batch: Bytes[BATCH_BYTES_MAX]):
     assert step_count == header.step_count, "rollup: step count"
 
     batch_hash: bytes32 = sha256(concat(header_bytes, slice(abi_encode(frame_hashes), 0, 32 * frame_count)))
-    self._append(header, batch_hash, block.timestamp if is_duty_done else parent.duty_at)
+    # A batch with the duty undone, or done by a rescuer, leaves the holder as silent as before.
+    duty_at: uint256 = block.timestamp if is_duty_done and not is_rescuer else parent.duty_at
+    self._append(header, batch_hash, duty_at)
 
 
 @external
@@ -591,7 +591,7 @@ def _get_required_bond() -> uint256:
 @view
 def _is_silent() -> bool:
     """
-    @notice Whether the holder has neither taken the slot nor done the inbox duty for too long, on the chain that lives.
+    @notice Whether the holder took the slot, and last did the inbox duty on the chain that lives, too long ago.
     """
     duty_at: uint256 = self._load(self.tip).duty_at
     return block.timestamp > max(duty_at, self.slot_taken_at) + TERMS.silence_limit
@@ -613,14 +613,18 @@ def _burn(amount: uint256):
 
 @internal
 @view
-def _check_submitter(header: Header):
+def _check_submitter(header: Header) -> bool:
     """
-    @notice The slot's holder, or anyone bonded while the slot is open, or with a rescue batch while the holder is silent.
+    @notice Bonded, and the slot's holder; or anyone bonded while the slot is open; or with a rescue batch while the
+            holder is silent.
+    @return Whether it is the last of these.
     """
     assert self.bond_of[msg.sender] >= TERMS.bond, "rollup: bond"
     holder: address = self.slot_holder
-    if msg.sender != holder and holder != empty(address):
+    is_rescuer: bool = msg.sender != holder and holder != empty(address)
+    if is_rescuer:
         assert header.flags == RESCUE and self._is_silent(), "rollup: slot"
+    return is_rescuer
 
 
 @internal
@@ -629,7 +633,7 @@ def _check_header(header: Header, parent: Batch):
     """
     @notice All that the header must have in common with its parent and with the L1.
     """
-    assert header.version == PROTOCOL_VERSION, "rollup: version"
+    assert header.version == constants.PROTOCOL_VERSION, "rollup: version"
     assert header.data_kind == DATA_IN_CALLDATA, "rollup: data kind"
     assert header.flags <= RESCUE, "rollup: flags"
     assert header.index == self.tip + 1, "rollup: index"
@@ -642,7 +646,7 @@ def _check_header(header: Header, parent: Batch):
     position_from: uint256 = parent.position_to if header.generation == parent.generation else 0
     assert header.position_from == position_from, "rollup: position from"
     assert header.position_to >= position_from, "rollup: position to"
-    assert header.position_to - position_from <= POSITIONS_PER_BATCH_MAX, "rollup: position to"
+    assert header.position_to - position_from <= constants.POSITIONS_PER_BATCH_MAX, "rollup: position to"
 
 
 @internal
@@ -650,8 +654,8 @@ def _check_header(header: Header, parent: Batch):
 def _check_inbox(header: Header, parent: Batch) -> bool:
     """
     @notice The cursor moves forward over messages that exist, past all that are overdue or at least past 64.
-    @return Whether no overdue message is left: the duty that resets the holder's silence. [Else a holder could flood his
-            own inbox, whose fees are his, and stay with 64 messages a batch.]
+    @return Whether no overdue message is left: only then the holder's silence ends. [Else a holder could flood his
+            own inbox, whose fees are his, and stay in the slot with 64 messages a batch.]
     """
     assert header.inbox_cursor >= parent.inbox_cursor, "rollup: cursor"
     assert header.inbox_cursor <= self.inbox_count, "rollup: cursor"
@@ -665,10 +669,8 @@ def _check_inbox(header: Header, parent: Batch) -> bool:
 @internal
 def _append(header: Header, batch_hash: bytes32, duty_at: uint256):
     """
-    @notice Makes the batch the tip. A rescuer's batch does not count as a duty of the holder's.
+    @notice Makes the sender's batch the tip.
     """
-    holder: address = self.slot_holder
-    is_rescuer: bool = holder != empty(address) and msg.sender != holder
     self._store(
         header.index,
         Batch(
@@ -680,7 +682,7 @@ def _append(header: Header, batch_hash: bytes32, duty_at: uint256):
             generation=header.generation,
             position_to=header.position_to,
             submitter=msg.sender,
-            duty_at=self._load(self.tip).duty_at if is_rescuer else duty_at,
+            duty_at=duty_at,
         ),
     )
     self.tip = header.index
@@ -728,10 +730,9 @@ def _load(index: uint256) -> Batch:
 
 @internal
 @pure
-def _decode_header(data: Bytes[HEADER_BYTES]) -> Header:
+def _decode_header(data: Bytes[constants.HEADER_BYTES]) -> Header:
     """
-    @notice What this contract reads of a header of full length; the log hash and the oracle time it leaves to the steps.
-    @dev Mirrors state/batches.py decode_header.
+    @notice What this contract reads of a header; the log hash and the oracle time it leaves to the steps.
     """
     head: uint256 = convert(extract32(data, 0), uint256)  # version u16, data_kind u8, flags u8, index u64, ...
     counts: uint256 = convert(extract32(data, 112), uint256)  # step_count u32, inbox_cursor u64, ...
@@ -783,11 +784,11 @@ def _compute_outbox_root(
 ) -> bytes32:
     """
     @notice Folds a leaf of the outbox up to the state root.
-    @dev Mirrors state/tree.py compute_root. A node on the way is the hash of something, so two empty halves cannot meet.
+    @dev The fold of state/tree.py compute_root. No node on the way is zero, so two empty halves cannot meet.
     """
     assert mask >> OUTBOX_PATH == 0, "rollup: path"
-    node: bytes32 = sha256(concat(convert(convert(OUTBOX, uint8), bytes1), leaf))
-    name: uint256 = (8 | OUTBOX) << OUTBOX_DEPTH | outbox_index
+    node: bytes32 = sha256(concat(convert(convert(constants.OUTBOX, uint8), bytes1), leaf))
+    name: uint256 = (8 | constants.OUTBOX) << OUTBOX_DEPTH | outbox_index
     used: uint256 = 0
     for level: uint256 in range(OUTBOX_PATH):
         sibling: bytes32 = empty(bytes32)

@@ -1,1 +1,1 @@
-"""The order of operations: book, batches and the log between them. No clock, no I/O: both are arguments."""
+"""The sequencer's pure part: admission, matching, the log, batching, and what L1 says. No I/O, no clock."""

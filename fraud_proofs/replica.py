@@ -1,0 +1,108 @@
+"""A replica: the chain re-derived from L1 events, with a verdict on every batch. What followers and watchtowers run.
+
+Pure: events in, verdicts out. Batches beyond a wrong one are not looked at, since they fall with it.
+"""
+
+from dataclasses import dataclass, field
+
+from fraud_proofs.challenger import Honest, Proof, State, examine_batch
+from state.batches import decode_batch, decode_header
+from state.context import Receipt, StepContext
+from state.genesis import decode_genesis
+from state.l1_events import BatchPosted, Finalised, GenesisSet, L1Event, MessageSent, RolledBack
+from state.tree import LeafKey, build_tree
+
+
+class ForeignContract(Exception):
+    """What L1 says does not fit together: this is no rollup of this version, or not all of its history."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the replica thinks of one posted batch: valid with receipts, or invalid with a proof."""
+
+    index: int
+    proof: Proof | None
+    receipts: tuple[Receipt, ...] = ()
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether every step holds."""
+        return self.proof is None
+
+
+@dataclass(slots=True)
+class Replica:
+    """State after the last good batch, and the way back over those that are not final."""
+
+    domain: bytes
+    state: State = field(default_factory=lambda: State({}, build_tree(())))
+    messages: list[bytes] = field(default_factory=list)
+    tip: int = 0
+    final: int = 0
+    wrong: int | None = None
+    roots: dict[int, bytes] = field(default_factory=dict)
+    batch_hashes: dict[int, bytes] = field(default_factory=dict)
+    _undos: dict[int, dict[LeafKey, bytes]] = field(default_factory=dict)
+
+    def apply(self, event: L1Event) -> Verdict | None:
+        """Take the next event of L1's order; a posted batch gives a verdict. Raises ForeignContract."""
+        match event:
+            case GenesisSet():
+                self._start(event)
+            case MessageSent():
+                self._take_message(event)
+            case RolledBack():
+                self._roll_back(event.index)
+            case Finalised():
+                self._finalise(event.index)
+            case BatchPosted():
+                return self._examine(event)
+        return None
+
+    def _start(self, event: GenesisSet) -> None:
+        leaves = decode_genesis(event.genesis).build_leaves()
+        self.state = State(leaves, build_tree(leaves.items()))
+        if self.state.tree.root != event.root:
+            raise ForeignContract("the contract's genesis root is not that of its genesis bytes")
+        self.roots[0] = event.root
+        self.batch_hashes[0] = decode_genesis(event.genesis).batch_hash
+
+    def _take_message(self, event: MessageSent) -> None:
+        if event.index != len(self.messages):
+            raise ForeignContract(f"L1 message {event.index} came where {len(self.messages)} was due")
+        self.messages.append(event.data)
+
+    def _roll_back(self, index: int) -> None:
+        for dead in range(self.tip, index - 1, -1):
+            undo = self._undos.pop(dead, None)
+            if undo is not None:
+                self.state.commit(undo)
+            self.roots.pop(dead, None)
+            self.batch_hashes.pop(dead, None)
+        self.tip = min(self.tip, index - 1)
+        if self.wrong is not None and self.wrong >= index:
+            self.wrong = None
+
+    def _finalise(self, index: int) -> None:
+        self.final = index
+        for old in [batch for batch in self._undos if batch <= index]:
+            del self._undos[old]
+
+    def _examine(self, event: BatchPosted) -> Verdict | None:
+        if self.wrong is not None:
+            return None
+        batch = decode_batch(event.data)
+        if batch is None or event.index != self.tip + 1 or batch.batch_hash != event.batch_hash:
+            raise ForeignContract(f"batch {event.index}: the posted bytes are not what the contract took")
+        context = StepContext(decode_header(batch.header), 0, self.domain, self.messages.__getitem__)
+        found = examine_batch(self.state, batch, context)
+        if isinstance(found, Proof):
+            self.wrong = event.index
+            return Verdict(event.index, found)
+        assert isinstance(found, Honest)
+        self.tip = event.index
+        self._undos[event.index] = found.undo
+        self.roots[event.index] = self.state.tree.root
+        self.batch_hashes[event.index] = batch.batch_hash
+        return Verdict(event.index, None, tuple(found.receipts))

@@ -1,0 +1,407 @@
+"""The head of the chain: admits requests, matches orders, and turns what trades into ops.
+
+Everything accepted takes the next position of the log. Deterministic: the same records replayed on the same state give
+the same ops, which is how a node recovers. The caller makes the returned records durable before anybody is told.
+
+An order rests off chain; when it first trades it is registered by an `order` op, and `fill` follows.
+"""
+
+from collections import ChainMap
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from sequencer.matching import Book, Market, RestingOrder, get_market
+from sequencer.oplog import LogRecord, RecordKind, hash_log
+from sequencer.refusals import Refusal, Refused
+from sequencer.requests import Request, decode_request
+from state.batches import Header
+from state.codes import Code, Kind
+from state.constants import NEVER
+from state.context import StepContext, draft_header, no_messages
+from state.leaves import FLAG_POST_ONLY, Globals
+from state.ledger import Ledger, Slot
+from state.operations import L1, Cancel, Close, Fill, Open, Operation, OrderOp, Tick, hash_digest
+from state.process_batch import compute_oldest_oracle_time
+from state.signatures import is_ed25519_valid
+from state.transition import Invalid, Valid, apply_step
+from state.tree import LeafKey
+
+# A fill's checks of one side; any other failure is blamed on the order that rests.
+_BUYER_CODES = (
+    Code.FILL_BUY_ORDER_MUST_BE_LIVE,
+    Code.FILL_BUYER_MUST_REDUCE,
+    Code.FILL_BUYER_FEE_MUST_KEEP_LIMIT,
+    Code.FILL_BUYER_MUST_FIT,
+    Code.FILL_BUYER_MARGIN_MUST_HOLD,
+)
+_SELLER_CODES = (
+    Code.FILL_SELL_ORDER_MUST_BE_LIVE,
+    Code.FILL_SELLER_MUST_REDUCE,
+    Code.FILL_SELLER_FEE_MUST_KEEP_LIMIT,
+    Code.FILL_SELLER_MUST_FIT,
+    Code.FILL_SELLER_MARGIN_MUST_HOLD,
+)
+
+
+def accept_any(public_key: bytes, digest: bytes, signature: bytes) -> bool:
+    """The verifier for what this node has verified before: records of its own log."""
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class PostedOp:
+    """An op of the open batch and the leaves that it wrote."""
+
+    op: bytes
+    writes: Mapping[LeafKey, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What one request came to: its receipt's content, and every record that it added to the log."""
+
+    position: int
+    op_digest: bytes
+    log_hash: bytes
+    records: tuple[LogRecord, ...]
+    filled: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A closed batch before its roots: header (roots and parent still zero), ops with writes, the way back."""
+
+    header: Header
+    ops: tuple[PostedOp, ...]
+    undo: Mapping[LeafKey, bytes]
+
+
+@dataclass(slots=True)
+class SlotState:
+    """What the engine remembers of an order slot: the highest counter seen, and the order that rests, if any."""
+
+    counter: int = 0
+    order: RestingOrder | None = None
+
+
+@dataclass(slots=True)
+class _Group:
+    """Records and ops that stand or fall together."""
+
+    records: list[LogRecord] = field(default_factory=list)
+    ops: list[PostedOp] = field(default_factory=list)
+    writes: dict[LeafKey, bytes] = field(default_factory=dict)
+
+
+class Engine:
+    """One writer. `leaves` is the head state, which the engine owns from then on."""
+
+    def __init__(self, leaves: dict[LeafKey, bytes], domain: bytes, unposted_bytes_max: int = 4_000_000) -> None:
+        self.leaves = leaves
+        self.domain = domain
+        self.unposted_bytes_max = unposted_bytes_max
+        self.unposted_bytes = 0
+        self.slots: dict[Slot, SlotState] = {}
+        self.dirty_slots: dict[Slot, None] = {}
+        self._books: dict[Market, Book] = {}
+        self._pending: list[PostedOp] = []
+        self._pending_bytes = 0
+        self._undo: dict[LeafKey, bytes] = {}
+        self.next_position = 0
+        self.log_hash = bytes(32)
+        self._context: StepContext | None = None
+
+    # The open batch
+
+    @property
+    def globals(self) -> Globals:
+        """The globals leaf at the head."""
+        return Ledger(self.leaves).get_globals()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a batch is open, so that ops can be taken."""
+        return self._context is not None
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes of the open batch's steps, as they will be posted."""
+        return self._pending_bytes
+
+    @property
+    def pending_count(self) -> int:
+        """Steps of the open batch so far, `open` included."""
+        return len(self._pending)
+
+    def open_batch(self, generation: int, flags: int = 0) -> None:
+        """Begin the next batch. A higher generation starts the log anew and forgets every order."""
+        state = self.globals
+        if generation > state.generation:
+            self.next_position, self.log_hash = 0, bytes(32)
+            self.slots.clear()
+            self.dirty_slots.clear()
+            self._books.clear()
+        header = draft_header(
+            index=state.batch + 1,
+            parent=bytes(32),
+            generation=generation,
+            pre_root=bytes(32),
+            time_from=state.time,
+            position_from=0 if generation > state.generation else state.next_position,
+            flags=flags,
+        )
+        self._context = StepContext(header, 0, self.domain, no_messages)
+        self._pending, self._pending_bytes, self._undo = [], 0, {}
+        self._commit(self._try([Open()], self._context))
+
+    def seal(self) -> Sealed:
+        """Close the open batch: nothing more enters it. The caller opens the next."""
+        assert self._context is not None
+        state, draft = self.globals, self._context.header
+        header = replace(
+            draft,
+            step_count=len(self._pending) + 1,
+            inbox_cursor=state.inbox_cursor,
+            inbox_hash=state.inbox_hash,
+            time=state.time,
+            position_to=self.next_position,
+            log_hash=self.log_hash,
+            oracle_time=compute_oldest_oracle_time(Ledger(self.leaves)),
+        )
+        self._commit(self._try([Close()], replace(self._context, header=header)))
+        sealed = Sealed(header, tuple(self._pending), dict(self._undo))
+        self.unposted_bytes += self.pending_bytes
+        self._context = None
+        return sealed
+
+    def mark_posted(self, byte_count: int) -> None:
+        """L1 has taken that many bytes of sealed steps."""
+        self.unposted_bytes = max(0, self.unposted_bytes - byte_count)
+
+    # What comes in
+
+    def tick(self, time: int) -> tuple[LogRecord, ...]:
+        """Move state time, when it is later than it was."""
+        if time <= self.globals.time:
+            return ()
+        return tuple(self._post(Tick(self.next_position, time)).records)
+
+    def take_message(self, index: int, data: bytes) -> tuple[LogRecord, ...]:
+        """Take the L1 message that is next in the inbox."""
+        known: Callable[[int], bytes] = {index: data}.__getitem__
+        return tuple(self._post(L1(self.next_position, index), known).records)
+
+    def submit(self, data: bytes) -> Accepted | Refused:
+        """Judge a request; when it is taken, do everything that follows from it."""
+        request = decode_request(data)
+        if request is None:
+            return Refused(Refusal.REQUEST_MALFORMED)
+        if self._context is None:
+            return Refused(Refusal.NOT_SEQUENCING)
+        if request.kind is Kind.CANCEL:
+            return self._submit_cancel(request)
+        if self.unposted_bytes + self.pending_bytes > self.unposted_bytes_max and request.kind is not Kind.ORACLE:
+            return Refused(Refusal.BACKLOG_FULL)
+        if request.kind is Kind.ORDER:
+            return self._submit_order(request)
+        op = request.place(self.next_position)
+        group = self._try([op])
+        if isinstance(group, Refused):
+            return group
+        self._commit(group)
+        return self._accept(op, group.records)
+
+    def replay(self, record: LogRecord, messages: Callable[[int], bytes]) -> tuple[LogRecord, ...]:
+        """Do again what a record of the log did; answers every record that it gave then and gives now."""
+        assert self._context is not None
+        limit, self.unposted_bytes_max = self.unposted_bytes_max, NEVER
+        self._context = replace(self._context, verify=accept_any)
+        try:
+            return self._replay(record, messages)
+        finally:
+            self.unposted_bytes_max = limit
+            self._context = replace(self._context, verify=is_ed25519_valid)
+
+    def _replay(self, record: LogRecord, messages: Callable[[int], bytes]) -> tuple[LogRecord, ...]:
+        body, kind = record.body, record.body[0]
+        if record.kind is RecordKind.POSTED and kind == Kind.TICK:
+            return self.tick(int.from_bytes(body[9:]))
+        if record.kind is RecordKind.POSTED and kind == Kind.L1:
+            index = int.from_bytes(body[9:])
+            return self.take_message(index, messages(index))
+        outcome = self.submit(body if record.kind is RecordKind.ACCEPTED else body[:1] + body[9:])
+        assert isinstance(outcome, Accepted), f"log position {record.position} does not replay: {outcome}"
+        return outcome.records
+
+    # Orders
+
+    def _submit_cancel(self, request: Request) -> Accepted | Refused:
+        cancel = request.place(self.next_position)
+        assert isinstance(cancel, Cancel)
+        slot = Slot(cancel.account, cancel.slot)
+        group = self._try([cancel])
+        if isinstance(group, Refused):
+            return group
+        held = Ledger(self.leaves).get_order(slot)
+        known = self._slot(slot)
+        is_resting = known.order is not None and known.order.terms.counter <= cancel.counter
+        is_registered = held is not None and held.remaining > 0 and held.counter <= cancel.counter
+        if not is_resting and not is_registered and cancel.counter <= known.counter:
+            return Refused(Refusal.NOTHING_TO_CANCEL)
+        if known.order is not None and is_resting:
+            self._drop(known.order)
+        known.counter = max(known.counter, cancel.counter)
+        if is_registered:
+            self._commit(group)
+            return self._accept(cancel, group.records)
+        return self._accept(cancel, [self._record(RecordKind.ACCEPTED, request.data)])
+
+    def _submit_order(self, request: Request) -> Accepted | Refused:
+        op = request.place(self.next_position)
+        assert isinstance(op, OrderOp)
+        terms = op.terms
+        judged = self._try([op])
+        if isinstance(judged, Refused):
+            return judged
+        known = self._slot(Slot(terms.account, terms.slot))
+        if terms.counter <= known.counter:
+            return Refused(Refusal.COUNTER_MUST_RISE)
+        book = self._books.setdefault(get_market(terms), Book())
+        order = RestingOrder(terms, request.data, op.position, terms.size)
+        best = book.get_best_against(order.is_sell)
+        if terms.flags & FLAG_POST_ONLY and best is not None and order.crosses(best.terms.price):
+            return Refused(Refusal.POST_ONLY_WOULD_TAKE)
+        if known.order is not None:
+            self._drop(known.order)
+        known.counter, known.order = terms.counter, order
+        records = [self._record(RecordKind.ACCEPTED, request.data)]
+        log_hash = self.log_hash
+        book.add(order)
+        self._match(book, order, records)
+        return Accepted(
+            op.position,
+            hash_digest(self.domain, op),
+            log_hash,
+            tuple(records),
+            filled=terms.size - order.remaining,
+        )
+
+    def _match(self, book: Book, taker: RestingOrder, records: list[LogRecord]) -> None:
+        """Trade until nothing crosses. Whoever a check speaks against leaves the book."""
+        while self._slot(taker.slot).order is taker:
+            maker = book.get_best_against(taker.is_sell)
+            if maker is None or not taker.crosses(maker.terms.price):
+                return
+            if maker.terms.account == taker.terms.account:
+                self._drop(maker)
+                continue
+            group = self._try(self._build_trade(maker, taker))
+            if isinstance(group, Refused):
+                self._drop(self._get_blamed(group.code, maker, taker))
+                continue
+            self._commit(group)
+            records += group.records
+            quantity = min(maker.remaining, taker.remaining)
+            for order in (maker, taker):
+                order.is_registered = True
+                order.remaining -= quantity
+                self.dirty_slots[order.slot] = None
+                if order.remaining == 0:
+                    self._drop(order)
+
+    def _build_trade(self, maker: RestingOrder, taker: RestingOrder) -> list[Operation]:
+        """Register what is not registered yet, then fill."""
+        ops: list[Operation] = []
+        for order in (maker, taker):
+            if not order.is_registered:
+                ops.append(Request(order.request).place(self.next_position + len(ops), order.accepted))
+        buyer, seller = (taker, maker) if maker.is_sell else (maker, taker)
+        quantity = min(maker.remaining, taker.remaining)
+        position = self.next_position + len(ops)
+        return [*ops, Fill(position, *buyer.slot, *seller.slot, maker.terms.price, quantity)]
+
+    @staticmethod
+    def _get_blamed(code: Code | Refusal, maker: RestingOrder, taker: RestingOrder) -> RestingOrder:
+        buyer, seller = (taker, maker) if maker.is_sell else (maker, taker)
+        if code in _BUYER_CODES:
+            return buyer
+        return seller if code in _SELLER_CODES else maker
+
+    def _slot(self, slot: Slot) -> SlotState:
+        if slot not in self.slots:
+            held = Ledger(self.leaves).get_order(slot)
+            self.slots[slot] = SlotState(counter=0 if held is None else held.counter)
+        self.dirty_slots[slot] = None
+        return self.slots[slot]
+
+    def _drop(self, order: RestingOrder) -> None:
+        """Take an order out of the book; its slot on the chain, if it has one, is left to expire or be cancelled."""
+        self._books[get_market(order.terms)].remove(order)
+        self._slot(order.slot).order = None
+
+    def restore_slot(self, slot: Slot, known: SlotState) -> None:
+        """Put back what was remembered of a slot, in order of acceptance."""
+        self.slots[slot] = known
+        if known.order is not None:
+            self._books.setdefault(get_market(known.order.terms), Book()).add(known.order)
+
+    def get_depth(self, market: Market, depth: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+        """Bids and asks of a market, best first, as (price, lots)."""
+        return self._books.setdefault(market, Book()).get_depth(depth)
+
+    # Ops and records
+
+    def _try(
+        self,
+        ops: list[Operation],
+        context: StepContext | None = None,
+        get_message: Callable[[int], bytes] = no_messages,
+    ) -> _Group | Refused:
+        """Judge ops one after the other, all or none; nothing is committed."""
+        context = context or self._context
+        assert context is not None
+        group = _Group()
+        for op in ops:
+            here = replace(context, step=len(self._pending) + len(group.ops), get_message=get_message)
+            ledger = Ledger(ChainMap(group.writes, self.leaves))
+            data = op.encode()
+            result = apply_step(ledger, here, data)
+            if isinstance(result, Invalid):
+                return Refused(result.code)
+            assert isinstance(result, Valid)
+            group.ops.append(PostedOp(data, ledger.writes))
+            group.writes.update(ledger.writes)
+            if op.kind not in (Kind.OPEN, Kind.CLOSE):
+                position = self.next_position + len(group.records)
+                group.records.append(LogRecord(position, RecordKind.POSTED, data))
+        return group
+
+    def _commit(self, group: _Group | Refused) -> None:
+        assert isinstance(group, _Group), f"the sequencer's own op is invalid: {group}"
+        for key, data in group.writes.items():
+            self._undo.setdefault(key, self.leaves.get(key, b""))
+            self.leaves[key] = data
+        self._pending += group.ops
+        self._pending_bytes += sum(34 + len(posted.op) for posted in group.ops)
+        for record in group.records:
+            self._append(record)
+
+    def _post(self, op: Operation, get_message: Callable[[int], bytes] = no_messages) -> _Group:
+        group = self._try([op], get_message=get_message)
+        self._commit(group)
+        assert isinstance(group, _Group)
+        return group
+
+    def _append(self, record: LogRecord) -> None:
+        assert record.position == self.next_position
+        self.log_hash = hash_log(self.log_hash, record)
+        self.next_position += 1
+
+    def _record(self, kind: RecordKind, body: bytes) -> LogRecord:
+        record = LogRecord(self.next_position, kind, body)
+        self._append(record)
+        return record
+
+    def _accept(self, op: Operation, records: list[LogRecord]) -> Accepted:
+        digest = hash_digest(self.domain, op)  # type: ignore[arg-type]
+        return Accepted(records[0].position, digest, self.log_hash, tuple(records))

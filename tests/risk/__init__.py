@@ -1,0 +1,1 @@
+"""The risk kernel, against fifty digits, published values and its twins."""

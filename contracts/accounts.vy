@@ -36,15 +36,19 @@ struct Position:
     instrument: uint256
     quantity: int256
 
+# Lists of fixed size with a count, as in the leaf: the whole is then copied at once.
 struct Account:
     owner: address
     sequence: uint256
     epoch: uint256
     tier: uint256
+    key_count: uint256
+    collateral_count: uint256
+    position_count: uint256
     cash: int256
-    keys: DynArray[SessionKey, constants.KEYS_MAX]
-    collateral: DynArray[Collateral, constants.ASSETS_MAX]
-    positions: DynArray[Position, POSITIONS_HELD_MAX]
+    keys: SessionKey[constants.KEYS_MAX]
+    collateral: Collateral[constants.ASSETS_MAX]
+    positions: Position[POSITIONS_HELD_MAX]
 
 
 @internal
@@ -58,31 +62,29 @@ def _decode_account(leaf: Bytes[constants.LEAF_BYTES_MAX]) -> Account:
     account.sequence = fields._uint(leaf, 20, 8)
     account.epoch = fields._uint(leaf, 28, 4)
     account.tier = fields._uint(leaf, 32, 1)
+    account.key_count = fields._uint(leaf, 33, 1)
+    account.collateral_count = fields._uint(leaf, 34, 1)
+    account.position_count = fields._uint(leaf, 35, 1)
     account.cash = fields._int(leaf, 36, 16)
 
     at: uint256 = HEAD_BYTES
-    for i: uint256 in range(fields._uint(leaf, 33, 1), bound=constants.KEYS_MAX):
-        account.keys.append(
-            SessionKey(
-                public_key=extract32(leaf, at),
-                scope=fields._uint(leaf, at + 32, 1),
-                expiry=fields._uint(leaf, at + 33, 8),
-            )
+    for i: uint256 in range(account.key_count, bound=constants.KEYS_MAX):
+        account.keys[i] = SessionKey(
+            public_key=extract32(leaf, at),
+            scope=fields._uint(leaf, at + 32, 1),
+            expiry=fields._uint(leaf, at + 33, 8),
         )
         at += KEY_BYTES
-    for i: uint256 in range(fields._uint(leaf, 34, 1), bound=constants.ASSETS_MAX):
-        account.collateral.append(
-            Collateral(asset=fields._uint(leaf, at, 2), amount=fields._uint(leaf, at + 2, 16))
+    for i: uint256 in range(account.collateral_count, bound=constants.ASSETS_MAX):
+        account.collateral[i] = Collateral(
+            asset=fields._uint(leaf, at, 2), amount=fields._uint(leaf, at + 2, 16)
         )
         at += COLLATERAL_BYTES
-    for i: uint256 in range(fields._uint(leaf, 35, 1), bound=constants.POSITIONS_MAX):
+    for i: uint256 in range(account.position_count, bound=constants.POSITIONS_MAX):
         # Both fields out of the word that ends with the position: there may be many.
         word: uint256 = convert(extract32(leaf, at + POSITION_BYTES - 32), uint256)
-        account.positions.append(
-            Position(
-                instrument=(word >> 64) & convert(max_value(uint96), uint256),
-                quantity=fields._signed(word, 64),
-            )
+        account.positions[i] = Position(
+            instrument=(word >> 64) & (2**96 - 1), quantity=fields._signed(word, 64)
         )
         at += POSITION_BYTES
     assert len(leaf) == at, "account"
@@ -100,18 +102,21 @@ def _encode_account(account: Account) -> Bytes[BYTES_MAX]:
         fields._u64(account.sequence),
         fields._u32(account.epoch),
         fields._u8(account.tier),
-        fields._u8(len(account.keys)),
-        fields._u8(len(account.collateral)),
-        fields._u8(len(account.positions)),
+        fields._u8(account.key_count),
+        fields._u8(account.collateral_count),
+        fields._u8(account.position_count),
         fields._i128(account.cash),
     )
-    for key: SessionKey in account.keys:
+    for i: uint256 in range(account.key_count, bound=constants.KEYS_MAX):
+        key: SessionKey = account.keys[i]
         leaf = convert(
             concat(leaf, key.public_key, fields._u8(key.scope), fields._u64(key.expiry)), Bytes[BYTES_MAX]
         )
-    for held: Collateral in account.collateral:
+    for i: uint256 in range(account.collateral_count, bound=constants.ASSETS_MAX):
+        held: Collateral = account.collateral[i]
         leaf = convert(concat(leaf, fields._u16(held.asset), fields._u128(held.amount)), Bytes[BYTES_MAX])
-    for held: Position in account.positions:
+    for i: uint256 in range(account.position_count, bound=POSITIONS_HELD_MAX):
+        held: Position = account.positions[i]
         leaf = convert(
             concat(leaf, convert(convert(held.instrument, uint96), bytes12), fields._i64(held.quantity)),
             Bytes[BYTES_MAX],
@@ -125,9 +130,9 @@ def _get_position(account: Account, instrument: uint256) -> int256:
     """
     @notice Signed lots held; 0 when none.
     """
-    for held: Position in account.positions:
-        if held.instrument == instrument:
-            return held.quantity
+    for i: uint256 in range(account.position_count, bound=POSITIONS_HELD_MAX):
+        if account.positions[i].instrument == instrument:
+            return account.positions[i].quantity
     return 0
 
 
@@ -137,7 +142,7 @@ def _get_collateral(account: Account, asset: uint256) -> uint256:
     """
     @notice Units held of a non-quote asset; 0 when none.
     """
-    for held: Collateral in account.collateral:
-        if held.asset == asset:
-            return held.amount
+    for i: uint256 in range(account.collateral_count, bound=constants.ASSETS_MAX):
+        if account.collateral[i].asset == asset:
+            return account.collateral[i].amount
     return 0

@@ -86,7 +86,7 @@ def _is_key_live(account: accounts.Account, key_index: uint256, scope: uint256, 
     """
     @notice Whether the named key exists, may do this, and has not expired.
     """
-    if key_index >= len(account.keys):
+    if key_index >= account.key_count:
         return False
     key: accounts.SessionKey = account.keys[key_index]
     return key.scope & scope != 0 and key.expiry > time

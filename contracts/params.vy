@@ -1,8 +1,8 @@
 # pragma version 0.4.3
 """
 @title The leaf of one version of the parameters
-@notice state/SPEC.md section 3. The terms of assets and underlyings stay in the leaf until they are asked for: there
-        may be hundreds.
+@notice state/SPEC.md section 3. The terms of assets and underlyings stay packed until they are asked for: there may be
+        hundreds.
 @dev Mirrors Params, AssetTerms and UnderlyingTerms of state/leaves.py.
 """
 import constants
@@ -11,6 +11,7 @@ import fields
 HEAD_BYTES: constant(uint256) = 149
 ASSET_BYTES: constant(uint256) = 22
 UNDERLYING_BYTES: constant(uint256) = 8
+UNDERLYING_WORDS: constant(uint256) = constants.UNDERLYINGS_MAX // 4
 
 struct Params:
     oracle_threshold: uint256
@@ -27,7 +28,9 @@ struct Params:
     cancel_only_interval: uint256
     asset_entries: uint256
     underlying_entries: uint256
-    leaf: Bytes[constants.LEAF_BYTES_MAX]
+    oracle_signers: address[constants.ORACLE_SIGNERS_MAX]
+    assets: uint256[constants.ASSETS_MAX]  # an entry to a word
+    underlyings: uint256[UNDERLYING_WORDS]  # four entries to a word, the first highest
 
 struct AssetTerms:
     underlying: uint256
@@ -61,7 +64,17 @@ def _decode_params(leaf: Bytes[constants.LEAF_BYTES_MAX]) -> Params:
     params.cancel_only_interval = fields._uint(leaf, 142, 4)
     params.asset_entries = fields._uint(leaf, 146, 1)
     params.underlying_entries = fields._uint(leaf, 147, 2)
-    params.leaf = leaf
+    for i: uint256 in range(constants.ORACLE_SIGNERS_MAX):
+        params.oracle_signers[i] = convert(fields._uint(leaf, 2 + 20 * i, 20), address)
+
+    at: uint256 = HEAD_BYTES
+    for i: uint256 in range(params.asset_entries, bound=constants.ASSETS_MAX):
+        params.assets[i] = fields._uint(leaf, at, ASSET_BYTES)
+        at += ASSET_BYTES
+    for i: uint256 in range(params.underlying_entries, bound=constants.UNDERLYINGS_MAX):
+        params.underlyings[i // 4] |= fields._uint(leaf, at, UNDERLYING_BYTES) << (64 * (3 - i % 4))
+        at += UNDERLYING_BYTES
+    assert len(leaf) == at, "params"
     return params
 
 
@@ -71,7 +84,7 @@ def _get_oracle_signer(params: Params, signer: uint256) -> address:
     """
     @notice The address of an oracle signer; `signer` is below oracle_count.
     """
-    return convert(fields._uint(params.leaf, 2 + 20 * signer, 20), address)
+    return params.oracle_signers[signer]
 
 
 @internal
@@ -80,12 +93,12 @@ def _get_asset_terms(params: Params, asset: uint256) -> AssetTerms:
     """
     @notice How an asset counts as collateral; `asset` is listed.
     """
-    at: uint256 = HEAD_BYTES + ASSET_BYTES * asset
+    word: uint256 = params.assets[asset]
     return AssetTerms(
-        underlying=fields._uint(params.leaf, at, 2),
-        haircut_ppm=fields._uint(params.leaf, at + 2, 4),
-        units_per_lot=fields._uint(params.leaf, at + 6, 8),
-        create_min=fields._uint(params.leaf, at + 14, 8),
+        underlying=word >> 160,
+        haircut_ppm=(word >> 128) & (2**32 - 1),
+        units_per_lot=(word >> 64) & (2**64 - 1),
+        create_min=word & (2**64 - 1),
     )
 
 
@@ -95,8 +108,7 @@ def _get_underlying_terms(params: Params, underlying: uint256) -> UnderlyingTerm
     """
     @notice Shocks of mark in parts per million; `underlying` is listed.
     """
-    at: uint256 = HEAD_BYTES + ASSET_BYTES * params.asset_entries + UNDERLYING_BYTES * underlying
+    word: uint256 = params.underlyings[underlying // 4] >> (64 * (3 - underlying % 4))
     return UnderlyingTerms(
-        initial_ppm=fields._uint(params.leaf, at, 4),
-        maintenance_ppm=fields._uint(params.leaf, at + 4, 4),
+        initial_ppm=(word >> 32) & (2**32 - 1), maintenance_ppm=word & (2**32 - 1)
     )

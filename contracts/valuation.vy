@@ -83,9 +83,11 @@ def _list_needed(account: accounts.Account, params: parameters.Params) -> uint25
             A fill adds the bit of the traded one.
     """
     needed: uint256 = 0
-    for held: accounts.Position in account.positions:
+    for i: uint256 in range(account.position_count, bound=accounts.POSITIONS_HELD_MAX):
+        held: accounts.Position = account.positions[i]
         needed |= 1 << (held.instrument >> 80)
-    for held: accounts.Collateral in account.collateral:
+    for i: uint256 in range(account.collateral_count, bound=constants.ASSETS_MAX):
+        held: accounts.Collateral = account.collateral[i]
         needed |= 1 << parameters._get_asset_terms(params, held.asset).underlying
     return needed
 
@@ -183,7 +185,8 @@ def _compute_account_margin(account: accounts.Account, quotes: Quotes, params: p
     @notice The account's equity and initial margin; every underlying that it needs is among the quotes.
     """
     margin: Margin = Margin(quote_equity=account.cash, equity=0, initial=0)
-    for held: accounts.Position in account.positions:
+    for i: uint256 in range(account.position_count, bound=accounts.POSITIONS_HELD_MAX):
+        held: accounts.Position = account.positions[i]
         underlying: uint256 = held.instrument >> 80
         quote: Quote = self._get_quote(quotes, underlying)
         terms: parameters.UnderlyingTerms = parameters._get_underlying_terms(params, underlying)
@@ -193,7 +196,8 @@ def _compute_account_margin(account: accounts.Account, quotes: Quotes, params: p
             self._ceil_div(size * quote.mark * terms.initial_ppm, constants.PPM), int256
         )
     margin.equity = margin.quote_equity
-    for held: accounts.Collateral in account.collateral:
+    for i: uint256 in range(account.collateral_count, bound=constants.ASSETS_MAX):
+        held: accounts.Collateral = account.collateral[i]
         terms: parameters.AssetTerms = parameters._get_asset_terms(params, held.asset)
         quote: Quote = self._get_quote(quotes, terms.underlying)
         margin.equity += convert(self._compute_collateral_value_floor(held.amount, quote.spot, terms), int256)
@@ -228,25 +232,25 @@ def _get_quote(quotes: Quotes, underlying: uint256) -> Quote:
 @pure
 def _add_position(account: accounts.Account, instrument: uint256, quantity: int256) -> accounts.Account:
     """
-    @notice The account with `quantity` signed lots more, `quantity` not 0; a position of 0 disappears.
+    @notice The account with `quantity` signed lots more; a position of 0 disappears.
     """
     after: accounts.Account = account
-    after.positions = []
-    is_placed: bool = False
-    for held: accounts.Position in account.positions:
-        if held.instrument == instrument:
-            is_placed = True
-            if held.quantity + quantity != 0:
-                after.positions.append(
-                    accounts.Position(instrument=instrument, quantity=held.quantity + quantity)
-                )
-            continue
-        if held.instrument > instrument and not is_placed:
-            is_placed = True
-            after.positions.append(accounts.Position(instrument=instrument, quantity=quantity))
-        after.positions.append(held)
-    if not is_placed:
-        after.positions.append(accounts.Position(instrument=instrument, quantity=quantity))
+    after.position_count = 0
+    total: int256 = accounts._get_position(account, instrument) + quantity
+    added: accounts.Position = accounts.Position(instrument=instrument, quantity=total)
+    is_waiting: bool = total != 0
+    for i: uint256 in range(account.position_count, bound=constants.POSITIONS_MAX):
+        held: accounts.Position = account.positions[i]
+        if is_waiting and held.instrument >= instrument:
+            after.positions[after.position_count] = added
+            after.position_count += 1
+            is_waiting = False
+        if held.instrument != instrument:
+            after.positions[after.position_count] = held
+            after.position_count += 1
+    if is_waiting:
+        after.positions[after.position_count] = added
+        after.position_count += 1
     return after
 
 
@@ -254,28 +258,29 @@ def _add_position(account: accounts.Account, instrument: uint256, quantity: int2
 @pure
 def _add_balance(account: accounts.Account, asset: uint256, amount: int256) -> accounts.Account:
     """
-    @notice The account with `amount` signed units more of an asset, `amount` not 0: cash for asset 0, else collateral,
-            of which it holds enough; a collateral of 0 disappears.
+    @notice The account with `amount` signed units more of an asset: cash for asset 0, else collateral, of which it
+            holds enough; a collateral of 0 disappears.
     """
     after: accounts.Account = account
     if asset == 0:
         after.cash += amount
         return after
-    after.collateral = []
-    is_placed: bool = False
-    for held: accounts.Collateral in account.collateral:
-        if held.asset == asset:
-            is_placed = True
-            total: uint256 = convert(convert(held.amount, int256) + amount, uint256)
-            if total != 0:
-                after.collateral.append(accounts.Collateral(asset=asset, amount=total))
-            continue
-        if held.asset > asset and not is_placed:
-            is_placed = True
-            after.collateral.append(accounts.Collateral(asset=asset, amount=convert(amount, uint256)))
-        after.collateral.append(held)
-    if not is_placed:
-        after.collateral.append(accounts.Collateral(asset=asset, amount=convert(amount, uint256)))
+    after.collateral_count = 0
+    total: uint256 = convert(convert(accounts._get_collateral(account, asset), int256) + amount, uint256)
+    added: accounts.Collateral = accounts.Collateral(asset=asset, amount=total)
+    is_waiting: bool = total != 0
+    for i: uint256 in range(account.collateral_count, bound=constants.ASSETS_MAX):
+        held: accounts.Collateral = account.collateral[i]
+        if is_waiting and held.asset >= asset:
+            after.collateral[after.collateral_count] = added
+            after.collateral_count += 1
+            is_waiting = False
+        if held.asset != asset:
+            after.collateral[after.collateral_count] = held
+            after.collateral_count += 1
+    if is_waiting:
+        after.collateral[after.collateral_count] = added
+        after.collateral_count += 1
     return after
 
 
@@ -286,12 +291,13 @@ def _is_within_caps(account: accounts.Account) -> bool:
     @notice Whether a proof about this account stays within its budget, and its numbers within their fields.
     @dev Positions stand in order, and an instrument begins with underlying and expiry: equal ones are neighbours.
     """
-    if abs(account.cash) > constants.CASH_MAX or len(account.positions) > constants.POSITIONS_MAX:
+    if abs(account.cash) > constants.CASH_MAX or account.position_count > constants.POSITIONS_MAX:
         return False
     underlying_count: uint256 = 0
     expiry_count: uint256 = 0
     last: uint256 = max_value(uint256)
-    for held: accounts.Position in account.positions:
+    for i: uint256 in range(account.position_count, bound=accounts.POSITIONS_HELD_MAX):
+        held: accounts.Position = account.positions[i]
         if abs(held.quantity) > convert(constants.QUANTITY_MAX, int256):
             return False
         underlying_count += convert(held.instrument >> 80 != last >> 80, uint256)
@@ -315,7 +321,7 @@ def _needs_prices(account: accounts.Account, asset: uint256, amount: uint256) ->
     cash_after: int256 = account.cash
     if asset == 0:
         cash_after -= convert(amount, int256)
-    return len(account.positions) > 0 or cash_after < 0
+    return account.position_count > 0 or cash_after < 0
 
 
 @internal
@@ -332,7 +338,7 @@ def _is_balance_covered(
     if asset != 0:
         return accounts._get_collateral(account, asset) >= amount
     bare: accounts.Account = account
-    bare.collateral = []
+    bare.collateral_count = 0
     return self._compute_account_margin(bare, quotes, params).quote_equity >= convert(amount, int256)
 
 

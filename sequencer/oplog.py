@@ -1,6 +1,6 @@
 """The sequencing log: everything that was accepted, posted or not, in one order.
 
-Positions start at 0 in each generation and have no gaps. The hash runs over every record, so one hash in a batch's `close`
+Positions start at 0 in each generation and have no gaps. The hash runs over every record, so one hash in a `close`
 commits the whole log so far. The log stands behind a seam: where it is kept is not this package's business.
 """
 

@@ -1,0 +1,84 @@
+"""A client of the gateway: many requests in flight on one connection, each answered by its id."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import trio
+
+from node.framing import FrameReader, encode_frame
+from node.gateway import MethodError
+from state.codec import Value, decode
+
+
+class GatewayUnreachable(Exception):
+    """Nobody answers at the gateway's address, or the connection broke."""
+
+
+class Client:
+    """Use `open_client`. Not to be shared between nurseries."""
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self._stream = stream
+        self._lock = trio.Lock()
+        self._waiting: dict[int, trio.MemorySendChannel[list[Value]]] = {}
+        self._number = 0
+        self._broken: str | None = None
+
+    async def call(self, method: str, *arguments: Value) -> Value:
+        """The result of a method. Raises MethodError with the server's code, or GatewayUnreachable."""
+        if self._broken is not None:
+            raise GatewayUnreachable(self._broken)
+        self._number += 1
+        number = self._number
+        send, receive = trio.open_memory_channel[list[Value]](1)
+        self._waiting[number] = send
+        try:
+            async with self._lock:
+                await self._stream.send_all(encode_frame([number, method, *arguments]))
+            answer = await receive.receive()
+        except (trio.BrokenResourceError, trio.ClosedResourceError, trio.EndOfChannel) as error:
+            raise GatewayUnreachable(self._broken or "the gateway closed the connection") from error
+        finally:
+            self._waiting.pop(number, None)
+        code, result = answer[1], answer[2]
+        if code != 0:
+            assert isinstance(code, int)
+            raise MethodError(code, str(result))
+        return result
+
+    async def listen(self) -> None:
+        """Deliver answers until the connection ends. Runs in the background of `open_client`."""
+        reader = FrameReader()
+        try:
+            while data := await self._stream.receive_some(1 << 16):
+                for body in reader.feed(bytes(data)):
+                    self._deliver(decode(body))
+            self._broken = self._broken or "the gateway closed the connection"
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            self._broken = "the connection to the gateway broke"
+        for channel in self._waiting.values():
+            channel.close()
+
+    def _deliver(self, answer: Value) -> None:
+        assert isinstance(answer, list)
+        number = answer[0]
+        if number == 0:
+            self._broken = str(answer[2])
+        elif isinstance(number, int) and number in self._waiting:
+            self._waiting[number].send_nowait(answer)
+
+
+@asynccontextmanager
+async def open_client(host: str, port: int) -> AsyncIterator[Client]:
+    """Connect to a gateway. Raises GatewayUnreachable."""
+    try:
+        stream = await trio.open_tcp_stream(host, port)
+    except OSError as error:
+        raise GatewayUnreachable(f"no gateway answers at {host}:{port}: {error}") from error
+    async with stream, trio.open_nursery() as nursery:
+        client = Client(stream)
+        nursery.start_soon(client.listen)
+        try:
+            yield client
+        finally:
+            nursery.cancel_scope.cancel()

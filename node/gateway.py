@@ -1,0 +1,211 @@
+"""The gateway: framed msgpack over TCP, for machines. It only parses, limits and answers; what a method does is given to it.
+
+One reader and one writer task a connection. Answers wait in a bounded queue: a peer that does not read loses its
+connection and nobody else notices.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+import trio
+import trio.lowlevel
+
+from node.framing import FrameError, FrameReader, encode_frame
+from state.codec import CodecError, Value, decode
+
+Answer = Value
+Method = Callable[[list[Value]], Awaitable[Answer]]
+
+
+class MethodError(Exception):
+    """A numbered refusal, sent to whoever asked."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+
+
+MALFORMED = 9100
+METHOD_UNKNOWN = 9101
+ARGUMENT_WRONG = 9102
+TOO_MANY_IN_FLIGHT = 9103
+CONNECTION_CLOSED = 9104
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayLimits:
+    """What one connection, and all of them, may ask of the node."""
+
+    connections_max: int = 10_000
+    in_flight_max: int = 4096
+    answers_waiting_max: int = 8192
+    idle_seconds_max: float = 600.0
+    send_seconds_max: float = 10.0
+
+
+@dataclass(slots=True)
+class GatewayCounters:
+    """What the metrics page tells of the gateway."""
+
+    connections: int = 0
+    requests: int = 0
+    refused: int = 0
+    closed: dict[str, int] = field(default_factory=dict)
+
+
+class Gateway:
+    """Serves methods by name until cancelled."""
+
+    def __init__(self, methods: Mapping[str, Method], limits: GatewayLimits | None = None) -> None:
+        self._methods = methods
+        self._limits = limits or GatewayLimits()
+        self.counters = GatewayCounters()
+
+    async def serve(
+        self,
+        host: str,
+        port: int,
+        task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Listen; starts with the port that it got."""
+        listeners = await trio.open_tcp_listeners(port, host=host)
+        bound: int = listeners[0].socket.getsockname()[1]
+        task_status.started(bound)
+        await trio.serve_listeners(self.handle, listeners)
+
+    async def handle(self, stream: trio.abc.Stream) -> None:
+        """One connection, from its first byte to its last."""
+        if self.counters.connections >= self._limits.connections_max:
+            await stream.aclose()
+            self._count_close("too many connections")
+            return
+        self.counters.connections += 1
+        try:
+            async with stream:
+                await _Connection(stream, self._methods, self._limits, self.counters, self._count_close).run()
+        finally:
+            self.counters.connections -= 1
+
+    def _count_close(self, reason: str) -> None:
+        self.counters.closed[reason] = self.counters.closed.get(reason, 0) + 1
+
+
+class _Connection:
+    def __init__(
+        self,
+        stream: trio.abc.Stream,
+        methods: Mapping[str, Method],
+        limits: GatewayLimits,
+        counters: GatewayCounters,
+        count_close: Callable[[str], None],
+    ) -> None:
+        self._stream = stream
+        self._methods = methods
+        self._limits = limits
+        self._counters = counters
+        self._count_close = count_close
+        self._send_answer, self._answers = trio.open_memory_channel[bytes](limits.answers_waiting_max)
+        self._in_flight = 0
+
+    async def run(self) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._write, nursery.cancel_scope)
+            reason = await self._read(nursery)
+            self._count_close(reason)
+            if reason != "closed by the peer":
+                with trio.move_on_after(1):
+                    await self._answer([0, CONNECTION_CLOSED, reason])
+                    await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+
+    async def _read(self, nursery: trio.Nursery) -> str:
+        reader = FrameReader()
+        while True:
+            with trio.move_on_after(self._limits.idle_seconds_max) as idle:
+                try:
+                    data = await self._stream.receive_some(1 << 16)
+                except (trio.BrokenResourceError, trio.ClosedResourceError):
+                    return "closed by the peer"
+            if idle.cancelled_caught:
+                return "idle for too long"
+            if not data:
+                return "closed by the peer"
+            try:
+                bodies = reader.feed(bytes(data))
+            except FrameError as error:
+                return str(error)
+            for body in bodies:
+                self._counters.requests += 1
+                await self._dispatch(nursery, body)
+
+    async def _dispatch(self, nursery: trio.Nursery, body: bytes) -> None:
+        try:
+            request = decode(body)
+        except CodecError as error:
+            await self._answer([0, MALFORMED, str(error)])
+            return
+        if not isinstance(request, list) or len(request) < 2 or not isinstance(request[0], int):
+            await self._answer([0, MALFORMED, "a request is [id, method, arguments...]"])
+            return
+        number, name = request[0], request[1]
+        method = self._methods.get(name) if isinstance(name, str) else None
+        if method is None:
+            known = ", ".join(sorted(self._methods))
+            await self._answer([number, METHOD_UNKNOWN, f"method: unknown; this node has {known}"])
+            return
+        if self._in_flight >= self._limits.in_flight_max:
+            await self._answer([number, TOO_MANY_IN_FLIGHT, "too many requests in flight on this connection"])
+            return
+        self._in_flight += 1
+        nursery.start_soon(self._call, number, method, request[2:])
+
+    async def _call(self, number: int, method: Method, arguments: list[Value]) -> None:
+        try:
+            answer: list[Value] = [number, 0, await method(arguments)]
+        except MethodError as error:
+            self._counters.refused += 1
+            answer = [number, error.code, error.text]
+        finally:
+            self._in_flight -= 1
+        await self._answer(answer)
+
+    async def _answer(self, answer: list[Value]) -> None:
+        await self._send_answer.send(encode_frame(answer))
+
+    async def _write(self, scope: trio.CancelScope) -> None:
+        """Everything that waits goes out in one send."""
+        while True:
+            data = bytearray(await self._answers.receive())
+            while len(data) < 1 << 18:
+                try:
+                    data += self._answers.receive_nowait()
+                except trio.WouldBlock:
+                    break
+            with trio.move_on_after(self._limits.send_seconds_max) as slow:
+                try:
+                    await self._stream.send_all(data)
+                except (trio.BrokenResourceError, trio.ClosedResourceError):
+                    scope.cancel()
+                    return
+            if slow.cancelled_caught:
+                self._count_close("the peer does not read")
+                scope.cancel()
+                return
+
+
+def take_int(arguments: list[Value], index: int, name: str, bound: int = 1 << 64) -> int:
+    """An integer argument in [0, bound). Raises MethodError that names it."""
+    value = arguments[index] if index < len(arguments) else None
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < bound:
+        raise MethodError(ARGUMENT_WRONG, f"{name}: an integer from 0 to {bound - 1} is needed as argument {index + 1}")
+    return value
+
+
+def take_bytes(arguments: list[Value], index: int, name: str, length: int | None = None) -> bytes:
+    """A bytes argument. Raises MethodError that names it."""
+    value = arguments[index] if index < len(arguments) else None
+    if not isinstance(value, bytes) or (length is not None and len(value) != length):
+        size = "bytes" if length is None else f"{length} bytes"
+        raise MethodError(ARGUMENT_WRONG, f"{name}: {size} are needed as argument {index + 1}")
+    return value

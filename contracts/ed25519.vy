@@ -296,7 +296,7 @@ def _is_x(x: uint256, encoding: uint256) -> bool:
 @view
 def _vanishes(scalar: uint256, u: uint256, a_point: AffinePoint, v: uint256, r_point: AffinePoint) -> bool:
     """
-    @dev Is (v S) B + u A' + v R' the identity, where `scalar` is v S mod L?
+    @dev Is (v S) B + u A' + v R' the identity, for the two points given and `scalar` = v S mod L?
          u and v are read from the top, two bits at a time. S joins for the last 128 doublings, in digits 1 and
          -1: with s = (scalar + 2**256 - 1) / 2 mod L, scalar is the sum of (2 s_i - 1) 2**i mod L. A row of the
          table serves digits i .. i + 3 and 128 + i .. 128 + i + 3; the complement of the eight bits negates it.
@@ -349,11 +349,8 @@ def _vanishes(scalar: uint256, u: uint256, a_point: AffinePoint, v: uint256, r_p
         # Plus eight digits of S, every four doublings. To negate a row: swap two words, negate the third.
         t = uint256_mulmod(unsafe_add(b, unsafe_sub(P, a)), unsafe_add(b, a), P)
         digits: uint256 = (s >> position) & 15 | (s >> position >> 124) & 240
-        row: AffineAddend = empty(AffineAddend)
-        if digits >= 128:
-            row = BASE_TABLE[unsafe_sub(digits, 128)]
-        else:
-            row = BASE_TABLE[unsafe_sub(127, digits)]
+        row: AffineAddend = BASE_TABLE[unsafe_sub(digits, 128) if digits >= 128 else unsafe_sub(127, digits)]
+        if digits < 128:
             row = AffineAddend(minus=row.plus, plus=row.minus, twice_dt=unsafe_sub(P, row.twice_dt))
         a = uint256_mulmod(unsafe_add(y, unsafe_sub(P, x)), row.minus, P)
         b = uint256_mulmod(unsafe_add(y, x), row.plus, P)

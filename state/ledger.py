@@ -4,8 +4,9 @@ A step that turns out invalid is dropped with its ledger; a valid one's `writes`
 what a proof of the step must supply (SPEC.md section 6, column "reads").
 """
 
+import struct
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from state.leaves import (
     Account,
@@ -35,6 +36,17 @@ from state.tree import (
 
 class SubjectMissing(Exception):
     """An effect needs a leaf that is empty. A valid step never meets this: one of its checks has failed before."""
+
+
+class BoundPassed(SubjectMissing):
+    """An effect would carry a number out of its field. A valid step never meets this either."""
+
+
+class Encodable(Protocol):
+    """A leaf's value."""
+
+    def encode(self) -> bytes:
+        """The leaf's bytes. Raises struct.error or OverflowError for a number that does not fit."""
 
 
 class Slot(NamedTuple):
@@ -67,6 +79,14 @@ class Ledger:
         self.get(key)
         self.writes[key] = data
 
+    def put_value(self, key: LeafKey, value: Encodable) -> None:
+        """Write a leaf. Raises BoundPassed."""
+        try:
+            data = value.encode()
+        except (struct.error, OverflowError) as error:
+            raise BoundPassed(str(error)) from None
+        self.put(key, data)
+
     def get_globals(self) -> Globals:
         """The globals leaf; every state has one."""
         found = decode_globals(self.get(GLOBALS_KEY))
@@ -76,7 +96,7 @@ class Ledger:
 
     def put_globals(self, value: Globals) -> None:
         """Replace the globals."""
-        self.put(GLOBALS_KEY, value.encode())
+        self.put_value(GLOBALS_KEY, value)
 
     def get_params(self) -> Params:
         """The active parameters; reads globals for their version."""
@@ -99,7 +119,7 @@ class Ledger:
 
     def put_account(self, account: int, value: Account) -> None:
         """Replace an account."""
-        self.put(account_key(account), value.encode())
+        self.put_value(account_key(account), value)
 
     def get_order(self, slot: Slot) -> Order | None:
         """None for a slot that was never used."""
@@ -114,7 +134,7 @@ class Ledger:
 
     def put_order(self, slot: Slot, value: Order) -> None:
         """Replace a slot's order."""
-        self.put(order_key(slot.account, slot.slot), value.encode())
+        self.put_value(order_key(slot.account, slot.slot), value)
 
     def get_underlying(self, underlying: int) -> Underlying | None:
         """None when not listed."""
@@ -129,7 +149,7 @@ class Ledger:
 
     def put_underlying(self, underlying: int, value: Underlying) -> None:
         """Replace an underlying."""
-        self.put(underlying_key(underlying), value.encode())
+        self.put_value(underlying_key(underlying), value)
 
     def require_asset(self, asset: int) -> Asset:
         """The asset's books. Raises SubjectMissing."""
@@ -140,8 +160,8 @@ class Ledger:
 
     def put_asset(self, asset: int, value: Asset) -> None:
         """Replace an asset's books."""
-        self.put(leaf_key(Collection.ASSETS, asset), value.encode())
+        self.put_value(leaf_key(Collection.ASSETS, asset), value)
 
     def put_withdrawal(self, index: int, value: Withdrawal) -> None:
         """Write the next outbox leaf."""
-        self.put(leaf_key(Collection.OUTBOX, index), value.encode())
+        self.put_value(leaf_key(Collection.OUTBOX, index), value)

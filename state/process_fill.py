@@ -10,7 +10,7 @@ from state.codes import Code
 from state.constants import PPM
 from state.context import Check, Process, Receipt, StepContext, advance_position, is_position_next
 from state.leaves import FLAG_POST_ONLY, FLAG_REDUCE_ONLY, Account, Instrument, Order, Params, Underlying
-from state.ledger import Ledger, Slot
+from state.ledger import Ledger, Slot, SubjectMissing
 from state.operations import Fill, Operation
 from state.process_market import is_open_for_risk
 from state.valuation import (
@@ -213,6 +213,8 @@ def is_margin_held(side: Side) -> Check:
 def apply_fill(ledger: Ledger, context: StepContext, op: Operation) -> Receipt:
     """Trade: both orders shrink, both accounts change, open interest and fees follow."""
     fill = cast(Fill, op)
+    if fill.buyer == fill.seller:
+        raise SubjectMissing("another account")  # else one account would be read once and written twice
     advance_position(ledger, op)
     ledger.get_params()
     buy, sell = get_orders(ledger, op)

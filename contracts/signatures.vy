@@ -2,7 +2,7 @@
 """
 @title Signatures: Ed25519 of users, secp256k1 of oracle signers
 @notice Ed25519 is judged by a contract of its own, with the prover's hints: `hint_kind u8 || words`, the words of
-        contracts/ed25519.vy, at most four and the absent ones zero, to the end of the witness.
+        contracts/ed25519.vy, four of them, to the end of the witness.
 @dev Mirrors state/signatures.py.
 """
 import constants
@@ -16,7 +16,7 @@ interface Ed25519:
 BAD_HINT: constant(uint256) = 0
 INVALID: constant(uint256) = 2
 
-HINTS_MAX: constant(uint256) = 4
+HINT_COUNT: constant(uint256) = 4
 
 SECP256K1_ORDER: constant(uint256) = 115792089237316195423570985008687907852837564279074904382605163141518161494337
 
@@ -57,11 +57,10 @@ def _is_invalid(
     @notice Whether the hints from `at` to the end of the witness show that the signature (r, s) is invalid.
     @dev A hint that shows neither validity nor invalidity is a bad witness and reverts, as does a call without gas.
     """
-    count: uint256 = (len(witness) - at - 1) // 32
-    assert len(witness) == at + 1 + 32 * count and count <= HINTS_MAX, "hints"
+    assert len(witness) == at + 1 + 32 * HINT_COUNT, "hints"
     hint_kind: uint256 = convert(slice(witness, at, 1), uint256)
-    hints: uint256[HINTS_MAX] = empty(uint256[HINTS_MAX])
-    for i: uint256 in range(count, bound=HINTS_MAX):
+    hints: uint256[HINT_COUNT] = empty(uint256[HINT_COUNT])
+    for i: uint256 in range(HINT_COUNT):
         hints[i] = convert(extract32(witness, at + 1 + 32 * i), uint256)
     verdict: uint256 = staticcall Ed25519(ED25519).judge_signature(public_key, r, s, digest, hint_kind, hints)
     assert verdict != BAD_HINT, "hints"

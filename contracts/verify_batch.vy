@@ -1,0 +1,249 @@
+# pragma version 0.4.3
+"""
+@title Verifier of open, close, tick and l1
+@notice The frame of a batch in time, in the log and in the inbox: state/SPEC.md sections 6, 7 and 9, kinds 1 to 4. What
+        an L1 message does is in inbox.vy.
+@dev Mirrors state/process_batch.py, and the checks of state/process_inbox.py.
+"""
+import constants
+import context as contexts
+import globals
+import inbox
+import operations
+import params as parameters
+import underlyings
+import witness as witnesses
+
+# Checks of open
+BATCH_MUST_BE_NEXT: constant(uint256) = 1
+GENERATION_MUST_NOT_FALL: constant(uint256) = 2
+TIME_FROM_MUST_MATCH: constant(uint256) = 3
+POSITION_FROM_MUST_MATCH: constant(uint256) = 4
+
+# Checks of close
+CURSOR_MUST_MATCH: constant(uint256) = 1
+INBOX_HASH_MUST_MATCH: constant(uint256) = 2
+TIME_MUST_MATCH: constant(uint256) = 3
+POSITION_TO_MUST_MATCH: constant(uint256) = 4
+ORACLE_TIME_MUST_MATCH: constant(uint256) = 5
+
+# Checks of tick, and of l1
+POSITION_MUST_INCREASE: constant(uint256) = 1
+TIME_MUST_ADVANCE: constant(uint256) = 2
+INDEX_MUST_BE_CURSOR: constant(uint256) = 2
+MUST_NOT_PASS_HEADER: constant(uint256) = 3  # TIME_ of a tick, INDEX_ of an l1
+
+
+@external
+@view
+def evaluate(
+    context: contexts.Context,
+    op: Bytes[constants.OP_BYTES_MAX],
+    ground: uint256,
+    check: uint256,
+    witness: Bytes[constants.WITNESS_BYTES_MAX],
+) -> bool:
+    """
+    @notice Whether the ground shows that the step is a fraud; reverts only for a bad witness.
+    @param context The disputed step, as the judge has bound it to a batch
+    @param op An open, close, tick or l1, by its first byte
+    @param ground CHECK or EFFECT
+    @param check The check's number within its kind; read for CHECK alone
+    @param witness fraud_proofs/SPEC.md section 3
+    """
+    kind: uint256 = operations._get_kind(op)
+    assert constants.OPEN <= kind and kind <= constants.L1, "kind"
+    header: contexts.Header = contexts._decode_header(context.header)
+    tick: operations.Tick = empty(operations.Tick)
+    l1: operations.L1 = empty(operations.L1)
+    decodes: bool = len(op) == 1
+    if kind == constants.TICK:
+        tick = operations._decode_tick(op)
+        decodes = tick.decodes
+    elif kind == constants.L1:
+        l1 = operations._decode_l1(op)
+        decodes = l1.decodes
+
+    if not (decodes and contexts._may_stand(kind, context.step, header)):
+        return ground == constants.CHECK and check == 0
+    if ground == constants.EFFECT:
+        if kind == constants.TICK:
+            return self._is_tick_wrong(context, tick, witness)
+        if kind == constants.L1:
+            return self._is_l1_wrong(context, header, l1, witness)
+        return self._is_bound_wrong(context, header, kind, witness)
+    if ground != constants.CHECK or check == 0:
+        return False
+    # Two checks compare op and header, and read nothing.
+    if kind >= constants.TICK and check == MUST_NOT_PASS_HEADER:
+        witnesses._finish(witness, 0)
+        return tick.time > header.time if kind == constants.TICK else l1.index >= header.inbox_cursor
+
+    leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
+    at: uint256 = 0
+    leaf, at = witnesses._read(witness, 0, context.pre_root, constants.GLOBALS, 0)
+    state: globals.Globals = globals._decode_globals(leaf)
+    if kind == constants.CLOSE and check == ORACLE_TIME_MUST_MATCH:
+        return self._is_oracle_time_wrong(context.pre_root, header, state, at, witness)
+    witnesses._finish(witness, at)
+    if kind == constants.OPEN:
+        return self._is_open_check_failed(header, state, check)
+    if kind == constants.CLOSE:
+        return self._is_close_check_failed(header, state, check)
+    if check == POSITION_MUST_INCREASE:
+        position: uint256 = tick.position if kind == constants.TICK else l1.position
+        return not contexts._is_position_next(state, header, position)
+    if check == TIME_MUST_ADVANCE and kind == constants.TICK:
+        return tick.time <= state.time
+    if check == INDEX_MUST_BE_CURSOR and kind == constants.L1:
+        return l1.index != state.inbox_cursor
+    return False
+
+
+# Checks; a number that is not among them shows nothing.
+
+
+@internal
+@pure
+def _is_open_check_failed(header: contexts.Header, state: globals.Globals, check: uint256) -> bool:
+    if check == BATCH_MUST_BE_NEXT:
+        return header.index != state.batch + 1
+    if check == GENERATION_MUST_NOT_FALL:
+        return header.generation < state.generation
+    if check == TIME_FROM_MUST_MATCH:
+        return header.time_from != state.time
+    if check == POSITION_FROM_MUST_MATCH:
+        is_new: bool = header.generation > state.generation
+        return header.position_from != (0 if is_new else state.next_position)
+    return False
+
+
+@internal
+@pure
+def _is_close_check_failed(header: contexts.Header, state: globals.Globals, check: uint256) -> bool:
+    if check == CURSOR_MUST_MATCH:
+        return header.inbox_cursor != state.inbox_cursor
+    if check == INBOX_HASH_MUST_MATCH:
+        return header.inbox_hash != state.inbox_hash
+    if check == TIME_MUST_MATCH:
+        return header.time != state.time
+    if check == POSITION_TO_MUST_MATCH:
+        return header.position_to < state.next_position
+    return False
+
+
+@internal
+@pure
+def _is_oracle_time_wrong(
+    pre_root: bytes32,
+    header: contexts.Header,
+    state: globals.Globals,
+    at: uint256,
+    witness: Bytes[constants.WITNESS_BYTES_MAX],
+) -> bool:
+    """
+    @notice Whether the header misstates how old the oldest price is that somebody depends on.
+    """
+    oldest: uint256 = constants.NEVER
+    is_anyone_exposed: bool = False
+    leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
+    next: uint256 = at
+    for i: uint256 in range(state.underlying_count, bound=constants.UNDERLYINGS_MAX):
+        leaf, next = witnesses._read(witness, next, pre_root, constants.UNDERLYINGS, i)
+        underlying: underlyings.Underlying = underlyings._decode_underlying(leaf)
+        if underlying.open_interest > 0:
+            is_anyone_exposed = True
+            oldest = min(oldest, underlying.oracle_time)
+    witnesses._finish(witness, next)
+    return header.oracle_time != (oldest if is_anyone_exposed else header.time)
+
+
+# Effects
+
+
+@internal
+@pure
+def _is_bound_wrong(
+    context: contexts.Context,
+    header: contexts.Header,
+    kind: uint256,
+    witness: Bytes[constants.WITNESS_BYTES_MAX],
+) -> bool:
+    """
+    @notice Whether the root after an open, which counts the batch, or a close, which commits the log, is another.
+    """
+    leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
+    end: uint256 = 0
+    leaf, end = witnesses._peek(witness, 0)
+    witnesses._finish(witness, end)
+    state: globals.Globals = globals._decode_globals(leaf)
+    if kind == constants.CLOSE:
+        state.next_position = header.position_to
+        state.log_hash = header.log_hash
+    else:
+        state.batch = header.index
+        if header.generation > state.generation:
+            state.generation = header.generation
+            state.next_position = 0
+            state.log_hash = empty(bytes32)
+            state.cancel_only_until = constants.NEVER
+    return context.post_root != witnesses._write(
+        witness, 0, context.pre_root, constants.GLOBALS, 0, globals._encode_globals(state)
+    )
+
+
+@internal
+@pure
+def _is_tick_wrong(
+    context: contexts.Context, tick: operations.Tick, witness: Bytes[constants.WITNESS_BYTES_MAX]
+) -> bool:
+    """
+    @notice Whether the root after the tick is another; the first of a generation starts its cancel-only interval.
+    """
+    if tick.position == constants.NEVER:
+        return False
+    params_at: uint256 = 0
+    end: uint256 = 0
+    globals_leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
+    params_leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
+    globals_leaf, params_at = witnesses._peek(witness, 0)
+    params_leaf, end = witnesses._peek(witness, params_at)
+    witnesses._finish(witness, end)
+    state: globals.Globals = globals._decode_globals(globals_leaf)
+    params: parameters.Params = parameters._decode_params(params_leaf)
+    if state.cancel_only_until == constants.NEVER:
+        state.cancel_only_until = min(constants.NEVER - 1, tick.time + params.cancel_only_interval)
+    state.time = tick.time
+    state.next_position = tick.position + 1
+
+    root: bytes32 = witnesses._write(
+        witness, 0, context.pre_root, constants.GLOBALS, 0, globals._encode_globals(state)
+    )
+    root = witnesses._write(
+        witness, params_at, root, constants.PARAMS, state.params_version, params_leaf
+    )
+    return root != context.post_root
+
+
+@internal
+@view
+def _is_l1_wrong(
+    context: contexts.Context,
+    header: contexts.Header,
+    l1: operations.L1,
+    witness: Bytes[constants.WITNESS_BYTES_MAX],
+) -> bool:
+    """
+    @notice Whether the root after the message is another; a message that the header does not claim has no effect here.
+    """
+    if l1.position == constants.NEVER or l1.index >= header.inbox_cursor:
+        return False
+    message: inbox.Message = inbox._read_message(context.rollup, l1.index, witness)
+    leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
+    end: uint256 = 0
+    leaf, end = witnesses._peek(witness, message.end)
+    state: globals.Globals = globals._decode_globals(leaf)
+    state.next_position = l1.position + 1
+    state.inbox_cursor += 1
+    state.inbox_hash = inbox._hash_accumulator(state.inbox_hash, message.message_hash)
+    return context.post_root != inbox._apply_message(context.pre_root, state, message, witness)

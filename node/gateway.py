@@ -1,4 +1,4 @@
-"""The gateway: framed msgpack over TCP, for machines. It only parses, limits and answers; what a method does is given to it.
+"""The gateway: framed msgpack over TCP, for machines. It only parses, limits and answers; its methods are given to it.
 
 One reader and one writer task a connection. Answers wait in a bounded queue: a peer that does not read loses its
 connection and nobody else notices.

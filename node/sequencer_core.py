@@ -1,0 +1,220 @@
+"""The sequencer's engine joined to its disk: nothing is acknowledged before it is durable, and start-up is recovery.
+
+Synchronous and without a clock; node/sequencer_role.py drives it. The order of writes is the whole of its safety:
+records of a group are durable before their receipts exist; a sealed batch, the leaves after it and the place at which
+the log goes on are one atomic write, made only when every record before it is durable.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from coincurve import PrivateKey
+
+from sequencer.batcher import Batcher
+from sequencer.engine import Accepted, Engine, Sealed, SlotState
+from sequencer.matching import RestingOrder
+from sequencer.oplog import LogRecord, decode_record
+from sequencer.receipts import ReceiptBody, SignedReceipt
+from sequencer.refusals import Refused
+from sequencer.requests import Request
+from state.batches import BatchData, decode_batch
+from state.codec import decode, encode
+from state.ledger import Slot
+from state.operations import OrderOp
+from state.store import Store, StoreError
+from state.tree import LeafKey, build_tree
+
+_HEAD = "head"
+_IDENTITY = "identity"
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where the leaves on disk stand: after batch `index`; the open batch's generation, and where its log goes on."""
+
+    generation: int
+    index: int
+    parent: bytes
+    position: int
+    log_hash: bytes
+
+    def encode(self) -> bytes:
+        """As kept under one name."""
+        return encode([self.generation, self.index, self.parent, self.position, self.log_hash])
+
+
+def decode_head(data: bytes) -> Head:
+    """The inverse of Head.encode."""
+    return Head(*decode(data))  # type: ignore[misc, arg-type]
+
+
+@dataclass(slots=True)
+class Group:
+    """Requests taken together: their outcomes, and the records that must be durable before anybody is told."""
+
+    outcomes: list[Accepted | Refused] = field(default_factory=list)
+    records: list[LogRecord] = field(default_factory=list)
+
+
+class SequencerCore:
+    """One writer of one data folder."""
+
+    def __init__(self, store: Store, domain: bytes, receipt_key: PrivateKey, unposted_bytes_max: int) -> None:
+        self._store = store
+        self._domain = domain
+        self._receipt_key = receipt_key
+        self._unposted_bytes_max = unposted_bytes_max
+        self.engine = Engine({}, domain, unposted_bytes_max)
+        self.batcher = Batcher(build_tree(()), bytes(32))
+        self.head: Head | None = None
+        self.sealed: dict[int, BatchData] = {}
+        self.opened_at = 0
+        identity = store.read_meta(_IDENTITY)
+        if identity is not None and identity != domain:
+            raise StoreError(f"{store.folder}: this data folder belongs to another rollup; use another folder")
+
+    # Start-up
+
+    def recover(self, get_message: Callable[[int], bytes]) -> bool:
+        """Put the head together from disk: leaves, then the log since. False when the folder holds no state yet."""
+        data = self._store.read_meta(_HEAD)
+        if data is None:
+            return False
+        head = decode_head(data)
+        leaves = self._store.read_leaves()
+        self._restore(head, leaves)
+        known = [(_decode_slot_key(key), _decode_slot(value)) for key, value in self._store.read_slots()]
+        for slot, state in sorted(known, key=lambda item: item[1].order.accepted if item[1].order else -1):
+            self.engine.restore_slot(slot, state)
+        self.sealed = {index: _decode_sealed(batch) for index, batch in self._store.read_sealed()}
+        self.engine.open_batch(head.generation)
+        self._replay(head, get_message)
+        return True
+
+    def restart(
+        self,
+        leaves: Mapping[LeafKey, bytes],
+        *,
+        generation: int,
+        index: int,
+        parent: bytes,
+        log_hash: bytes = bytes(32),
+    ) -> None:
+        """Begin a generation on another state than the one on disk: after a rollback, or for the first time."""
+        head = Head(generation, index, parent, 0, log_hash)
+        self._store.reset(leaves, {_HEAD: head.encode(), _IDENTITY: self._domain})
+        self._restore(head, dict(leaves))
+        self.sealed = {}
+        self.engine.open_batch(generation)
+
+    def _restore(self, head: Head, leaves: dict[LeafKey, bytes]) -> None:
+        self.head = head
+        self.engine = Engine(leaves, self._domain, self._unposted_bytes_max)
+        self.engine.next_position, self.engine.log_hash = head.position, head.log_hash
+        self.batcher = Batcher(build_tree(leaves.items()), head.parent)
+
+    def _replay(self, head: Head, get_message: Callable[[int], bytes]) -> None:
+        skip: list[LogRecord] = []
+        for position, data in self._store.read_log(head.generation, head.position):
+            record = decode_record(position, data)
+            if skip:
+                expected = skip.pop(0)
+                if expected != record:
+                    raise StoreError(f"{self._store.folder}: log position {position} does not replay to what it holds")
+                continue
+            skip = list(self.engine.replay(record, get_message))[1:]
+
+    # Taking requests
+
+    def take(self, requests: Sequence[bytes]) -> Group:
+        """Judge requests in order. Nothing of the group may be told before `make_durable` has returned."""
+        group = Group()
+        for request in requests:
+            outcome = self.engine.submit(request)
+            group.outcomes.append(outcome)
+            if isinstance(outcome, Accepted):
+                group.records += outcome.records
+        return group
+
+    def make_durable(self, records: Sequence[LogRecord]) -> None:
+        """Write a group to the log, once. Raises StoreError; then nobody may be told, and the node must stop."""
+        if records:
+            assert self.head is not None
+            self._store.append_log(self.head.generation, [(record.position, record.encode()) for record in records])
+
+    def sign_receipt(self, accepted: Accepted) -> SignedReceipt:
+        """The sequencer's word for an accepted request; only for what is durable."""
+        assert self.head is not None
+        body = ReceiptBody(self.head.generation, accepted.position, accepted.op_digest, accepted.log_hash)
+        signed = self._receipt_key.sign_recoverable(body.hash_signing(self._domain), hasher=None)
+        return SignedReceipt(body, signed[:64] + bytes([signed[64] + 27]))
+
+    # Batches
+
+    def seal(self) -> tuple[Sealed, BatchData]:
+        """Close the open batch, make it durable with the leaves after it, and open the next."""
+        assert self.head is not None
+        sealed = self.engine.seal()
+        batch = self.batcher.build(sealed)
+        leaves: dict[LeafKey, bytes] = {}
+        for posted in sealed.ops:
+            leaves.update(posted.writes)
+        head = Head(
+            self.head.generation,
+            sealed.header.index,
+            batch.batch_hash,
+            self.engine.next_position,
+            self.engine.log_hash,
+        )
+        slots = {_encode_slot_key(slot): self._encode_slot(slot) for slot in self.engine.dirty_slots}
+        self._store.commit(leaves=leaves, slots=slots, sealed=(head.index, batch.encode()), meta={_HEAD: head.encode()})
+        self.engine.dirty_slots.clear()
+        self.head = head
+        self.sealed[head.index] = batch
+        self.engine.open_batch(head.generation)
+        return sealed, batch
+
+    def forget_final(self, index: int) -> None:
+        """Batches up to `index` are final: they need not be kept for posting again."""
+        old = [batch for batch in self.sealed if batch <= index]
+        if old:
+            self._store.commit(forget_batches=old)
+            for batch in old:
+                del self.sealed[batch]
+
+    def _encode_slot(self, slot: Slot) -> bytes:
+        known = self.engine.slots.get(slot)
+        if known is None:
+            return b""
+        order = known.order
+        if order is None:
+            return encode([known.counter])
+        return encode([known.counter, order.request, order.accepted, order.remaining, order.is_registered])
+
+
+def _encode_slot_key(slot: Slot) -> bytes:
+    return slot.account.to_bytes(4) + slot.slot.to_bytes(2)
+
+
+def _decode_slot_key(key: bytes) -> Slot:
+    return Slot(int.from_bytes(key[:4]), int.from_bytes(key[4:]))
+
+
+def _decode_slot(data: bytes) -> SlotState:
+    value = decode(data)
+    assert isinstance(value, list)
+    counter, *rest = value
+    if not rest:
+        return SlotState(counter)  # type: ignore[arg-type]
+    request, accepted, remaining, is_registered = rest
+    op = Request(request).place(0)  # type: ignore[arg-type]
+    assert isinstance(op, OrderOp)
+    order = RestingOrder(op.terms, request, accepted, remaining, is_registered)  # type: ignore[arg-type]
+    return SlotState(counter, order)  # type: ignore[arg-type]
+
+
+def _decode_sealed(data: bytes) -> BatchData:
+    batch = decode_batch(data)
+    if batch is None:
+        raise StoreError("a sealed batch on disk does not parse: the data folder is damaged")
+    return batch

@@ -1,0 +1,390 @@
+"""The L1 edge: JSON-RPC endpoints, blocks, logs, calls, and signing. The only file that knows web3.
+
+    l1 = L1(["http://127.0.0.1:8545"])
+    l1.get_block("finalized").number
+    await in_thread(l1.get_block, "finalized")             # the same beside other trio tasks
+
+Everything here blocks, and raises nothing but kinds of L1Error (node/errors.py). Addresses and hashes are bytes, times
+are seconds, ether is counted in wei. Of several endpoints one is used for as long as it answers; an answer that is an
+error counts as an answer.
+"""
+
+import functools
+import json
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+from urllib.parse import urlsplit
+
+import trio
+from eth_abi import decode, encode
+from eth_account import Account
+from eth_hash.auto import keccak
+from eth_utils import to_checksum_address
+from web3 import HTTPProvider, Web3
+from web3.exceptions import BlockNotFound, ContractLogicError, TransactionNotFound, Web3Exception, Web3RPCError
+from web3.types import BlockIdentifier, LogReceipt, TxParams
+
+from node.errors import CallReverted, L1Refused, L1Unavailable, WrongChain
+from sequencer.derivation import BATCH_SUBMITTED, RawLog
+
+TRANSACTION_GAS_MAX = 16_777_216
+"""EIP-7825: no transaction may ask for more."""
+
+LOG_RANGE_MAX = 2_000
+"""Blocks of one eth_getLogs; halved as often as an endpoint refuses."""
+
+CONCURRENT_REQUESTS = 8
+
+ERROR_SELECTOR = bytes.fromhex("08c379a0")  # Error(string)
+PANIC_SELECTOR = bytes.fromhex("4e487b71")  # Panic(uint256)
+
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A block of the L1; `base_fee` in wei a gas."""
+
+    number: int
+    hash: bytes
+    time: int
+    base_fee: int
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a transaction does: whom it calls (None: creates a contract), with which data and wei; `label` names it."""
+
+    to: bytes | None
+    data: bytes
+    value: int = 0
+    label: str = "call"
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionFields:
+    """An EIP-1559 transaction before it is signed; fees in wei a gas."""
+
+    chain_id: int
+    nonce: int
+    to: bytes | None
+    data: bytes
+    value: int
+    gas: int
+    max_fee: int
+    priority_fee: int
+
+
+@dataclass(frozen=True, slots=True)
+class SignedTransaction:
+    """What is broadcast, and the hash under which the L1 knows it."""
+
+    raw: bytes
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionReceipt:
+    """What became of a mined transaction; `contract` is the address that it created."""
+
+    hash: bytes
+    block: int
+    is_success: bool
+    gas_used: int
+    gas_price: int
+    contract: bytes | None
+
+
+class L1:
+    """One chain behind one or more endpoints."""
+
+    def __init__(self, urls: Sequence[str], *, chain_id: int | None = None, timeout_seconds: float = 10) -> None:
+        """`chain_id` is what every endpoint must serve; None takes the first answer for it."""
+        self._endpoints = [_Endpoint(url, timeout_seconds) for url in urls]
+        self._chain_id = chain_id
+        self._lock = threading.Lock()
+        self._current = 0
+
+    @property
+    def urls(self) -> list[str]:
+        """The endpoints in the order in which they are tried."""
+        return [endpoint.url for endpoint in self._endpoints]
+
+    def get_chain_id(self) -> int:
+        """Of the chain that the endpoints serve."""
+        if self._chain_id is None:
+            self._ask("eth_chainId", lambda web3: web3.eth.chain_id)
+        return cast(int, self._chain_id)
+
+    # Blocks and accounts
+
+    def get_block(self, block: int | str = "latest") -> Block:
+        """By number, or "latest" or "finalized"."""
+        found = self._ask(f"block {block}", lambda web3: web3.eth.get_block(cast(BlockIdentifier, block)))
+        return Block(found["number"], bytes(found["hash"]), found["timestamp"], found.get("baseFeePerGas", 0))
+
+    def get_balance(self, address: bytes) -> int:
+        """Wei."""
+        return self._ask("balance", lambda web3: web3.eth.get_balance(to_checksum_address(address)))
+
+    def get_nonce(self, address: bytes) -> int:
+        """How many transactions of the account are mined."""
+        return self._ask("nonce", lambda web3: web3.eth.get_transaction_count(to_checksum_address(address), "latest"))
+
+    def get_code(self, address: bytes, block: int | str = "latest") -> bytes:
+        """What stands at an address; empty for anything but a contract."""
+        at = cast(BlockIdentifier, block)
+        return bytes(self._ask("code", lambda web3: web3.eth.get_code(to_checksum_address(address), at)))
+
+    def find_birth(self, address: bytes) -> int:
+        """The first block that may hold logs of a contract, found by halving.
+
+        An endpoint that has forgotten old state leaves some blocks undecided: then it is an earlier one, never later.
+        """
+        low, high = 0, self.get_block().number
+        while low < high:
+            middle = (low + high) // 2
+            try:
+                has_code = bool(self.get_code(address, middle))
+            except L1Refused:
+                has_code = True
+            low, high = (low, middle) if has_code else (middle + 1, high)
+        return low
+
+    # Logs
+
+    def get_logs(self, address: bytes, first: int, last: int) -> list[RawLog]:
+        """Every log of a contract in blocks `first` to `last`, in order; a batch's with its transaction's input."""
+        logs: list[RawLog] = []
+        span = LOG_RANGE_MAX
+        while first <= last:
+            end = min(last, first + span - 1)
+            try:
+                found = self._get_logs_at_once(address, first, end)
+            except L1Refused:
+                if first == end:
+                    raise
+                span = (end - first + 1) // 2
+                continue
+            logs.extend(self._complete_log(log) for log in found)
+            first = end + 1
+        return logs
+
+    def _get_logs_at_once(self, address: bytes, first: int, last: int) -> list[LogReceipt]:
+        what = f"logs of blocks {first} to {last}"
+        wanted = {"address": to_checksum_address(address), "fromBlock": first, "toBlock": last}
+        found = self._ask(what, lambda web3: web3.eth.get_logs(cast(Any, wanted)))
+        return sorted(found, key=lambda log: (log["blockNumber"], log["logIndex"]))
+
+    def _complete_log(self, log: LogReceipt) -> RawLog:
+        """Add what a log does not say: the time of a batch's block and the data in its transaction."""
+        topics = tuple(bytes(topic) for topic in log["topics"])
+        time, calldata = 0, b""
+        if topics[:1] == (BATCH_SUBMITTED,):
+            time = self.get_block(log["blockNumber"]).time
+            transaction = self._ask("transaction", lambda web3: web3.eth.get_transaction(log["transactionHash"]))
+            calldata = bytes(transaction["input"])
+        address = bytes.fromhex(log["address"][2:])
+        return RawLog(address, topics, bytes(log["data"]), log["blockNumber"], log["logIndex"], time, calldata)
+
+    # Calls
+
+    def call(self, call: Call, sender: bytes | None = None, block: int | str = "latest") -> bytes:
+        """What a call would return, with as much gas as a transaction may have. Raises CallReverted."""
+        fields, at = _call_fields(call, sender), cast(BlockIdentifier, block)
+        return bytes(self._ask(call.label, lambda web3: web3.eth.call(fields, at)))
+
+    def estimate_gas(self, call: Call, sender: bytes) -> int:
+        """What the call would use as a transaction. Raises CallReverted."""
+        fields = _call_fields(call, sender)
+        return self._ask(call.label, lambda web3: web3.eth.estimate_gas(fields))
+
+    # Transactions
+
+    def get_priority_fee(self) -> int:
+        """Wei a gas that the endpoint thinks will do on top of the base fee."""
+        return self._ask("priority fee", lambda web3: web3.eth.max_priority_fee)
+
+    def broadcast(self, signed: SignedTransaction) -> None:
+        """Hand a transaction to the network; one that it already knows is no error."""
+        try:
+            self._ask("broadcast", lambda web3: web3.eth.send_raw_transaction(signed.raw))
+        except L1Refused as refused:
+            text = str(refused).lower()
+            if "already known" not in text and "already imported" not in text:
+                raise
+
+    def get_receipt(self, transaction: bytes) -> TransactionReceipt | None:
+        """None until it is mined."""
+        found = self._ask("receipt", lambda web3: _none_if_missing(web3.eth.get_transaction_receipt, transaction))
+        if found is None:
+            return None
+        contract = found.get("contractAddress")
+        return TransactionReceipt(
+            hash=transaction,
+            block=found["blockNumber"],
+            is_success=found["status"] == 1,
+            gas_used=found["gasUsed"],
+            gas_price=found["effectiveGasPrice"],
+            contract=bytes.fromhex(contract[2:]) if contract else None,
+        )
+
+    def is_known(self, transaction: bytes) -> bool:
+        """Whether the endpoint holds a transaction, mined or waiting."""
+        found = self._ask("transaction", lambda web3: _none_if_missing(web3.eth.get_transaction, transaction))
+        return found is not None
+
+    # Endpoints
+
+    def _ask(self, what: str, request: Callable[[Web3], T]) -> T:
+        """Ask the endpoint that answered last, then the others. Raises L1Error; L1Unavailable when none answers."""
+        silent: list[str] = []
+        first = self._current
+        for offset in range(len(self._endpoints)):
+            number = (first + offset) % len(self._endpoints)
+            endpoint = self._endpoints[number]
+            try:
+                self._check_chain(endpoint)
+                answer = request(endpoint.web3)
+            except ContractLogicError as error:
+                raise CallReverted(what, _decode_reason(error)) from error
+            except Web3RPCError as error:
+                raise L1Refused(f"{what}: {endpoint.url} refuses: {_read_rpc_message(error)}") from error
+            except (OSError, ValueError, Web3Exception) as error:
+                # Not reached, or no JSON-RPC in the answer.
+                silent.append(f"{endpoint.url} ({type(error).__name__})")
+                continue
+            self._current = number
+            return answer
+        tried = "; ".join(silent) or "there are none"
+        raise L1Unavailable(f"{what}: no L1 endpoint answers: {tried}. Is the L1 running, and is the URL right?")
+
+    def _check_chain(self, endpoint: "_Endpoint") -> None:
+        """Before its first answer counts, an endpoint must serve the chain of the others."""
+        if endpoint.is_checked:
+            return
+        chain_id = endpoint.web3.eth.chain_id
+        with self._lock:
+            if self._chain_id is None:
+                self._chain_id = chain_id
+        if chain_id != self._chain_id:
+            raise WrongChain(f"{endpoint.url} serves chain {chain_id}, not {self._chain_id}: give the right URL")
+        endpoint.is_checked = True
+
+
+class _Endpoint:
+    """One URL and its client."""
+
+    def __init__(self, url: str, timeout_seconds: float) -> None:
+        self.url = url
+        self.is_checked = False
+        options: dict[str, Any] = {"timeout": timeout_seconds}
+        if urlsplit(url).hostname in LOOPBACK:
+            # Loopback is never behind a proxy, whatever the environment says of others.
+            options["proxies"] = {"http": None, "https": None}
+        self.web3 = Web3(HTTPProvider(url, request_kwargs=options, exception_retry_configuration=None))
+
+
+_LIMITER = trio.CapacityLimiter(CONCURRENT_REQUESTS)
+
+
+async def in_thread(function: Callable[..., T], *arguments: Any, **options: Any) -> T:
+    """Run something that blocks on the L1 beside other tasks.
+
+    A cancelled caller goes on at once: a read is then lost, and a transaction is in its journal.
+    """
+    run = functools.partial(function, *arguments, **options)
+    return await trio.to_thread.run_sync(run, limiter=_LIMITER, abandon_on_cancel=True)
+
+
+# ABI and signatures
+
+
+def encode_call(name: str, types: Sequence[str], values: Sequence[Any]) -> bytes:
+    """Calldata: selector and arguments. Raises ValueError for a value that its type cannot hold."""
+    return keccak(f"{name}({','.join(types)})".encode())[:4] + encode_values(types, values)
+
+
+def encode_values(types: Sequence[str], values: Sequence[Any]) -> bytes:
+    """ABI-encoded arguments; addresses as bytes."""
+    return encode(types, values)
+
+
+def decode_values(types: Sequence[str], data: bytes) -> tuple[Any, ...]:
+    """ABI-decoded values, addresses as bytes. Raises ValueError when the data holds less."""
+    try:
+        values = decode(types, data)
+    except Exception as error:  # eth_abi's errors have no common root but this
+        raise ValueError(f"not {','.join(types)}: 0x{data.hex()}") from error
+    return tuple(_to_bytes(kind, value) for kind, value in zip(types, values, strict=True))
+
+
+def _to_bytes(kind: str, value: Any) -> Any:
+    """The library gives addresses as text; here they are bytes, also within a flat tuple."""
+    if kind == "address":
+        return bytes.fromhex(value[2:])
+    if kind.startswith("("):
+        return tuple(_to_bytes(part, item) for part, item in zip(kind[1:-1].split(","), value, strict=True))
+    return value
+
+
+def sign_transaction(key: bytes, fields: TransactionFields) -> SignedTransaction:
+    """Sign with a 32-byte secp256k1 secret. The same fields always give the same bytes."""
+    transaction = {
+        "type": 2,
+        "chainId": fields.chain_id,
+        "nonce": fields.nonce,
+        "data": fields.data,
+        "value": fields.value,
+        "gas": fields.gas,
+        "maxFeePerGas": fields.max_fee,
+        "maxPriorityFeePerGas": fields.priority_fee,
+    }
+    if fields.to is not None:
+        transaction["to"] = to_checksum_address(fields.to)
+    signed = Account.sign_transaction(transaction, key)
+    return SignedTransaction(bytes(signed.raw_transaction), bytes(signed.hash))
+
+
+def _call_fields(call: Call, sender: bytes | None) -> TxParams:
+    """Without a gas price: then no balance is needed to ask."""
+    fields: dict[str, Any] = {"data": call.data, "value": call.value, "gas": TRANSACTION_GAS_MAX}
+    if call.to is not None:
+        fields["to"] = to_checksum_address(call.to)
+    if sender is not None:
+        fields["from"] = to_checksum_address(sender)
+    return cast(TxParams, fields)
+
+
+def _none_if_missing(request: Callable[[Any], T], name: bytes) -> T | None:
+    try:
+        return request(name)
+    except (TransactionNotFound, BlockNotFound):
+        return None
+
+
+def _decode_reason(error: ContractLogicError) -> str:
+    """The contract's text; for another kind of revert its data, for none what the endpoint says."""
+    data = bytes.fromhex(error.data[2:]) if isinstance(error.data, str) and error.data.startswith("0x") else b""
+    try:
+        if data[:4] == ERROR_SELECTOR:
+            return str(decode(["string"], data[4:])[0])
+        if data[:4] == PANIC_SELECTOR:
+            return f"panic 0x{int.from_bytes(data[4:36]):02x}"
+    except Exception:  # a contract may revert with anything
+        return f"0x{data.hex()}"
+    if data:
+        return f"0x{data.hex()}"
+    return (error.message or "").removeprefix("execution reverted").strip(": ,")
+
+
+def _read_rpc_message(error: Web3RPCError) -> str:
+    """The endpoint's own words."""
+    answered = error.rpc_response.get("error") if error.rpc_response else None
+    if isinstance(answered, dict):
+        return str(answered.get("message", json.dumps(answered)))
+    return str(error.message)

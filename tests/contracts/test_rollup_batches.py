@@ -140,7 +140,10 @@ FRAME_LIES: dict[str, tuple[Callable[[BatchData], bytes], str]] = {
     "with a byte behind": (lambda b: b.encode() + b"\0", "frame length"),
     "with an empty frame behind": (lambda b: b.encode() + bytes(4 + 73), "frame length"),
     "with a frame below any step": (lambda b: encode_frames(b, [b.frames[0][:72], *b.frames[1:]]), "frame length"),
-    "with a frame above the bound": (lambda b: encode_frames(b, [b.frames[0] + bytes(FRAME_BYTES_MAX)]), "frame length"),
+    "with a frame above the bound": (
+        lambda b: encode_frames(b, [b.frames[0] + bytes(FRAME_BYTES_MAX)]),
+        "frame length",
+    ),
     "that begins elsewhere": (change_frame(0, pre_root=bytes(32)), "frame root"),
     "broken between frames": (change_frame(1, pre_root=bytes(32)), "frame root"),
     "that begins at a later step": (change_frame(0, first_index=1), "first index"),
@@ -188,7 +191,7 @@ def test_batch_is_at_most_110_kib(chain: Chain) -> None:
 
 
 def test_torn_bytes_are_refused_as_the_node_refuses_them(chain: Chain, seed: int) -> None:
-    """Whatever bytes are cut, doubled or flipped, the contract takes no batch that the node could not cut into frames."""
+    """Whatever bytes are cut, doubled or flipped, the contract takes no batch that the node cannot cut into frames."""
     rng = random.Random(seed)
     honest = chain.draft(HOLDER, *[b"\x06" * 100] * 9, frame_bytes=500).encode()
     taken = 0
@@ -319,7 +322,7 @@ def test_sixty_four_messages_are_enough(chain: Chain) -> None:
 
 
 def test_final_batches_stand_under_their_window(chain: Chain) -> None:
-    """A batch is final when its window has passed, its ancestors with it; never sooner, never twice, never above the tip."""
+    """A batch is final when its window has passed, and its ancestors with it; never sooner, never twice."""
     assert chain.refuse("finalise", 1) == "rollup: window"
     chain.wait(10_000 - 51)
     assert chain.refuse("finalise", 2) == "rollup: window"

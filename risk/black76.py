@@ -47,10 +47,16 @@ def otm_fraction_q38(distance_q30: int, total_vol_q30: int) -> int:
     return ONE_Q38 + (density_q38(-d_q31) * (-mills_q38(-d_q31) - far) + (1 << 37) >> 38)
 
 
-def price_floor(forward: int, strike: int, log_moneyness_q30: int, total_vol_q30: int, is_call: bool) -> int:
-    """Undiscounted price in the forward's ticks; its time value is rounded down. Forward and strike are positive."""
+def call_price_floor(forward: int, strike: int, log_moneyness_q30: int, total_vol_q30: int) -> int:
+    """Undiscounted call in the forward's ticks; its time value is rounded down. Forward and strike are positive."""
     time_value = min(forward, strike) * otm_fraction_q38(abs(log_moneyness_q30), total_vol_q30) >> 38
-    return time_value + max(forward - strike if is_call else strike - forward, 0)
+    return max(forward - strike, 0) + time_value
+
+
+def price_floor(forward: int, strike: int, log_moneyness_q30: int, total_vol_q30: int, is_call: bool) -> int:
+    """Undiscounted call, or put by parity."""
+    call = call_price_floor(forward, strike, log_moneyness_q30, total_vol_q30)
+    return call if is_call else call - (forward - strike)
 
 
 def delta_q38(log_moneyness_q30: int, total_vol_q30: int, is_call: bool) -> int:

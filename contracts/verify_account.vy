@@ -1,8 +1,8 @@
 # pragma version 0.4.3
 """
 @title Verifier of transfer and withdraw
-@notice What an account's own key may send away: state/SPEC.md sections 6 to 8, kinds 9 and 10. A transfer has one check
-        more than a withdrawal twice, so both are counted as the transfer's.
+@notice What an account's own key may send away: state/SPEC.md sections 6 to 8, kinds 9 and 10. Most checks are those of
+        both, so a withdrawal's are counted as a transfer's, and its own one after them.
 @dev Mirrors state/process_money.py.
 """
 import accounts
@@ -18,7 +18,7 @@ import witness as witnesses
 
 initializes: signatures
 
-# Checks of a transfer; a withdrawal has all but those of the destination.
+# Checks of a transfer; a withdrawal has all but those of the destination, and one more.
 POSITION_MUST_INCREASE: constant(uint256) = 1
 ACCOUNT_MUST_EXIST: constant(uint256) = 2
 DESTINATION_MUST_EXIST: constant(uint256) = 3
@@ -28,9 +28,10 @@ DESTINATION_MUST_FIT: constant(uint256) = 6
 MARGIN_MUST_HOLD: constant(uint256) = 7
 KEY_MUST_BE_LIVE: constant(uint256) = 8
 SIGNATURE_MUST_VERIFY: constant(uint256) = 9
+CUSTODY_MUST_COVER: constant(uint256) = 10  # of a withdrawal alone
 
 # The same check of a withdrawal, by its number there.
-WITHDRAW_CHECKS: constant(uint256) = 8
+WITHDRAW_CHECKS: constant(uint256) = 9
 CHECKS_OF_WITHDRAW: constant(uint256[WITHDRAW_CHECKS]) = [
     0,
     POSITION_MUST_INCREASE,
@@ -40,6 +41,7 @@ CHECKS_OF_WITHDRAW: constant(uint256[WITHDRAW_CHECKS]) = [
     MARGIN_MUST_HOLD,
     KEY_MUST_BE_LIVE,
     SIGNATURE_MUST_VERIFY,
+    CUSTODY_MUST_COVER,
 ]
 
 
@@ -86,6 +88,8 @@ def evaluate(
     if ground != constants.CHECK or check == 0:
         return False
     if kind == constants.TRANSFER:
+        if check > SIGNATURE_MUST_VERIFY:
+            return False
         return self._is_check_failed(context, header, op, money, check, witness)
     if check >= WITHDRAW_CHECKS:
         return False
@@ -117,8 +121,8 @@ def _is_check_failed(
         return not self._is_key_live(context, money, witness)
     if check == SIGNATURE_MUST_VERIFY:
         return self._is_signature_invalid(context, op, money, witness)
-    if check > SIGNATURE_MUST_VERIFY:
-        return False
+    if check == CUSTODY_MUST_COVER:
+        return not self._does_custody_cover(context, money, witness)
     return not self._is_account_sound(context, money, check, witness)
 
 
@@ -260,6 +264,21 @@ def _is_signature_invalid(
     return signatures._is_invalid(public_key, digest, money.r, money.s, witness, at)
 
 
+@internal
+@pure
+def _does_custody_cover(
+    context: contexts.Context, money: operations.MoneyOp, witness: Bytes[constants.WITNESS_BYTES_MAX]
+) -> bool:
+    """
+    @notice Whether what was paid in and has not left covers the amount; of an unknown asset nothing was.
+    """
+    leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
+    at: uint256 = 0
+    leaf, at = witnesses._read(witness, 0, context.pre_root, constants.ASSETS, money.asset)
+    witnesses._finish(witness, at)
+    return len(leaf) > 0 and assets._decode_asset(leaf).custody >= money.amount
+
+
 # Effects
 
 
@@ -301,15 +320,12 @@ def _is_transfer_wrong(
     source.sequence = money.sequence
     target = valuation._add_balance(target, money.asset, amount)
 
-    root: bytes32 = witnesses._write(
-        witness, 0, context.pre_root, constants.GLOBALS, 0, globals._encode_globals(state)
-    )
-    root = witnesses._write(
-        witness, source_at, root, constants.ACCOUNTS, money.account, accounts._encode_account(source)
-    )
-    root = witnesses._write(
-        witness, target_at, root, constants.ACCOUNTS, money.to, accounts._encode_account(target)
-    )
+    globals_leaf = globals._encode_globals(state)
+    source_leaf = accounts._encode_account(source)
+    target_leaf = accounts._encode_account(target)
+    root: bytes32 = witnesses._write(witness, 0, context.pre_root, constants.GLOBALS, 0, globals_leaf)
+    root = witnesses._write(witness, source_at, root, constants.ACCOUNTS, money.account, source_leaf)
+    root = witnesses._write(witness, target_at, root, constants.ACCOUNTS, money.to, target_leaf)
     return root != context.post_root
 
 
@@ -356,18 +372,14 @@ def _is_withdraw_wrong(
         owner=account.owner, asset=money.asset, amount=money.amount, account=money.account
     )
 
-    root: bytes32 = witnesses._write(
-        witness, 0, context.pre_root, constants.GLOBALS, 0, globals._encode_globals(state)
-    )
-    root = witnesses._write(
-        witness, account_at, root, constants.ACCOUNTS, money.account, accounts._encode_account(account)
-    )
-    root = witnesses._write(
-        witness, asset_at, root, constants.ASSETS, money.asset, assets._encode_asset(books)
-    )
-    root = witnesses._write(
-        witness, outbox_at, root, constants.OUTBOX, outbox_index, assets._encode_withdrawal(withdrawal)
-    )
+    globals_leaf = globals._encode_globals(state)
+    account_leaf = accounts._encode_account(account)
+    asset_leaf = assets._encode_asset(books)
+    outbox_leaf = assets._encode_withdrawal(withdrawal)
+    root: bytes32 = witnesses._write(witness, 0, context.pre_root, constants.GLOBALS, 0, globals_leaf)
+    root = witnesses._write(witness, account_at, root, constants.ACCOUNTS, money.account, account_leaf)
+    root = witnesses._write(witness, asset_at, root, constants.ASSETS, money.asset, asset_leaf)
+    root = witnesses._write(witness, outbox_at, root, constants.OUTBOX, outbox_index, outbox_leaf)
     return root != context.post_root
 
 

@@ -176,6 +176,8 @@ def apply_force_withdraw(ledger: Ledger, message: Message) -> Receipt:
         return Receipt(MessageCode.FORCED_BALANCE)
     if not is_margin_kept(ledger, account, asset, amount):
         return Receipt(MessageCode.FORCED_MARGIN)
+    if ledger.require_asset(asset).custody < amount:
+        return Receipt(MessageCode.FORCED_CUSTODY)
     # EFFECTS
     index = move_to_outbox(ledger, message.account, account, asset, amount)
     # RECEIPT

@@ -86,6 +86,12 @@ def is_signature_valid(ledger: Ledger, context: StepContext, op: Operation) -> b
     return is_signed(ledger, context, cast(MoneyOp, op))
 
 
+def does_custody_cover(ledger: Ledger, context: StepContext, op: Operation) -> bool:
+    """What was paid in and has not left covers the amount: a gain that the losing side cannot pay is not there."""
+    withdraw = cast(Withdraw, op)
+    return ledger.require_asset(withdraw.asset).custody >= withdraw.amount
+
+
 def apply_transfer(ledger: Ledger, context: StepContext, op: Operation) -> Receipt:
     """Move the amount."""
     transfer = cast(Transfer, op)
@@ -145,6 +151,7 @@ WITHDRAW = Process(
         (Code.WITHDRAW_MARGIN_MUST_HOLD, is_margin_held),
         (Code.WITHDRAW_KEY_MUST_BE_LIVE, has_live_key(SCOPE_WITHDRAW)),
         (Code.WITHDRAW_SIGNATURE_MUST_VERIFY, is_signature_valid),
+        (Code.WITHDRAW_CUSTODY_MUST_COVER, does_custody_cover),
     ),
     apply_effects=apply_withdraw,
 )

@@ -4,6 +4,8 @@
 @notice Whether the root after a fill, if it were valid, is another than the claimed one (EFFECT): state/SPEC.md sections
         7 and 8. Asked by contracts/verify_fill.vy, which judges the other grounds.
 @dev Answers true for fraud and false for what is not shown; reverts for a bad witness alone, whatever the op's bytes.
+     EFFECT shows nothing where a number would leave its field. Quantities and cash cannot: from within their caps
+     (CASH_MAX, QUANTITY_MAX) one fill takes them to less than twice those.
      Mirrors state/process_fill.py.
 """
 import accounts
@@ -133,8 +135,6 @@ def _apply(fill: orders.Fill, leaves: Leaves) -> Leaves:
         open_interest < 0
         or open_interest > convert(max_value(uint64), int256)
         or after.books.fees > convert(max_value(int128), int256)
-        or not valuation._is_within_caps(after.buyer)
-        or not valuation._is_within_caps(after.seller)
     )
     if not after.shows_nothing:
         after.underlying.open_interest = convert(open_interest, uint256)

@@ -224,6 +224,8 @@ def _is_oracle_effect_wrong(
     """
     @notice Reads G, P, U; stores the reading, and with it what funding was owed until now.
     """
+    if oracle.position == constants.NEVER:
+        return False
     globals_leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
     params_leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
     underlying_leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
@@ -234,7 +236,7 @@ def _is_oracle_effect_wrong(
     params_leaf, underlying_at = witnesses._peek(witness, params_at)
     underlying_leaf, end = witnesses._peek(witness, underlying_at)
     witnesses._finish(witness, end)
-    if len(underlying_leaf) == 0 or oracle.position == constants.NEVER:
+    if len(underlying_leaf) == 0:
         return False
     state: globals.Globals = globals._decode_globals(globals_leaf)
     params: parameters.Params = parameters._decode_params(params_leaf)
@@ -537,6 +539,8 @@ def _is_slot_effect_wrong(
     """
     @notice Reads G, O; the slot holds `order` after the op at `position`.
     """
+    if position == constants.NEVER:
+        return False
     leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
     order_at: uint256 = 0
     end: uint256 = 0
@@ -544,8 +548,6 @@ def _is_slot_effect_wrong(
     state: globals.Globals = globals._decode_globals(leaf)
     leaf, end = witnesses._peek(witness, order_at)
     witnesses._finish(witness, end)
-    if position == constants.NEVER:
-        return False
     state.next_position = position + 1
     root: bytes32 = witnesses._write(
         witness, 0, context.pre_root, constants.GLOBALS, 0, globals._encode_globals(state)

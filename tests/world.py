@@ -5,16 +5,17 @@ keeps every step with the state before it, so that a test can dispute any of the
 """
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from coincurve import PrivateKey
+from eth_hash.auto import keccak
 from nacl.signing import SigningKey
 
 from fraud_proofs.challenger import State
 from state.batches import BatchData, Header, Step, pack_frames
-from state.codes import Code
+from state.codes import Code, MessageCode
 from state.constants import NEVER, PROTOCOL_VERSION
-from state.context import StepContext, draft_header
+from state.context import MessageUnknown, StepContext, draft_header
 from state.genesis import Genesis
 from state.leaves import (
     QUOTE_UNDERLYING,
@@ -57,8 +58,6 @@ SYMBOLS = (b"BTC", b"ETH", b"LTC", b"XRP")
 
 def get_address(key: PrivateKey) -> bytes:
     """The Ethereum address of a secp256k1 key."""
-    from eth_hash.auto import keccak
-
     return keccak(key.public_key.format(compressed=False)[1:])[12:]
 
 
@@ -93,6 +92,30 @@ class Person:
     account: int = 0
     sequence: int = 0
     counters: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """An op where it would stand: the leaves, the context, the bytes. Judging it changes nothing."""
+
+    leaves: dict[LeafKey, bytes]
+    context: StepContext
+    op: bytes
+
+    def judge(self) -> Valid | Invalid:
+        """What the rules say of it."""
+        return apply_step(Ledger(self.leaves), self.context, self.op)
+
+    @property
+    def outcome(self) -> Code | MessageCode:
+        """The code of the check that fails; of a valid op what became of its message, DONE for all but l1."""
+        result = self.judge()
+        return result.code if isinstance(result, Invalid) else result.receipt.message_code
+
+    def within(self, **header: object) -> "Attempt":
+        """The same under another header."""
+        changed = replace(self.context.header, **header)  # type: ignore[arg-type]
+        return replace(self, context=replace(self.context, header=changed))
 
 
 @dataclass(frozen=True)
@@ -142,15 +165,15 @@ class World:
             position_from=0 if generation > now.generation else now.next_position,
             flags=flags,
         )
-        self.context = StepContext(header, 0, self.domain, self.messages.__getitem__)
+        self.context = StepContext(header, 0, self.domain, self.get_message)
         self.batch_steps = []
         self.batch_start = len(self.steps)
         self.play(Open())
 
-    def seal(self, log_hash: bytes = bytes(32)) -> BatchData:
-        """Close the batch: its final header and frames. The next batch is opened at once."""
+    def draft_final_header(self, log_hash: bytes = bytes(32)) -> Header:
+        """The header with which the batch could be closed now; its post_root is not known yet."""
         now, draft = self.globals, self.context.header
-        final = Header(
+        return Header(
             version=PROTOCOL_VERSION,
             data_kind=0,
             flags=draft.flags,
@@ -169,14 +192,16 @@ class World:
             log_hash=log_hash,
             oracle_time=compute_oldest_oracle_time(Ledger(self.state.leaves)),
         )
-        self.context = StepContext(final, 0, self.domain, self.messages.__getitem__)
-        self.play(Close())
-        from dataclasses import replace
 
+    def seal(self, log_hash: bytes = bytes(32), *, generation: int | None = None, flags: int = 0) -> BatchData:
+        """Close the batch: its final header and frames. The next is opened at once, in the same generation if not told."""
+        draft, final = self.context.header, self.draft_final_header(log_hash)
+        self.context = StepContext(final, 0, self.domain, self.get_message)
+        self.play(Close())
         header = replace(final, post_root=self.root).encode()
         batch = BatchData(header, tuple(frame.encode() for frame in pack_frames(draft.pre_root, self.batch_steps)))
         self.parent = batch.batch_hash
-        self.open_batch(generation=draft.generation)
+        self.open_batch(draft.generation if generation is None else generation, flags)
         return batch
 
     @property
@@ -223,7 +248,28 @@ class World:
         assert isinstance(result, Invalid), "accepted"
         return result.code
 
+    def attempt(self, op: Operation | bytes, **header: object) -> Attempt:
+        """An op as it would stand here, under a header with these changes."""
+        data = op if isinstance(op, bytes) else op.encode()
+        return Attempt(dict(self.state.leaves), self.here, data).within(**header)
+
+    def rewrite(self, key: LeafKey, data: bytes) -> None:
+        """Put a leaf where no op would: a story may begin in a state that honest history takes too long to reach."""
+        self.state.commit({key: data})
+
     # L1
+
+    def get_message(self, index: int) -> bytes:
+        """An inbox message. Raises MessageUnknown."""
+        if index >= len(self.messages):
+            raise MessageUnknown(f"L1 message {index} is not known")
+        return self.messages[index]
+
+    def attempt_message(self, kind: int, sender: bytes, account: int, payload: bytes) -> Attempt:
+        """The l1 op that would take this message next."""
+        messages = [*self.messages, Message(kind, sender, GENESIS_TIME, account, payload).encode()]
+        bare = self.attempt(L1(self.position, len(self.messages)))
+        return replace(bare, context=replace(bare.context, get_message=messages.__getitem__))
 
     def send(self, kind: int, sender: bytes, account: int, payload: bytes) -> Valid:
         """Put a message in the inbox and take it."""

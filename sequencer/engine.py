@@ -129,6 +129,11 @@ class Engine:
         return self._pending_bytes
 
     @property
+    def undo(self) -> Mapping[LeafKey, bytes]:
+        """What the leaves that the open batch wrote were before it."""
+        return self._undo
+
+    @property
     def pending_count(self) -> int:
         """Steps of the open batch so far, `open` included."""
         return len(self._pending)

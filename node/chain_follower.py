@@ -1,0 +1,64 @@
+"""The chain as L1 tells it, re-executed: what every role but the wallet's L1 side stands on."""
+
+from dataclasses import dataclass
+
+from fraud_proofs.replica import ForeignContract, Replica, Verdict
+from node.errors import WrongContract
+from node.event_reader import EventReader, Reading
+from node.l1 import in_thread
+from node.rollup import Rollup
+from state.l1_events import BatchPosted, L1Event, MessageSent
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One look at L1: what is new, the verdicts on new batches, and whether history was begun anew.
+
+    `finalized_messages` counts the inbox messages in finalized blocks: no reorg takes them back.
+    """
+
+    reading: Reading
+    events: tuple[L1Event, ...]
+    verdicts: tuple[tuple[BatchPosted, Verdict], ...]
+    is_restarted: bool
+    finalized_messages: int
+
+
+class ChainFollower:
+    """Reading blocks on L1, re-executing on this process; one look at a time."""
+
+    def __init__(self, rollup: Rollup) -> None:
+        self.rollup = rollup
+        self._begin()
+
+    def _begin(self) -> None:
+        self._reader = EventReader(self.rollup)
+        self.replica = Replica(self.rollup.get_domain())
+        self._message_blocks: list[int] = []
+
+    def advance(self) -> Progress:
+        """Read up to the head and re-execute. Raises L1Error, WrongContract."""
+        return self._take(self._reader.read())
+
+    async def advance_async(self) -> Progress:
+        """The same beside other tasks: L1 is read in a thread, the replica moves between two of their steps."""
+        return self._take(await in_thread(self._reader.read))
+
+    def _take(self, reading: Reading) -> Progress:
+        is_restarted = reading.is_reorg
+        if is_restarted:
+            # What the replica has seen is no longer so, and L1 holds everything: begin anew.
+            self._begin()
+            reading = self._reader.read()
+        verdicts: list[tuple[BatchPosted, Verdict]] = []
+        try:
+            for event in reading.events:
+                verdict = self.replica.apply(event)
+                if isinstance(event, MessageSent):
+                    self._message_blocks.append(event.block)
+                if verdict is not None and isinstance(event, BatchPosted):
+                    verdicts.append((event, verdict))
+        except ForeignContract as error:
+            raise WrongContract(f"this rollup cannot be followed: {error}") from error
+        finalized = sum(1 for block in self._message_blocks if block <= reading.finalized)
+        return Progress(reading, reading.events, tuple(verdicts), is_restarted, finalized)

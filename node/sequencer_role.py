@@ -1,0 +1,453 @@
+"""The sequencer: takes requests, keeps them, posts what changes balances, and holds the slot.
+
+One task drives the engine; nothing else touches it. Requests, L1 messages and the clock come to it through queues, and
+nobody is answered before the log is durable. What L1 says is followed as any follower does it: after a rollback, or
+when somebody else has posted, the engine begins a new generation on the replica's state.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import trio
+from coincurve import PrivateKey
+
+from fraud_proofs.challenger import State
+from node.chain_follower import ChainFollower, Progress
+from node.errors import CallReverted, L1Error, NodeError
+from node.gateway import Gateway, GatewayLimits, Method, MethodError, take_bytes, take_int
+from node.l1 import in_thread
+from node.logs import Log
+from node.reads import build_read_methods
+from node.rollup import Rollup
+from node.sequencer_core import SequencerCore
+from node.transactions import Mined, Sender
+from sequencer.batcher import SealRule
+from sequencer.engine import Accepted, Sealed
+from sequencer.matching import Market
+from sequencer.oplog import LogRecord
+from sequencer.refusals import Refusal, Refused
+from state.batches import BatchData
+from state.codec import Value
+from state.constants import UNDERLYINGS_MAX
+from state.l1_events import BatchPosted, Finalised, RolledBack
+from state.leaves import perpetual
+from state.signatures import assert_library_agrees
+from state.store import Store, StoreError
+from state.tree import build_tree
+
+Tamper = Callable[[Sealed, State, bytes], BatchData | None]
+"""(sealed batch, state before it, parent hash) -> what to post in its place; for drills on networks without value."""
+
+GROUP_MAX = 1024
+DEPTH_MAX = 50
+# State time may run this far ahead of the L1's head: the next block is then never earlier.
+CLOCK_AHEAD_MAX = 10
+
+
+class Convicted(NodeError):
+    """This sequencer's own batch was convicted: something here is wrong, and more bond would only be lost too."""
+
+
+class LogLost(NodeError):
+    """Going on would give positions of the log a second time, and two receipts of one position are slashable."""
+
+
+@dataclass(frozen=True, slots=True)
+class SequencerSettings:
+    """How a sequencer serves, seals and posts. Times in seconds."""
+
+    host: str = "127.0.0.1"
+    port: int = 7401
+    seal: SealRule = field(default_factory=SealRule)
+    poll_seconds: float = 1.0
+    tick_seconds: float = 1.0
+    unposted_bytes_max: int = 4_000_000
+    requests_waiting_max: int = 20_000
+    rebond_after_conviction: bool = False
+
+
+@dataclass(slots=True)
+class SequencerCounters:
+    """What the metrics page tells of a sequencer."""
+
+    accepted: int = 0
+    refused: int = 0
+    filled: int = 0
+    groups: int = 0
+    batches_posted: int = 0
+    posted_bytes: int = 0
+    posted_gas: int = 0
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A request and the task that waits for its outcome."""
+
+    request: bytes
+    done: trio.Event = field(default_factory=trio.Event)
+    outcome: Accepted | Refused | None = None
+    receipt: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class _Outgoing:
+    """A sealed batch on its way to L1; `sealed` is missing for one that an earlier run sealed."""
+
+    index: int
+    batch: BatchData
+    sealed: Sealed | None = None
+
+
+class Sequencer:
+    """One sequencer of one rollup. `clock` gives seconds since the epoch."""
+
+    def __init__(
+        self,
+        rollup: Rollup,
+        sender: Sender,
+        store: Store,
+        receipt_key: bytes,
+        settings: SequencerSettings,
+        log: Log,
+        *,
+        tamper: Tamper | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._rollup = rollup
+        self._sender = sender
+        self._settings = settings
+        self._log = log
+        self._tamper = tamper
+        self._clock = clock
+        self._follower = ChainFollower(rollup)
+        domain = rollup.get_domain()
+        self.core = SequencerCore(store, domain, PrivateKey(receipt_key), settings.unposted_bytes_max)
+        self.counters = SequencerCounters()
+        self._requests: deque[_Waiting] = deque()
+        self._wake = trio.Event()
+        self._finalized_messages = 0
+        self._final_seen = 0
+        self._head_time = 0
+        self._outgoing: deque[_Outgoing] = deque()
+        self._must_begin_anew = False
+        self._must_post_again = False
+        self._opened_at = 0.0
+
+    # Start-up
+
+    async def start(self) -> None:
+        """Follow L1 to its head, hold the slot, and put the head together from disk or from L1."""
+        assert_library_agrees()
+        await in_thread(self._rollup.check_identity)
+        await in_thread(self._sender.settle)
+        self._note(await self._follower.advance_async())
+        await self._hold_slot()
+        if self.core.recover(self._follower.replica.messages.__getitem__):
+            assert self.core.head is not None
+            self._log.info("recovered", batch=self.core.head.index, position=self.core.engine.next_position)
+        await self._go_on()
+
+    async def _go_on(self) -> None:
+        """Join what is on disk to what L1 holds: post what is missing there, or begin a new generation."""
+        generation = await self._get_next_generation()
+        replica, head = self._follower.replica, self.core.head
+        self._outgoing.clear()
+        self._must_begin_anew = self._must_post_again = False
+        self._opened_at = self._clock()
+        if self._is_on_chain(generation):
+            missing = [index for index in self.core.sealed if index > replica.tip]
+            self._outgoing.extend(_Outgoing(index, self.core.sealed[index]) for index in missing)
+            return
+        has_begun = await in_thread(self._rollup.view, "last_submitter") == self._sender.address
+        if (head is None and has_begun) or (head is not None and head.generation >= generation):
+            raise LogLost(
+                f"generation {generation} of the log was begun by this key and is not in this data folder: use the "
+                "folder that holds it, or run with another key, which begins a new generation"
+            )
+        self._begin_anew(generation)
+
+    def _is_on_chain(self, generation: int) -> bool:
+        """Whether the chain on disk goes on from what L1 holds, within the generation that L1 expects."""
+        head, replica = self.core.head, self._follower.replica
+        if head is None or head.generation != generation or head.index < replica.tip:
+            return False
+        sealed = self.core.sealed.get(replica.tip)
+        ours = head.parent if head.index == replica.tip else sealed.batch_hash if sealed else None
+        if replica.tip not in self.core.sealed and head.index > replica.tip:
+            # The tip was posted and forgotten as final, or is the parent of the oldest batch kept.
+            kept = self.core.sealed.get(replica.tip + 1)
+            ours = kept.header[12:44] if kept else None
+        return ours == replica.batch_hashes[replica.tip]
+
+    def _begin_anew(self, generation: int) -> None:
+        replica = self._follower.replica
+        self.core.restart(
+            replica.state.leaves,
+            generation=generation,
+            index=replica.tip,
+            parent=replica.batch_hashes[replica.tip],
+        )
+        self._log.info("generation", generation=generation, after_batch=replica.tip)
+
+    async def _get_next_generation(self) -> int:
+        """The generation that the contract will ask of our next batch."""
+        generation: int = await in_thread(self._rollup.view, "generation")
+        last: bytes = await in_thread(self._rollup.view, "last_submitter")
+        return generation if last == self._sender.address else generation + 1
+
+    async def _hold_slot(self) -> None:
+        """Post the bond and take the slot, as soon as it is open (or its holder silent)."""
+        while True:
+            holder = await in_thread(self._rollup.get_slot_holder)
+            if holder == self._sender.address:
+                return
+            try:
+                if holder is not None:
+                    if not await in_thread(self._rollup.view, "is_silent"):
+                        self._log.warning("waiting for the slot", holder="0x" + holder.hex())
+                        await trio.sleep(self._settings.poll_seconds)
+                        continue
+                    await self._sender.send_async(self._rollup.evict())
+                required: int = await in_thread(self._rollup.view, "required_bond")
+                bond: int = await in_thread(self._rollup.view, "bond_of", self._sender.address)
+                if bond < required:
+                    await self._sender.send_async(self._rollup.post_bond(required - bond))
+                await self._sender.send_async(self._rollup.take_slot())
+                self._log.info("slot taken", bond_wei=required)
+            except CallReverted as error:
+                self._log.warning("slot not taken", reason=error.reason)
+                await trio.sleep(self._settings.poll_seconds)
+
+    # Requests
+
+    async def submit(self, request: bytes) -> _Waiting:
+        """Wait until a request is judged and, when it is taken, durable."""
+        if len(self._requests) >= self._settings.requests_waiting_max:
+            raise MethodError(Refusal.BACKLOG_FULL, "too many requests wait; send fewer at a time")
+        waiting = _Waiting(request)
+        self._requests.append(waiting)
+        self._wake.set()
+        await waiting.done.wait()
+        return waiting
+
+    # The one task that drives the engine
+
+    async def drive(self) -> None:
+        """Take what has come, make it durable, answer; tick, seal; until cancelled."""
+        while True:
+            with trio.move_on_after(self._settings.tick_seconds):
+                await self._wake.wait()
+            self._wake = trio.Event()
+            if self._must_begin_anew or self._must_post_again:
+                self._refuse_all()
+                await self._hold_slot()
+                await self._go_on()
+            records = self._take_clock() + self._take_messages()
+            waiting = [self._requests.popleft() for _ in range(min(GROUP_MAX, len(self._requests)))]
+            group = self.core.take([one.request for one in waiting])
+            try:
+                await trio.to_thread.run_sync(self.core.make_durable, records + group.records)
+            except StoreError:
+                self._refuse(waiting)
+                raise
+            for one, outcome in zip(waiting, group.outcomes, strict=True):
+                self._answer(one, outcome)
+            if self._requests:
+                self._wake.set()
+            if group.outcomes:
+                self.counters.groups += 1
+            self._seal_if_due()
+
+    def _take_clock(self) -> list[LogRecord]:
+        now = min(int(self._clock()), self._head_time + CLOCK_AHEAD_MAX)
+        return list(self.core.engine.tick(now))
+
+    def _take_messages(self) -> list[LogRecord]:
+        records: list[LogRecord] = []
+        messages = self._follower.replica.messages
+        for index in range(self.core.engine.globals.inbox_cursor, min(self._finalized_messages, len(messages))):
+            records += self.core.engine.take_message(index, messages[index])
+        return records
+
+    def _answer(self, waiting: _Waiting, outcome: Accepted | Refused) -> None:
+        waiting.outcome = outcome
+        if isinstance(outcome, Accepted):
+            waiting.receipt = self.core.sign_receipt(outcome).encode()
+            self.counters.accepted += 1
+            self.counters.filled += bool(outcome.filled)
+        else:
+            self.counters.refused += 1
+        waiting.done.set()
+
+    def _refuse(self, waiting: list[_Waiting]) -> None:
+        for one in waiting:
+            one.outcome = Refused(Refusal.NOT_SEQUENCING)
+            one.done.set()
+
+    def _refuse_all(self) -> None:
+        self._refuse(list(self._requests))
+        self._requests.clear()
+
+    def _seal_if_due(self) -> None:
+        engine, age = self.core.engine, self._clock() - self._opened_at
+        if not self._settings.seal.is_due(engine.pending_bytes, engine.pending_count, int(age)):
+            return
+        sealed, batch = self.core.seal()
+        self._opened_at = self._clock()
+        self._outgoing.append(_Outgoing(sealed.header.index, batch, sealed))
+        self._log.info("sealed", index=sealed.header.index, steps=len(sealed.ops), size=len(batch.encode()))
+
+    # L1
+
+    async def follow(self) -> None:
+        """Read L1 again and again; note what concerns the engine."""
+        while True:
+            try:
+                self._note(await self._follower.advance_async())
+                await self._finalise_if_due()
+            except L1Error as error:
+                self._log.warning("L1 unavailable", error=str(error))
+            await trio.sleep(self._settings.poll_seconds)
+
+    def _note(self, progress: Progress) -> None:
+        self._finalized_messages = progress.finalized_messages
+        self._head_time = progress.reading.head.time
+        for event in progress.events:
+            if isinstance(event, RolledBack):
+                self._log.error("rolled back", index=event.index, generation=event.generation)
+                if not self._settings.rebond_after_conviction and self.core.head is not None:
+                    raise Convicted(
+                        f"batch {event.index} was convicted and the bond behind it is gone; find out why before "
+                        "posting another (rebond_after_conviction allows it, for networks without value)"
+                    )
+                self._must_begin_anew = True
+            elif isinstance(event, BatchPosted) and event.submitter != self._sender.address:
+                self._must_begin_anew = True
+            elif isinstance(event, Finalised):
+                self.core.forget_final(event.index)
+        self._must_post_again = progress.is_restarted
+        if self.core.head is None:
+            self._must_begin_anew = False
+        self._wake.set()
+
+    async def _finalise_if_due(self) -> None:
+        """Make final what has waited long enough; anybody could."""
+        replica = self._follower.replica
+        if replica.tip == replica.final:
+            return
+        window = (await in_thread(self._rollup.get_terms)).challenge_window
+        due = replica.final
+        for index in range(replica.final + 1, replica.tip + 1):
+            batch = await in_thread(self._rollup.get_batch, index)
+            if batch is None or batch.submitted_at + window > self._head_time:
+                break
+            due = index
+        if due > max(replica.final, self._final_seen):
+            try:
+                outcome = await self._sender.send_async(self._rollup.finalise(due))
+            except CallReverted as error:
+                self._log.info("not final yet", index=due, reason=error.reason)
+                return
+            if isinstance(outcome, Mined):
+                self._final_seen = due
+                self._log.info("final", index=due)
+
+    async def post(self) -> None:
+        """Post sealed batches in order, each until L1 has it or a new generation makes it void."""
+        while True:
+            if not self._outgoing or self._must_begin_anew or self._must_post_again:
+                await trio.sleep(self._settings.poll_seconds / 4)
+                continue
+            outgoing = self._outgoing[0]
+            data = (self._tampered(outgoing) or outgoing.batch).encode()
+            try:
+                outcome = await self._sender.send_async(self._rollup.submit_batch(data))
+            except L1Error as error:
+                self._log.warning("not posted", index=outgoing.index, error=str(error))
+                await trio.sleep(self._settings.poll_seconds)
+                continue
+            if not isinstance(outcome, Mined):
+                self._log.warning("not posted", index=outgoing.index, outcome=str(outcome))
+                await trio.sleep(self._settings.poll_seconds)
+                continue
+            if self._outgoing and self._outgoing[0] is outgoing:
+                self._outgoing.popleft()
+            self.core.engine.mark_posted(len(data))
+            self.counters.batches_posted += 1
+            self.counters.posted_bytes += len(data)
+            self.counters.posted_gas += outcome.gas_used
+            self._log.info("posted", index=outgoing.index, size=len(data), gas=outcome.gas_used)
+
+    def _tampered(self, outgoing: _Outgoing) -> BatchData | None:
+        if self._tamper is None or outgoing.sealed is None:
+            return None
+        leaves = dict(self.core.engine.leaves)
+        leaves.update(self.core.engine.undo)
+        for later in reversed(self._outgoing):
+            if later.sealed is not None:
+                leaves.update(later.sealed.undo)
+        leaves = {key: data for key, data in leaves.items() if data}
+        parent = outgoing.batch.header[12:44]
+        return self._tamper(outgoing.sealed, State(leaves, build_tree(leaves.items())), parent)
+
+    # The gateway
+
+    def build_methods(self) -> dict[str, Method]:
+        """What clients may call."""
+
+        async def submit(arguments: list[Value]) -> Value:
+            """[request bytes] -> [receipt, lots filled at once]."""
+            waiting = await self.submit(take_bytes(arguments, 0, "request"))
+            outcome = waiting.outcome
+            if isinstance(outcome, Accepted):
+                return [waiting.receipt, outcome.filled]
+            assert outcome is not None
+            raise MethodError(outcome.code, outcome.text)
+
+        async def get_status(arguments: list[Value]) -> Value:
+            """[] -> role, generation, log position, state time, cancel-only until, last sealed batch, tip, final."""
+            state, replica = self.core.engine.globals, self._follower.replica
+            index = self.core.head.index if self.core.head else 0
+            position = self.core.engine.next_position
+            return [
+                "sequencer",
+                state.generation,
+                position,
+                state.time,
+                state.cancel_only_until,
+                index,
+                replica.tip,
+                replica.final,
+            ]
+
+        async def get_book(arguments: list[Value]) -> Value:
+            """[underlying, depth] -> [bids, asks] of its perpetual, best first, as [price, lots]."""
+            underlying = take_int(arguments, 0, "underlying", UNDERLYINGS_MAX)
+            depth = take_int(arguments, 1, "depth", DEPTH_MAX + 1)
+            bids, asks = self.core.engine.get_depth(Market(perpetual(underlying)), depth)
+            return [[list(level) for level in bids], [list(level) for level in asks]]
+
+        methods = build_read_methods(lambda: self.core.engine.leaves)
+        methods.update({"submit": submit, "status": get_status, "book": get_book})
+        return methods
+
+
+async def run_sequencer(
+    sequencer: Sequencer,
+    settings: SequencerSettings,
+    log: Log,
+    *,
+    on_start: Callable[[int], None] = lambda port: None,
+) -> None:
+    """Recover, then serve, follow and post until cancelled. Raises NodeError, StoreError."""
+    await sequencer.start()
+    gateway = Gateway(sequencer.build_methods(), GatewayLimits())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sequencer.follow)
+        nursery.start_soon(sequencer.drive)
+        nursery.start_soon(sequencer.post)
+        port = await nursery.start(gateway.serve, settings.host, settings.port)
+        log.info("serving", role="sequencer", host=settings.host, port=port)
+        on_start(port)

@@ -1,0 +1,171 @@
+"""The watchtower: re-executes every batch from L1 data alone and convicts the first wrong step.
+
+It needs an L1 endpoint, the rollup's address and a funded key. A verdict is valid, invalid or unavailable: unavailable
+(L1 does not answer, or contradicts itself) fails closed, is tried again, and grows louder as the window runs out.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import trio
+
+from fraud_proofs.challenger import Proof
+from fraud_proofs.rehearsal import rehearse
+from node.chain_follower import ChainFollower, Progress
+from node.errors import CallReverted, L1Error, NodeError, Underfunded
+from node.l1 import Call, decode_values, encode_call, in_thread
+from node.logs import Log
+from node.rollup import Rollup
+from node.transactions import ETHER, Mined, Sender
+
+PROOF_GAS_MAX = 8_400_000
+"""No proof costs more (fraud_proofs/SPEC.md section 4)."""
+
+
+class SelfTestFailed(NodeError):
+    """The contract would not convict a wrong step: this release does not fit it, and nothing here protects anybody."""
+
+
+@dataclass(slots=True)
+class WatchtowerCounters:
+    """What the metrics page tells of a watchtower."""
+
+    batches_valid: int = 0
+    batches_invalid: int = 0
+    unavailable: int = 0
+    convictions: int = 0
+    last_seen_batch: int = 0
+    seconds_left: float = field(default=float("inf"))
+
+
+@dataclass(frozen=True, slots=True)
+class WatchtowerSettings:
+    """`delay` seconds are left to other watchtowers before this one acts; it then looks whether it still must."""
+
+    poll_seconds: float = 1.0
+    delay: float = 0.0
+
+
+class Watchtower:
+    """Watches one rollup until cancelled."""
+
+    def __init__(self, rollup: Rollup, sender: Sender, settings: WatchtowerSettings, log: Log) -> None:
+        self._rollup = rollup
+        self._sender = sender
+        self._settings = settings
+        self._log = log
+        self._follower = ChainFollower(rollup)
+        self._window = 0
+        self.counters = WatchtowerCounters()
+
+    # Before it starts
+
+    def check_funds(self) -> None:
+        """Refuse to start with less ether than the dearest proof costs now. Raises Underfunded."""
+        l1 = self._rollup.l1
+        cost = PROOF_GAS_MAX * (2 * l1.get_block().base_fee + l1.get_priority_fee())
+        balance = l1.get_balance(self._sender.address)
+        if balance < cost:
+            raise Underfunded(
+                f"0x{self._sender.address.hex()} holds {balance / ETHER:.6f} ETH and the dearest proof costs "
+                f"{cost / ETHER:.6f} ETH at the fees of now: send it more"
+            )
+
+    def self_test(self) -> str:
+        """Have the judge convict a wrong step of a batch that is never posted. Raises SelfTestFailed."""
+        self._follower.advance()
+        replica = self._follower.replica
+        batch, proof = rehearse(replica.state, replica.batch_hashes[replica.tip], replica.domain)
+        arguments = (replica.domain, batch.batch_hash, proof.encode())
+        call = Call(
+            self._rollup.view("JUDGE"),
+            encode_call("judge", ("bytes32", "bytes32", "bytes"), arguments),
+            label="self-test",
+        )
+        try:
+            (is_convicted,) = decode_values(("bool",), self._rollup.l1.call(call, self._rollup.address))
+        except (CallReverted, ValueError) as error:
+            raise SelfTestFailed(f"the judge does not take this release's proofs: {error}") from error
+        if not is_convicted:
+            raise SelfTestFailed("the judge did not convict a wrong step: this release does not fit the contract")
+        return f"the judge convicts a wrong step ({proof.ground}, {len(arguments[2])} bytes of proof)"
+
+    # The watch
+
+    async def run(self) -> None:
+        """Follow L1 and convict, until cancelled."""
+        self._window = (await in_thread(self._rollup.get_terms)).challenge_window
+        while True:
+            try:
+                progress = await self._follower.advance_async()
+                await self._judge(progress)
+            except L1Error as error:
+                self.counters.unavailable += 1
+                self._log.warning("unavailable", error=str(error), verdict="unavailable")
+            await trio.sleep(self._settings.poll_seconds)
+
+    async def _judge(self, progress: Progress) -> None:
+        if progress.is_restarted:
+            self._log.warning("reorg", note="L1 changed what was read; history is read anew")
+        for event, verdict in progress.verdicts:
+            self.counters.last_seen_batch = event.index
+            if verdict.proof is None:
+                self.counters.batches_valid += 1
+                self._log.info("batch", index=event.index, verdict="valid", steps=len(verdict.receipts))
+                continue
+            self.counters.batches_invalid += 1
+            left = event.posted_at + self._window - progress.reading.head.time
+            self.counters.seconds_left = left
+            self._log.error(
+                "batch",
+                index=event.index,
+                verdict="invalid",
+                ground=str(verdict.proof.ground),
+                frame=verdict.proof.frame_number,
+                step=verdict.proof.step,
+                seconds_left=left,
+            )
+            await self._convict(event.index, verdict.proof)
+
+    async def _convict(self, index: int, proof: Proof) -> None:
+        """Send the proof, unless somebody else was faster; try again while L1 does not answer."""
+        call = self._rollup.prove(index, proof.encode())
+        await trio.sleep(self._settings.delay)
+        while True:
+            try:
+                await in_thread(self._rollup.l1.call, call, self._sender.address, "pending")
+                outcome = await self._sender.send_async(call)
+            except CallReverted as error:
+                if error.reason == "rollup: not pending":
+                    self._log.info("convicted by another", index=index)
+                else:
+                    self._log.error("proof refused", index=index, reason=error.reason, ground=str(proof.ground))
+                return
+            except L1Error as error:
+                self.counters.unavailable += 1
+                self._log.error("cannot convict yet", index=index, error=str(error))
+                await trio.sleep(self._settings.poll_seconds)
+                continue
+            if isinstance(outcome, Mined):
+                self.counters.convictions += 1
+                self._log.info("convicted", index=index, transaction="0x" + outcome.hash.hex(), gas=outcome.gas_used)
+            else:
+                self._log.warning("proof did not count", index=index, outcome=str(outcome))
+            return
+
+
+async def run_watchtower(
+    rollup: Rollup,
+    sender: Sender,
+    settings: WatchtowerSettings,
+    log: Log,
+    *,
+    on_start: Callable[[Watchtower], None] = lambda tower: None,
+) -> None:
+    """Check funds and contract, then watch until cancelled. Raises NodeError when it should not start."""
+    await in_thread(rollup.check_identity)
+    tower = Watchtower(rollup, sender, settings, log)
+    await in_thread(tower.check_funds)
+    log.info("self-test", result=await in_thread(tower.self_test))
+    on_start(tower)
+    await tower.run()

@@ -115,9 +115,8 @@ def judge(domain: bytes32, batch_hash: bytes32, proof: Bytes[PROOF_BYTES_MAX]) -
         pre_root=extract32(frame, 0 if number == 0 else step.start - 34),
         post_root=extract32(frame, step.end),
     )
-    return staticcall Verifier(verifier).evaluate(
-        context, op, ground, check, slice(proof, offset, len(proof) - offset)
-    )
+    witness: Bytes[PROOF_BYTES_MAX] = slice(proof, offset, len(proof) - offset)
+    return staticcall Verifier(verifier).evaluate(context, op, ground, check, witness)
 
 
 @internal

@@ -157,7 +157,7 @@ def test_path_is_exact() -> None:
     assert isinstance(siblings, list)
     flipped = [bytes([siblings[0][0] ^ 1]) + siblings[0][1:], *siblings[1:]]
     wrong = [
-        (index, leaf, mask, siblings + [bytes(32)], "rollup: path"),
+        (index, leaf, mask, [*siblings, bytes(32)], "rollup: path"),
         (index, leaf, mask, flipped, "rollup: path"),
         (index, leaf, mask ^ 1, siblings[1:], "rollup: path"),
         (index, leaf, mask | 1 << 35, siblings, "rollup: path"),

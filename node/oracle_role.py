@@ -1,0 +1,185 @@
+"""The oracle: signs readings of a price source and hands them to the sequencer, by heartbeat and deviation.
+
+A source is lines of JSON, `{"symbol": "BTC", "spot": 17000000, "mark": 17010000}`, in quote units a lot; the latest line
+of a symbol counts. Readings enter the chain when the price has moved enough or the last one grows old, not at every line.
+"""
+
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import trio
+
+from node.client import Client, GatewayUnreachable, open_client
+from node.gateway import MethodError
+from node.keys import Secp256k1Key
+from node.logs import Log
+from sequencer.requests import build_request
+from state.constants import ORACLE_SIGNERS_MAX, PPM, PRICE_MAX
+from state.leaves import decode_globals, decode_params, decode_underlying
+from state.operations import Oracle, OracleSignature, hash_digest
+
+LINE_BYTES_MAX = 4096
+
+
+class SourceError(Exception):
+    """A line of the price source is not one; the text names the field."""
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """One line of a source: quote units a lot."""
+
+    symbol: str
+    spot: int
+    mark: int
+
+
+@dataclass(frozen=True, slots=True)
+class OracleSettings:
+    """When a reading is worth a place on the chain. heartbeat in seconds, deviation in parts per million of spot."""
+
+    host: str = "127.0.0.1"
+    port: int = 7401
+    heartbeat: float = 20.0
+    deviation_ppm: int = 2_000
+    poll_seconds: float = 0.5
+
+
+def parse_price(line: str) -> Price:
+    """One line of a source. Raises SourceError."""
+    try:
+        value = json.loads(line)
+    except ValueError as error:
+        raise SourceError(f"not a line of JSON: {line[:80]!r}") from error
+    if not isinstance(value, dict) or not isinstance(value.get("symbol"), str):
+        raise SourceError('symbol: text is needed, as in {"symbol": "BTC", "spot": 17000000, "mark": 17010000}')
+    spot = value.get("spot")
+    mark = value.get("mark", spot)
+    for name, price in (("spot", spot), ("mark", mark)):
+        if not isinstance(price, int) or isinstance(price, bool) or not 1 <= price <= PRICE_MAX:
+            raise SourceError(f"{name}: a whole number of quote units a lot from 1 to {PRICE_MAX} is needed")
+    return Price(value["symbol"], int(value["spot"]), int(mark))  # type: ignore[arg-type]
+
+
+class OracleNode:
+    """Signs and sends readings. `clock` gives seconds since the epoch."""
+
+    def __init__(
+        self,
+        domain: bytes,
+        keys: Sequence[Secp256k1Key],
+        settings: OracleSettings,
+        log: Log,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._domain = domain
+        self._keys = keys
+        self._settings = settings
+        self._log = log
+        self._clock = clock
+        self._prices: dict[str, Price] = {}
+        self._sent: dict[str, tuple[Price, float]] = {}
+        self.readings = 0
+
+    async def run(self, source: AsyncIterator[str]) -> None:
+        """Read the source to its end and publish until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._publish_for_ever)
+            async for line in source:
+                if not line.strip():
+                    continue
+                try:
+                    price = parse_price(line)
+                except SourceError as error:
+                    self._log.warning("line skipped", reason=str(error))
+                    continue
+                self._prices[price.symbol] = price
+
+    async def _publish_for_ever(self) -> None:
+        while True:
+            try:
+                async with open_client(self._settings.host, self._settings.port) as client:
+                    symbols, mask_of = await self._get_market(client)
+                    while True:
+                        await self._publish_due(client, symbols, mask_of)
+                        await trio.sleep(self._settings.poll_seconds)
+            except* (GatewayUnreachable, trio.BrokenResourceError) as group:
+                self._log.warning("sequencer unreachable", error=str(group.exceptions[0]))
+            await trio.sleep(self._settings.poll_seconds)
+
+    async def _get_market(self, client: Client) -> tuple[Mapping[str, int], list[tuple[int, Secp256k1Key]]]:
+        """Underlyings by symbol, and our keys by their place among the chain's signers."""
+        leaves = await client.call("underlyings")
+        assert isinstance(leaves, list)
+        symbols: dict[str, int] = {}
+        for index, leaf in enumerate(leaves):
+            assert isinstance(leaf, bytes)
+            underlying = decode_underlying(leaf)
+            assert underlying is not None
+            symbols[underlying.symbol.rstrip(b"\0").decode()] = index
+        data = await client.call("params")
+        assert isinstance(data, bytes)
+        params = decode_params(data)
+        assert params is not None
+        by_address = {key.address: key for key in self._keys}
+        signers = [(i, by_address[a]) for i, a in enumerate(params.oracle_signers) if a in by_address]
+        if len(signers) < params.oracle_threshold:
+            self._log.error("too few keys", have=len(signers), need=params.oracle_threshold)
+        return symbols, signers[:ORACLE_SIGNERS_MAX]
+
+    async def _publish_due(
+        self, client: Client, symbols: Mapping[str, int], signers: list[tuple[int, Secp256k1Key]]
+    ) -> None:
+        now = self._clock()
+        for symbol, price in self._prices.items():
+            if symbol in symbols and self._is_due(symbol, price, now):
+                await self._publish(client, symbols[symbol], price, signers)
+
+    def _is_due(self, symbol: str, price: Price, now: float) -> bool:
+        if symbol not in self._sent:
+            return True
+        last, sent_at = self._sent[symbol]
+        moved = max(abs(price.spot - last.spot), abs(price.mark - last.mark))
+        return now - sent_at >= self._settings.heartbeat or moved * PPM >= last.spot * self._settings.deviation_ppm
+
+    async def _publish(
+        self, client: Client, underlying: int, price: Price, signers: list[tuple[int, Secp256k1Key]]
+    ) -> None:
+        data = await client.call("globals")
+        assert isinstance(data, bytes)
+        state = decode_globals(data)
+        assert state is not None
+        # The chain's own time: a reading ahead of it would be refused, one behind the last one too.
+        reading = sign_reading(self._domain, underlying, price, state.time, signers)
+        try:
+            await client.call("submit", build_request(reading))
+        except MethodError as error:
+            self._log.info("reading not taken", symbol=price.symbol, code=error.code, reason=error.text)
+            return
+        self._sent[price.symbol] = (price, self._clock())
+        self.readings += 1
+
+
+def sign_reading(
+    domain: bytes, underlying: int, price: Price, at: int, signers: Sequence[tuple[int, Secp256k1Key]]
+) -> Oracle:
+    """A reading at L2 time `at`, signed by keys given with their places among the chain's signers, in order."""
+    mask = sum(1 << place for place, _ in signers)
+    bare = Oracle(0, underlying, at, price.spot, price.mark, mask, ())
+    digest = hash_digest(domain, bare)
+    signed = [key.sign(digest) for _, key in signers]
+    signatures = tuple(OracleSignature(one[:32], one[32:64], one[64]) for one in signed)
+    return Oracle(0, underlying, at, price.spot, price.mark, mask, signatures)
+
+
+async def read_lines(stream: trio.abc.ReceiveStream) -> AsyncIterator[str]:
+    """Lines of a byte stream, such as standard input."""
+    buffer = bytearray()
+    while data := await stream.receive_some(1 << 16):
+        buffer += data
+        *lines, rest = bytes(buffer).split(b"\n")
+        buffer = bytearray(rest[-LINE_BYTES_MAX:])
+        for line in lines:
+            yield line.decode("utf-8", "replace")

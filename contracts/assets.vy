@@ -57,6 +57,17 @@ def _encode_asset(books: Asset) -> Bytes[BYTES]:
 
 @internal
 @pure
+def _release(leaf: Bytes[constants.LEAF_BYTES_MAX], amount: uint256) -> Bytes[BYTES]:
+    """
+    @notice The bytes of the leaf after `amount`, which custody covers, has gone to the outbox.
+    """
+    books: Asset = self._decode_asset(leaf)
+    books.custody -= amount
+    return self._encode_asset(books)
+
+
+@internal
+@pure
 def _encode_withdrawal(withdrawal: Withdrawal) -> Bytes[WITHDRAWAL_BYTES]:
     """
     @notice The bytes of an outbox leaf.

@@ -50,7 +50,7 @@ PATH_LENGTH_MAX: constant(uint256) = 37  # TOP_DEPTH and the deepest collection
 
 # Bytes. The longest leaf is a params leaf with every asset and underlying: 149 + 22 * 16 + 8 * 256.
 LEAF_BYTES_MAX: constant(uint256) = 2549
-WITNESS_BYTES_MAX: constant(uint256) = 49_152
+WITNESS_BYTES_MAX: constant(uint256) = 32_768
 MESSAGE_BYTES_MAX: constant(uint256) = 256
 
 # Kinds of ops.

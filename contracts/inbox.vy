@@ -5,8 +5,8 @@
         the cursor, and a deposit that fails goes back through the outbox. Which code a failure has reaches no root, so
         here all failures of a message are one.
 
-        Every function takes the globals with the cursor already moved, peeks at the leaves that its message reads,
-        and answers the root after them all.
+        Every `_apply` takes the globals with the cursor already moved, peeks at the further leaves that its message
+        reads, and answers the root after them all.
 @dev The rollup wrote the message, so its layout holds.
      Mirrors state/process_inbox.py.
 """
@@ -85,28 +85,34 @@ def _hash_accumulator(accumulator: bytes32, message_hash: bytes32) -> bytes32:
 
 
 @internal
-@pure
-def _apply_message(
-    root: bytes32,
-    state: globals.Globals,
-    message: Message,
+@view
+def _compute_root_after(
+    rollup: address,
+    pre_root: bytes32,
+    position: uint256,
+    index: uint256,
     witness: Bytes[constants.WITNESS_BYTES_MAX],
 ) -> bytes32:
     """
-    @notice The root after the message, from `root` before it; `state` has already moved its cursor.
+    @notice The root after an l1 op: cursor and hash move whatever becomes of the message.
     """
-    if message.type == DEPOSIT and message.asset < state.asset_count:
-        return self._apply_deposit(root, state, message, witness)
-    if message.type == FORCE_WITHDRAW:
-        return self._apply_force_withdraw(root, state, message, witness)
-    if message.type == REGISTER_KEY or message.type == CANCEL_ALL:
-        return self._apply_to_account(root, state, message, witness)
-    # An unknown type or asset.
+    message: Message = self._read_message(rollup, index, witness)
     leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
     end: uint256 = 0
     leaf, end = witnesses._peek(witness, message.end)
-    witnesses._finish(witness, end)
-    return self._write_globals(witness, message.end, root, state)
+    state: globals.Globals = globals._decode_globals(leaf)
+    state.next_position = position + 1
+    state.inbox_cursor += 1
+    state.inbox_hash = self._hash_accumulator(state.inbox_hash, message.message_hash)
+
+    if message.type == DEPOSIT and message.asset < state.asset_count:
+        return self._apply_deposit(pre_root, state, message, end, witness)
+    if message.type == FORCE_WITHDRAW:
+        return self._apply_force_withdraw(pre_root, state, message, end, witness)
+    if message.type == REGISTER_KEY or message.type == CANCEL_ALL:
+        return self._apply_to_account(pre_root, state, message, end, witness)
+    witnesses._finish(witness, end)  # an unknown type or asset
+    return self._write_globals(witness, message.end, pre_root, state)
 
 
 @internal
@@ -115,29 +121,26 @@ def _apply_deposit(
     root: bytes32,
     state: globals.Globals,
     message: Message,
+    params_at: uint256,
     witness: Bytes[constants.WITNESS_BYTES_MAX],
 ) -> bytes32:
     """
     @notice Credit an account, or create one for the sender; or send the deposit back, which custody never counted.
     """
-    asset: uint256 = message.asset
-    amount: uint256 = message.amount
-    creates: bool = message.account == 0
-    target: uint256 = state.account_count if creates else message.account
-    target_is_read: bool = target < constants.ACCOUNTS_MAX
-    params_at: uint256 = 0
     asset_at: uint256 = 0
     target_at: uint256 = 0
     outbox_at: uint256 = 0
     end: uint256 = 0
-    leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
     params_leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
+    asset_leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
     target_leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
-    leaf, params_at = witnesses._peek(witness, message.end)
+    outbox_leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
     params_leaf, asset_at = witnesses._peek(witness, params_at)
-    params: parameters.Params = parameters._decode_params(params_leaf)
-    leaf, target_at = witnesses._peek(witness, asset_at)
-    books: assets.Asset = assets._decode_asset(leaf)
+    asset_leaf, target_at = witnesses._peek(witness, asset_at)
+    books: assets.Asset = assets._decode_asset(asset_leaf)
+    creates: bool = message.account == 0
+    target: uint256 = state.account_count if creates else message.account
+    target_is_read: bool = target < constants.ACCOUNTS_MAX
     outbox_at = target_at
     if target_is_read:
         target_leaf, outbox_at = witnesses._peek(witness, target_at)
@@ -146,48 +149,37 @@ def _apply_deposit(
     account: accounts.Account = empty(accounts.Account)
     is_taken: bool = target_is_read
     if creates:
+        params: parameters.Params = parameters._decode_params(params_leaf)
         account.owner = message.sender
-        is_taken = is_taken and amount >= parameters._get_asset_terms(params, asset).create_min
+        is_taken = is_taken and message.amount >= parameters._get_asset_terms(params, message.asset).create_min
     elif len(target_leaf) > 0:
         account = accounts._decode_account(target_leaf)
     else:
         is_taken = False
-    is_taken = is_taken and books.bad_debt == 0 and books.custody + amount <= constants.CUSTODY_MAX
-    if asset == 0:
-        is_taken = is_taken and account.cash + convert(amount, int256) <= constants.CASH_MAX
+    is_taken = is_taken and books.bad_debt == 0 and books.custody + message.amount <= constants.CUSTODY_MAX
+    account = valuation._add_balance(account, message.asset, convert(message.amount, int256))
+    is_taken = is_taken and account.cash <= constants.CASH_MAX
 
     # EFFECTS
-    outbox_index: uint256 = state.outbox_count
     after: globals.Globals = state
+    end = outbox_at
     if is_taken:
-        account = valuation._add_balance(account, asset, convert(amount, int256))
-        books.custody += amount
-        target_leaf = accounts._encode_account(account)
         after.account_count += convert(creates, uint256)
-        end = outbox_at
+        books.custody += message.amount
+        asset_leaf = assets._encode_asset(books)
+        target_leaf = accounts._encode_account(account)
     else:
         after.outbox_count += 1
-        leaf, end = witnesses._peek(witness, outbox_at)
+        outbox_leaf, end = witnesses._peek(witness, outbox_at)
     witnesses._finish(witness, end)
-
     next: bytes32 = self._write_globals(witness, message.end, root, after)
-    next = witnesses._write(
-        witness, params_at, next, constants.PARAMS, state.params_version, params_leaf
-    )
-    next = witnesses._write(
-        witness, asset_at, next, constants.ASSETS, asset, assets._encode_asset(books)
-    )
+    next = witnesses._write(witness, params_at, next, constants.PARAMS, state.params_version, params_leaf)
+    next = witnesses._write(witness, asset_at, next, constants.ASSETS, message.asset, asset_leaf)
     if target_is_read:
         next = witnesses._write(witness, target_at, next, constants.ACCOUNTS, target, target_leaf)
-    if not is_taken:
-        next = self._write_withdrawal(
-            witness,
-            outbox_at,
-            next,
-            outbox_index,
-            assets.Withdrawal(owner=message.sender, asset=asset, amount=amount, account=0),
-        )
-    return next
+    if is_taken:
+        return next
+    return self._write_withdrawal(witness, outbox_at, next, state.outbox_count, message)
 
 
 @internal
@@ -196,94 +188,67 @@ def _apply_force_withdraw(
     root: bytes32,
     state: globals.Globals,
     message: Message,
+    params_at: uint256,
     witness: Bytes[constants.WITNESS_BYTES_MAX],
 ) -> bytes32:
     """
     @notice A withdrawal that the sequencer cannot leave out; reading stops where it fails.
     """
-    asset: uint256 = message.asset
-    amount: uint256 = message.amount
-    params_at: uint256 = 0
     account_at: uint256 = 0
     quotes_at: uint256 = 0
-    leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
+    outbox_at: uint256 = 0
     params_leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
     account_leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
-    leaf, params_at = witnesses._peek(witness, message.end)
+    asset_leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
+    outbox_leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
     params_leaf, account_at = witnesses._peek(witness, params_at)
     params: parameters.Params = parameters._decode_params(params_leaf)
     quotes_at = account_at
-    account_is_read: bool = 1 <= message.account and message.account < constants.ACCOUNTS_MAX
-    if account_is_read:
+    if self._may_exist(message.account):
         account_leaf, quotes_at = witnesses._peek(witness, account_at)
 
     # CHECKS
+    is_done: bool = self._is_owner(account_leaf, message) and (
+        1 <= message.amount and message.amount <= constants.AMOUNT_MAX and message.asset < state.asset_count
+    )
     account: accounts.Account = empty(accounts.Account)
-    is_done: bool = False
-    if len(account_leaf) > 0:
-        account = accounts._decode_account(account_leaf)
-        is_done = account.owner == message.sender
-    is_done = is_done and 1 <= amount and amount <= constants.AMOUNT_MAX and asset < state.asset_count
     quotes: valuation.Quotes = empty(valuation.Quotes)
     quotes.end = quotes_at
     needed: uint256 = 0
-    if is_done and valuation._needs_prices(account, asset, amount):
-        needed = valuation._list_needed(account, params)
-        quotes = valuation._peek_quotes(witness, quotes_at, needed, state.time, params)
     if is_done:
+        account = accounts._decode_account(account_leaf)
+        if valuation._needs_prices(account, message.asset, message.amount):
+            needed = valuation._list_needed(account, params)
+            quotes = valuation._peek_quotes(witness, quotes_at, needed, state.time, params)
         is_done = valuation._is_balance_covered(
-            account, asset, amount, quotes, params
-        ) and valuation._is_margin_kept(account, asset, amount, quotes, state.time, params)
+            account, message.asset, message.amount, quotes, params
+        ) and valuation._is_margin_kept(account, message.asset, message.amount, quotes, state.time, params)
+    asset_is_read: bool = is_done
+    outbox_at = quotes.end
+    if asset_is_read:
+        asset_leaf, outbox_at = witnesses._peek(witness, quotes.end)
+        is_done = assets._decode_asset(asset_leaf).custody >= message.amount
 
     # EFFECTS
+    end: uint256 = outbox_at
     after: globals.Globals = state
     if is_done:
         after.outbox_count += 1
-        account = valuation._add_balance(account, asset, -convert(amount, int256))
+        account = valuation._add_balance(account, message.asset, -convert(message.amount, int256))
         account_leaf = accounts._encode_account(account)
-
-    next: bytes32 = self._write_globals(witness, message.end, root, after)
-    next = witnesses._write(
-        witness, params_at, next, constants.PARAMS, state.params_version, params_leaf
-    )
-    if account_is_read:
-        next = witnesses._write(
-            witness, account_at, next, constants.ACCOUNTS, message.account, account_leaf
-        )
-    valuation._authenticate_quotes(witness, quotes_at, next, needed)
-    if not is_done:
-        witnesses._finish(witness, quotes.end)
-        return next
-    withdrawal: assets.Withdrawal = assets.Withdrawal(
-        owner=account.owner, asset=asset, amount=amount, account=message.account
-    )
-    return self._leave_custody(witness, quotes.end, next, state.outbox_count, withdrawal)
-
-
-@internal
-@pure
-def _leave_custody(
-    witness: Bytes[constants.WITNESS_BYTES_MAX],
-    at: uint256,
-    root: bytes32,
-    outbox_index: uint256,
-    withdrawal: assets.Withdrawal,
-) -> bytes32:
-    """
-    @notice The root after a withdrawal went from custody to the outbox; the witness ends with these two leaves.
-    """
-    outbox_at: uint256 = 0
-    end: uint256 = 0
-    leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
-    leaf, outbox_at = witnesses._peek(witness, at)
-    books: assets.Asset = assets._decode_asset(leaf)
-    leaf, end = witnesses._peek(witness, outbox_at)
+        asset_leaf = assets._release(asset_leaf, message.amount)
+        outbox_leaf, end = witnesses._peek(witness, outbox_at)
     witnesses._finish(witness, end)
-    books.custody -= withdrawal.amount  # custody covers all that accounts own
-    next: bytes32 = witnesses._write(
-        witness, at, root, constants.ASSETS, withdrawal.asset, assets._encode_asset(books)
-    )
-    return self._write_withdrawal(witness, outbox_at, next, outbox_index, withdrawal)
+    next: bytes32 = self._write_globals(witness, message.end, root, after)
+    next = witnesses._write(witness, params_at, next, constants.PARAMS, state.params_version, params_leaf)
+    if self._may_exist(message.account):
+        next = witnesses._write(witness, account_at, next, constants.ACCOUNTS, message.account, account_leaf)
+    valuation._authenticate_quotes(witness, quotes_at, next, needed)
+    if asset_is_read:
+        next = witnesses._write(witness, quotes.end, next, constants.ASSETS, message.asset, asset_leaf)
+    if not is_done:
+        return next
+    return self._write_withdrawal(witness, outbox_at, next, state.outbox_count, message)
 
 
 @internal
@@ -292,30 +257,46 @@ def _apply_to_account(
     root: bytes32,
     state: globals.Globals,
     message: Message,
+    account_at: uint256,
     witness: Bytes[constants.WITNESS_BYTES_MAX],
 ) -> bytes32:
     """
     @notice What an owner asks of one account alone: register_key and cancel_all.
     """
-    account_at: uint256 = 0
-    end: uint256 = 0
-    leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
-    leaf, account_at = witnesses._peek(witness, message.end)
     next: bytes32 = self._write_globals(witness, message.end, root, state)
-    if message.account == 0 or message.account >= constants.ACCOUNTS_MAX:
+    if not self._may_exist(message.account):
         witnesses._finish(witness, account_at)
         return next
+    end: uint256 = 0
+    leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
     leaf, end = witnesses._peek(witness, account_at)
     witnesses._finish(witness, end)
-    if len(leaf) > 0:
+    if self._is_owner(leaf, message):
         account: accounts.Account = accounts._decode_account(leaf)
-        if account.owner == message.sender:
-            if message.type == CANCEL_ALL:
-                account.epoch = (account.epoch + 1) % 2**32
-            else:
-                account = self._register_key(account, message.key)
-            leaf = accounts._encode_account(account)
+        if message.type == CANCEL_ALL:
+            account.epoch = (account.epoch + 1) % 2**32
+        else:
+            account = self._register_key(account, message.key)
+        leaf = accounts._encode_account(account)
     return witnesses._write(witness, account_at, next, constants.ACCOUNTS, message.account, leaf)
+
+
+@internal
+@pure
+def _may_exist(account: uint256) -> bool:
+    """
+    @notice Whether an account may have this index; one out of range is not read.
+    """
+    return 1 <= account and account < constants.ACCOUNTS_MAX
+
+
+@internal
+@pure
+def _is_owner(account_leaf: Bytes[constants.LEAF_BYTES_MAX], message: Message) -> bool:
+    """
+    @notice Whether the account exists and its owner sent the message.
+    """
+    return len(account_leaf) > 0 and accounts._decode_account(account_leaf).owner == message.sender
 
 
 @internal
@@ -347,18 +328,25 @@ def _register_key(account: accounts.Account, key: accounts.SessionKey) -> accoun
 def _write_globals(
     witness: Bytes[constants.WITNESS_BYTES_MAX], at: uint256, root: bytes32, state: globals.Globals
 ) -> bytes32:
-    return witnesses._write(witness, at, root, constants.GLOBALS, 0, globals._encode_globals(state))
+    # Encoded first: a call among the arguments would have the witness copied once more.
+    leaf: Bytes[globals.BYTES] = globals._encode_globals(state)
+    return witnesses._write(witness, at, root, constants.GLOBALS, 0, leaf)
 
 
 @internal
 @pure
 def _write_withdrawal(
-    witness: Bytes[constants.WITNESS_BYTES_MAX],
-    at: uint256,
-    root: bytes32,
-    index: uint256,
-    withdrawal: assets.Withdrawal,
+    witness: Bytes[constants.WITNESS_BYTES_MAX], at: uint256, root: bytes32, index: uint256, message: Message
 ) -> bytes32:
-    return witnesses._write(
-        witness, at, root, constants.OUTBOX, index, assets._encode_withdrawal(withdrawal)
+    """
+    @notice The root after the outbox leaf of a refused deposit (which is no account's) or of a forced withdrawal.
+    """
+    leaf: Bytes[assets.WITHDRAWAL_BYTES] = assets._encode_withdrawal(
+        assets.Withdrawal(
+            owner=message.sender,
+            asset=message.asset,
+            amount=message.amount,
+            account=0 if message.type == DEPOSIT else message.account,
+        )
     )
+    return witnesses._write(witness, at, root, constants.OUTBOX, index, leaf)

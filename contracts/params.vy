@@ -13,6 +13,12 @@ ASSET_BYTES: constant(uint256) = 22
 UNDERLYING_BYTES: constant(uint256) = 8
 UNDERLYING_WORDS: constant(uint256) = constants.UNDERLYINGS_MAX // 4
 
+# Masks of the lowest bits.
+U8: constant(uint256) = 2**8 - 1
+U16: constant(uint256) = 2**16 - 1
+U32: constant(uint256) = 2**32 - 1
+U64: constant(uint256) = 2**64 - 1
+
 struct Params:
     oracle_threshold: uint256
     oracle_count: uint256
@@ -52,18 +58,22 @@ def _decode_params(leaf: Bytes[constants.LEAF_BYTES_MAX]) -> Params:
     params: Params = empty(Params)
     params.oracle_threshold = fields._uint(leaf, 0, 1)
     params.oracle_count = fields._uint(leaf, 1, 1)
-    params.oracle_age_max = fields._uint(leaf, 102, 4)
-    params.oracle_skew_max = fields._uint(leaf, 106, 4)
-    params.price_age_max = fields._uint(leaf, 110, 4)
-    params.band_ppm = fields._uint(leaf, 114, 4)
-    params.maker_fee_ppm = fields._uint(leaf, 118, 4)
-    params.taker_fee_ppm = fields._uint(leaf, 122, 4)
-    params.l1_fee = fields._uint(leaf, 126, 8)
-    params.funding_period = fields._uint(leaf, 134, 4)
-    params.funding_cap_ppm = fields._uint(leaf, 138, 4)
-    params.cancel_only_interval = fields._uint(leaf, 142, 4)
-    params.asset_entries = fields._uint(leaf, 146, 1)
-    params.underlying_entries = fields._uint(leaf, 147, 2)
+    # Behind the signers: seven fields that fill one word, then five in half a word.
+    word: uint256 = convert(extract32(leaf, 102), uint256)
+    params.oracle_age_max = word >> 224
+    params.oracle_skew_max = (word >> 192) & U32
+    params.price_age_max = (word >> 160) & U32
+    params.band_ppm = (word >> 128) & U32
+    params.maker_fee_ppm = (word >> 96) & U32
+    params.taker_fee_ppm = (word >> 64) & U32
+    params.l1_fee = word & U64
+    word = fields._uint(leaf, 134, 15)
+    params.funding_period = word >> 88
+    params.funding_cap_ppm = (word >> 56) & U32
+    params.cancel_only_interval = (word >> 24) & U32
+    params.asset_entries = (word >> 16) & U8
+    params.underlying_entries = word & U16
+
     for i: uint256 in range(constants.ORACLE_SIGNERS_MAX):
         params.oracle_signers[i] = convert(fields._uint(leaf, 2 + 20 * i, 20), address)
 
@@ -96,9 +106,9 @@ def _get_asset_terms(params: Params, asset: uint256) -> AssetTerms:
     word: uint256 = params.assets[asset]
     return AssetTerms(
         underlying=word >> 160,
-        haircut_ppm=(word >> 128) & (2**32 - 1),
-        units_per_lot=(word >> 64) & (2**64 - 1),
-        create_min=word & (2**64 - 1),
+        haircut_ppm=(word >> 128) & U32,
+        units_per_lot=(word >> 64) & U64,
+        create_min=word & U64,
     )
 
 
@@ -110,5 +120,5 @@ def _get_underlying_terms(params: Params, underlying: uint256) -> UnderlyingTerm
     """
     word: uint256 = params.underlyings[underlying // 4] >> (64 * (3 - underlying % 4))
     return UnderlyingTerms(
-        initial_ppm=(word >> 32) & (2**32 - 1), maintenance_ppm=word & (2**32 - 1)
+        initial_ppm=(word >> 32) & U32, maintenance_ppm=word & U32
     )

@@ -358,8 +358,9 @@ def _is_withdraw_wrong(
     witnesses._finish(witness, end)
     state: globals.Globals = globals._decode_globals(globals_leaf)
     account: accounts.Account = accounts._decode_account(account_leaf)
-    books: assets.Asset = assets._decode_asset(asset_leaf)
-    if not self._holds(account, money.asset, money.amount) or books.custody < money.amount:
+    if not self._holds(account, money.asset, money.amount):
+        return False
+    if assets._decode_asset(asset_leaf).custody < money.amount:
         return False
 
     outbox_index: uint256 = state.outbox_count
@@ -367,14 +368,13 @@ def _is_withdraw_wrong(
     state.outbox_count += 1
     account = valuation._add_balance(account, money.asset, -convert(money.amount, int256))
     account.sequence = money.sequence
-    books.custody -= money.amount
     withdrawal: assets.Withdrawal = assets.Withdrawal(
         owner=account.owner, asset=money.asset, amount=money.amount, account=money.account
     )
 
     globals_leaf = globals._encode_globals(state)
     account_leaf = accounts._encode_account(account)
-    asset_leaf = assets._encode_asset(books)
+    asset_leaf = assets._release(asset_leaf, money.amount)
     outbox_leaf = assets._encode_withdrawal(withdrawal)
     root: bytes32 = witnesses._write(witness, 0, context.pre_root, constants.GLOBALS, 0, globals_leaf)
     root = witnesses._write(witness, account_at, root, constants.ACCOUNTS, money.account, account_leaf)

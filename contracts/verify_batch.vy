@@ -187,9 +187,8 @@ def _is_bound_wrong(
             state.next_position = 0
             state.log_hash = empty(bytes32)
             state.cancel_only_until = constants.NEVER
-    return context.post_root != witnesses._write(
-        witness, 0, context.pre_root, constants.GLOBALS, 0, globals._encode_globals(state)
-    )
+    leaf = globals._encode_globals(state)
+    return context.post_root != witnesses._write(witness, 0, context.pre_root, constants.GLOBALS, 0, leaf)
 
 
 @internal
@@ -216,12 +215,9 @@ def _is_tick_wrong(
     state.time = tick.time
     state.next_position = tick.position + 1
 
-    root: bytes32 = witnesses._write(
-        witness, 0, context.pre_root, constants.GLOBALS, 0, globals._encode_globals(state)
-    )
-    root = witnesses._write(
-        witness, params_at, root, constants.PARAMS, state.params_version, params_leaf
-    )
+    globals_leaf = globals._encode_globals(state)
+    root: bytes32 = witnesses._write(witness, 0, context.pre_root, constants.GLOBALS, 0, globals_leaf)
+    root = witnesses._write(witness, params_at, root, constants.PARAMS, state.params_version, params_leaf)
     return root != context.post_root
 
 
@@ -238,12 +234,7 @@ def _is_l1_wrong(
     """
     if l1.position == constants.NEVER or l1.index >= header.inbox_cursor:
         return False
-    message: inbox.Message = inbox._read_message(context.rollup, l1.index, witness)
-    leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
-    end: uint256 = 0
-    leaf, end = witnesses._peek(witness, message.end)
-    state: globals.Globals = globals._decode_globals(leaf)
-    state.next_position = l1.position + 1
-    state.inbox_cursor += 1
-    state.inbox_hash = inbox._hash_accumulator(state.inbox_hash, message.message_hash)
-    return context.post_root != inbox._apply_message(context.pre_root, state, message, witness)
+    root: bytes32 = inbox._compute_root_after(
+        context.rollup, context.pre_root, l1.position, l1.index, witness
+    )
+    return root != context.post_root

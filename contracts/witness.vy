@@ -16,6 +16,9 @@
 """
 import constants
 
+# Length, leaf, mask, siblings.
+ENTRY_BYTES_MAX: constant(uint256) = 2 + constants.LEAF_BYTES_MAX + 8 + 32 * constants.PATH_LENGTH_MAX
+
 struct Entry:
     leaf: Bytes[constants.LEAF_BYTES_MAX]
     mask: uint256  # bit i: the sibling at level i, from the leaf upward, is given
@@ -88,11 +91,20 @@ def _finish(witness: Bytes[constants.WITNESS_BYTES_MAX], at: uint256):
 def _open(witness: Bytes[constants.WITNESS_BYTES_MAX], at: uint256) -> Entry:
     """
     @notice The entry that begins at `at`; a `slice` past the end of the witness reverts.
+    @dev Slicing takes as much memory as what is sliced may have bytes. Therefore the leaf and its siblings are cut out
+         of a window that is as long as the longest entry, and reaches back where the witness ends sooner.
     """
-    length: uint256 = convert(slice(witness, at, 2), uint256)
+    window: Bytes[ENTRY_BYTES_MAX] = b""
+    start: uint256 = 0
+    if len(witness) <= ENTRY_BYTES_MAX:
+        window = convert(witness, Bytes[ENTRY_BYTES_MAX])
+    else:
+        start = min(at, len(witness) - ENTRY_BYTES_MAX)
+        window = slice(witness, start, ENTRY_BYTES_MAX)
+    leaf_at: uint256 = at - start + 2
+    length: uint256 = convert(slice(window, at - start, 2), uint256)
     assert length <= constants.LEAF_BYTES_MAX, "leaf too long"
-    mask_at: uint256 = at + 2 + length
-    mask: uint256 = convert(slice(witness, mask_at, 8), uint256)
+    mask: uint256 = convert(slice(window, leaf_at + length, 8), uint256)
     sibling_count: uint256 = 0
     rest: uint256 = mask
     for level: uint256 in range(constants.PATH_LENGTH_MAX):
@@ -101,13 +113,14 @@ def _open(witness: Bytes[constants.WITNESS_BYTES_MAX], at: uint256) -> Entry:
         sibling_count += rest & 1
         rest >>= 1
     assert rest == 0, "mask"
+    siblings_at: uint256 = leaf_at + length + 8
     return Entry(
-        leaf=convert(slice(witness, at + 2, length), Bytes[constants.LEAF_BYTES_MAX]),
+        leaf=convert(slice(window, leaf_at, length), Bytes[constants.LEAF_BYTES_MAX]),
         mask=mask,
         siblings=convert(
-            slice(witness, mask_at + 8, 32 * sibling_count), Bytes[32 * constants.PATH_LENGTH_MAX]
+            slice(window, siblings_at, 32 * sibling_count), Bytes[32 * constants.PATH_LENGTH_MAX]
         ),
-        end=mask_at + 8 + 32 * sibling_count,
+        end=start + siblings_at + 32 * sibling_count,
     )
 
 

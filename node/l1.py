@@ -131,9 +131,10 @@ class L1:
         """Wei."""
         return self._ask("balance", lambda web3: web3.eth.get_balance(to_checksum_address(address)))
 
-    def get_nonce(self, address: bytes) -> int:
-        """How many transactions of the account are mined."""
-        return self._ask("nonce", lambda web3: web3.eth.get_transaction_count(to_checksum_address(address), "latest"))
+    def get_nonce(self, address: bytes, block: int | str = "latest") -> int:
+        """How many transactions of the account are mined up to a block."""
+        owner, at = to_checksum_address(address), cast(BlockIdentifier, block)
+        return self._ask("nonce", lambda web3: web3.eth.get_transaction_count(owner, at))
 
     def get_code(self, address: bytes, block: int | str = "latest") -> bytes:
         """What stands at an address; empty for anything but a contract."""

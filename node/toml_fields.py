@@ -65,12 +65,13 @@ class Table:
 
     def take_address(self, key: str) -> bytes | None:
         """An address; None when the key is absent."""
-        value = self._take_if_there(key)
-        if value is None:
-            return None
-        if not isinstance(value, str):
-            raise self.refuse(key, f'{value!r} will not do; write "0x" and 40 hexadecimal digits')
-        return parse_address(value, f"{self._file}: {self._name}{key}")
+        self._known.append(key)
+        value = self._values.pop(key, None)
+        return None if value is None else self.parse_address(key, str(value))
+
+    def parse_address(self, key: str, text: str) -> bytes:
+        """A text taken under this key as an address."""
+        return parse_address(text, f"{self._file}: {self._name}{key}")
 
     def take_table(self, key: str, *, is_required: bool = False) -> "Table":
         """A table within this one; one that is absent is empty, unless it is required."""
@@ -90,10 +91,6 @@ class Table:
         """Nothing may be left: a misspelt key would be a default that nobody sees. Raises ConfigError."""
         for key in self._values:
             raise self.refuse(key, f"unknown key; known here: {', '.join(self._known)}")
-
-    def _take_if_there(self, key: str) -> Any:
-        self._known.append(key)
-        return self._values.pop(key, None)
 
     def _take(self, key: str, default: Any, advice: str) -> Any:
         self._known.append(key)

@@ -168,10 +168,10 @@ class Sender:
         """The end of a transaction, None while it waits; one that waits too long is offered again, dearer."""
         with self._lock:
             entry = self._journal.entries[nonce]
-            mined_before = self.l1.get_nonce(self.address)
+            # Of a named block, and before the receipts: an endpoint may count a transaction before it has its receipt.
+            mined_count = self.l1.get_nonce(self.address, self.l1.get_block().number)
             outcome = self._find_outcome(entry)
-            if outcome is None and mined_before > nonce:
-                # The nonce was used, and by none of ours: the receipts were asked for after it.
+            if outcome is None and mined_count > nonce:
                 outcome = Replaced(nonce)
             if outcome is not None:
                 self._journal.strike(nonce)

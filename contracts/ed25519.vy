@@ -513,9 +513,10 @@ def _sha512(first: uint256, second: uint256, third: uint256) -> (uint256, uint25
 @pure
 def _rounds(message_words: uint256[8]) -> uint256[8]:
     """
-    @dev The eighty rounds, eight to a pass: then every variable is back in its place. In a state word x times
-         TWICE, x stands twice side by side, and a shift by n < 64 leaves x rotated in the low 64 bits. Above
-         these, sums are dirt until masked, and may wrap: 2**64 divides 2**256, the low bits are right.
+    @dev The eighty rounds, eight to a pass: then every variable is back in its place. A round has four lines: T1 in
+         two, the new e, the new a. In a state word x times TWICE, x stands twice side by side, and a shift by
+         n < 64 leaves x rotated in the low 64 bits. Above these, sums are dirt until masked, and may wrap:
+         2**64 divides 2**256, so the low bits are right.
     """
     w: uint256[4] = [message_words[0], message_words[1], message_words[2], message_words[3]]
     ahead: uint256[4] = [message_words[4], message_words[5], message_words[6], message_words[7]]

@@ -271,14 +271,17 @@ def generate_dishonest_hints(random: Random, case: EdgeSignature) -> Iterator[tu
     points += [(u + CURVE_ORDER, v), (u - CURVE_ORDER, v), (odd * h % L, odd), (2**255, v), (2**255 - 1, v), (v, u)]
     for pair in points:
         yield HintKind.POINTS, (x_a, x_r, pair[0] % 2**256, pair[1] % 2**256)
-    for x in (0, 1, P, P - x_a, x_a + P, x_r, 2**256 - 1):
-        yield HintKind.POINTS, (x, x_r, u % 2**256, v)
-        yield HintKind.POINTS, (x_a, x, u % 2**256, v)
+    for x in (x_a, x_r):
+        # 2 P - x has the parity of x, and belongs to the opposite point.
+        for other in (0, 1, P, P - x, P + x, 2 * P - x, 2**256 - 1):
+            yield HintKind.POINTS, (other, x_r, u % 2**256, v)
+            yield HintKind.POINTS, (x_a, other, u % 2**256, v)
     for witness in (honest[0], P - honest[0] % P, honest[0] + P, honest[0] + 1, 0, 1, P, random.randrange(P)):
         for other_kind in (0, 1, 2, 4, 2**256 - 1):
             yield other_kind, (witness % 2**256, *honest[1:])
     yield kind, (honest[1], honest[0], honest[3], honest[2])
-    yield random.randrange(5), (*(random.getrandbits(256) for _ in range(3)), random.getrandbits(256))
+    w0, w1, w2, w3 = (random.getrandbits(256) for _ in range(4))
+    yield random.randrange(5), (w0, w1, w2, w3)
 
 
 def draw_x(random: Random, encoding: bytes) -> int:

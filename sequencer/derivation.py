@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import NamedTuple
 
-from state.batches import decode_batch, decode_header
+from state.batches import HEADER_BYTES, decode_batch, decode_header
 from state.l1_events import BatchPosted, Finalised, GenesisSet, L1Event, MessageSent, RolledBack
 
 # keccak256 of the events' signatures, and the selector of submit_batch(bytes): the ABI of contracts/rollup.vy.
@@ -37,6 +37,7 @@ class DerivationCode(IntEnum):
     BATCH_MUST_BE_NEXT = 8
     ROLLBACK_MUST_HIT_A_PENDING_BATCH = 9
     FINALITY_MUST_ADVANCE = 10
+    BATCH_MUST_NOT_OUTRUN_INBOX = 11
 
 
 class DerivationError(Exception):
@@ -129,7 +130,9 @@ def _advance(cursor: L1Cursor, event: L1Event, block: int) -> L1Cursor:
             if index != cursor.next_message:
                 raise DerivationError(DerivationCode.MESSAGE_MUST_BE_NEXT, block)
             return replace(cursor, next_message=index + 1)
-        case BatchPosted(index=index, generation=generation):
+        case BatchPosted(index=index, generation=generation, data=data):
+            if decode_header(data[:HEADER_BYTES]).inbox_cursor > cursor.next_message:
+                raise DerivationError(DerivationCode.BATCH_MUST_NOT_OUTRUN_INBOX, block)
             if index != cursor.tip + 1 or not cursor.generation <= generation <= cursor.generation + 1:
                 raise DerivationError(DerivationCode.BATCH_MUST_BE_NEXT, block)
             return replace(cursor, tip=index, generation=generation)

@@ -176,7 +176,7 @@ def test_a_repeated_or_shuffled_log_is_refused(history: list[RawLog]) -> None:
 
 def test_what_cannot_follow_is_refused(batches: tuple[BatchData, BatchData]) -> None:
     """A second genesis, an old batch, a rollback of a final batch, finality beyond the tip or backwards."""
-    one_batch = [genesis_log(1), message_log(0, 1), message_log(1, 1), batch_log(batches[0], 2)]
+    one_batch = [genesis_log(0), message_log(0, 1), message_log(1, 1), batch_log(batches[0], 2)]
     cases = [
         (genesis_log(9), DerivationCode.GENESIS_MUST_BE_FIRST),
         (batch_log(batches[0], 9), DerivationCode.BATCH_MUST_BE_NEXT),

@@ -1,0 +1,190 @@
+"""Random honest markets, and scenes: a step with the state before it, to be bent before a verdict is asked for.
+
+A bent state need not be reachable. Verdicts are a function of op, header and leaves alone, so bending is the shortest
+way to any of them.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from fraud_proofs.grounds import check_ground
+from state.codes import Code
+from state.context import StepContext
+from state.leaves import QUOTE_UNDERLYING, Account, AssetTerms, Order, Params, Underlying
+from state.ledger import Ledger, Slot
+from state.operations import Operation, decode_operation
+from state.transition import Valid
+from state.tree import GLOBALS_KEY, Collection, LeafKey, account_key, build_tree, leaf_key, order_key, underlying_key
+from tests.contracts.court import Court, dispute
+from tests.world import PlayedStep, World, build_params, open_market
+
+PEOPLE = ("alice", "bob", "carol", "dave")
+SPOTS = (17_000_000, 7_000_000, 3_000_000, 700_000)
+
+
+class Scene:
+    """An op, its place and the leaves before it, all of which may be bent."""
+
+    def __init__(self, context: StepContext, leaves: dict[LeafKey, bytes], op: Operation | bytes) -> None:
+        self.context = context
+        self.leaves = dict(leaves)
+        self.op = op if isinstance(op, bytes) else op.encode()
+
+    @property
+    def ledger(self) -> Ledger:
+        """The state as it is bent."""
+        return Ledger(self.leaves)
+
+    @property
+    def decoded(self) -> Any:
+        """The op, when its bytes are one."""
+        return decode_operation(self.op)
+
+    @property
+    def played(self) -> PlayedStep:
+        """As a step that claims nothing."""
+        root = build_tree(self.leaves.items()).root
+        return PlayedStep(self.context, self.leaves, root, self.op, bytes(32), result=None)  # type: ignore[arg-type]
+
+    def bend_op(self, **changes: Any) -> None:
+        """Change fields of the op."""
+        self.op = replace(self.decoded, **changes).encode()
+
+    def bend_header(self, **changes: Any) -> None:
+        """Change fields of the batch's header."""
+        self.context = replace(self.context, header=replace(self.context.header, **changes))
+
+    def write(self, key: LeafKey, data: bytes) -> None:
+        """Replace a leaf; no bytes remove it."""
+        if data:
+            self.leaves[key] = data
+        else:
+            self.leaves.pop(key, None)
+
+    def bend_globals(self, **changes: Any) -> None:
+        """Change the globals."""
+        self.write(GLOBALS_KEY, replace(self.ledger.get_globals(), **changes).encode())
+
+    def bend_params(self, **changes: Any) -> None:
+        """Change the active parameters."""
+        key = leaf_key(Collection.PARAMS, self.ledger.get_globals().params_version)
+        self.write(key, replace(self.ledger.get_params(), **changes).encode())
+
+    def bend_account(self, account: int, **changes: Any) -> None:
+        """Change an account."""
+        self.write(account_key(account), replace(self.account(account), **changes).encode())
+
+    def bend_order(self, slot: Slot, **changes: Any) -> None:
+        """Change the order of a slot."""
+        self.write(order_key(*slot), replace(self.order(slot), **changes).encode())
+
+    def bend_underlying(self, underlying: int, **changes: Any) -> None:
+        """Change an underlying."""
+        self.write(underlying_key(underlying), replace(self.underlying(underlying), **changes).encode())
+
+    def account(self, account: int) -> Account:
+        """As it is bent."""
+        return self.ledger.require_account(account)
+
+    def order(self, slot: Slot) -> Order:
+        """As it is bent."""
+        return self.ledger.require_order(slot)
+
+    def underlying(self, underlying: int) -> Underlying:
+        """As it is bent."""
+        return self.ledger.require_underlying(underlying)
+
+
+Bend = Callable[[Scene, random.Random], None]
+"""Makes one check fail in a scene where all hold."""
+
+
+def assert_convicts(court: Court, scene: Scene, code: Code) -> None:
+    """The check convicts, say both judges."""
+    assert court.judge(dispute(scene.played, check_ground(code))), f"{code.name} does not convict {scene.op.hex()}"
+
+
+def assert_acquits(court: Court, scene: Scene, code: Code) -> None:
+    """The check does not convict, say both judges."""
+    assert not court.judge(dispute(scene.played, check_ground(code))), f"{code.name} convicts {scene.op.hex()}"
+
+
+def build_market_params(rng: random.Random) -> Params:
+    """Parameters with two kinds of collateral and numbers that do not divide evenly."""
+    return build_params(
+        assets=(
+            AssetTerms(QUOTE_UNDERLYING, 0, 1, 10_000_000),
+            AssetTerms(1, 150_000, rng.randint(9_000_000, 11_000_000), 5_000_000),
+            AssetTerms(3, rng.randint(0, 400_000), 1_000_003, 5_000_000),
+        ),
+        maker_fee_ppm=rng.randint(0, 300),
+        taker_fee_ppm=rng.randint(300, 700),
+        l1_fee=rng.randint(0, 2_000),
+        funding_period=rng.choice((3_600, 28_800, 28_801)),
+    )
+
+
+def open_random_market(seed: int) -> World:
+    """People with cash and collateral, prices with premiums either way."""
+    rng = random.Random(seed)
+    world = open_market(seed, people=PEOPLE, params=build_market_params(rng))
+    for name in PEOPLE:
+        for asset in (1, 2):
+            if rng.random() < 0.6:
+                world.deposit(name, rng.randint(10**7, 10**10), asset)
+    for underlying in range(len(SPOTS)):
+        publish_reading(world, rng, underlying)
+    return world
+
+
+def publish_reading(world: World, rng: random.Random, underlying: int) -> None:
+    """Time passes, and a new reading comes, up to 3 % from where prices began."""
+    world.tick(rng.randint(1, 60))
+    spot = SPOTS[underlying] * rng.randint(970, 1030) // 1000
+    mark = spot * rng.randint(990, 1010) // 1000
+    world.play(world.sign_reading(underlying, spot, mark, world.globals.time, mask=rng.choice((3, 5, 6, 7))))
+
+
+def place_crossing_orders(world: World, rng: random.Random) -> Operation:
+    """Two registered orders and the fill that they allow, not played."""
+    buyer, seller = rng.sample(PEOPLE, 2)
+    underlying = rng.randrange(len(SPOTS))
+    size = rng.randint(1, 2_000)
+    price = Ledger(world.state.leaves).require_underlying(underlying).mark * rng.randint(980, 1020) // 1000
+    slots = {buyer: rng.randrange(1024), seller: rng.randrange(1024)}
+    sides = [(buyer, size, price), (seller, -size, price)]
+    is_buyer_maker = rng.random() < 0.5
+    ordered = sides if is_buyer_maker else sides[::-1]
+    for role, (name, signed, limit) in enumerate(ordered):
+        # The maker's limit is the price; the taker would go further, and asks for more or less than the maker has.
+        slack = rng.randint(0, limit // 100) * role
+        other = world.person(seller if name == buyer else buyer).account
+        world.place(
+            name,
+            underlying,
+            signed + rng.randint(0, 50) * (1 if signed > 0 else -1),
+            limit + (slack if signed > 0 else -slack),
+            slots[name],
+            flags=(signed < 0) | (4 if role == 0 and rng.random() < 0.3 else 0),
+            counterparty=rng.choice((0, 0, other)),
+        )
+    return world.fill(buyer, seller, price, rng.randint(1, size), slots[buyer], slots[seller])
+
+
+def play_random_trades(world: World, rng: random.Random, count: int) -> list[Scene]:
+    """Trades as they come, each as the scene before it; some fill, some are then cancelled, prices move between."""
+    scenes: list[Scene] = []
+    while len(scenes) < count:
+        fill = place_crossing_orders(world, rng)
+        scene = Scene(world.here, world.state.leaves, fill)
+        if isinstance(world.judge(fill), Valid):
+            world.play(fill)
+            scenes.append(scene)
+        else:
+            name = next(n for n, person in world.people.items() if person.account == fill.buyer)  # type: ignore[union-attr]
+            world.play(world.sign_cancel(name, fill.buyer_slot))  # type: ignore[union-attr]
+        if rng.random() < 0.4:
+            publish_reading(world, rng, rng.randrange(len(SPOTS)))
+    return scenes

@@ -1,0 +1,524 @@
+"""Fills before the contract: honest ones stand, wrong ones fall, and both judges agree on everything between."""
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from state.codes import Code, Kind
+from state.constants import (
+    ACCOUNT_EXPIRIES_MAX,
+    ACCOUNT_UNDERLYINGS_MAX,
+    CASH_MAX,
+    POSITIONS_MAX,
+    PPM,
+    PRICE_MAX,
+    QUANTITY_MAX,
+)
+from state.leaves import FLAG_POST_ONLY, FLAG_REDUCE_ONLY, FLAG_SELL, Instrument
+from state.ledger import Slot
+from state.operations import Fill
+from state.process_fill import BUYER, SELLER, Side, compute_outcome, compute_side_fee, get_orders
+from state.transition import Valid
+from state.tree import account_key, order_key, underlying_key
+from state.valuation import compute_account_margin, read_quotes
+from tests.contracts.court import Court, claim, dispute, list_grounds
+from tests.contracts.scene import (
+    Bend,
+    Scene,
+    assert_acquits,
+    assert_convicts,
+    open_random_market,
+    place_crossing_orders,
+    play_random_trades,
+)
+from tests.world import World
+
+ROUNDS = 20
+"""How often every check is violated."""
+
+VIOLATIONS: Counter[Code] = Counter()
+OTHER = Instrument(9, 0, 0, 0)
+
+
+@pytest.fixture(scope="module")
+def court() -> Court:
+    """The contracts, deployed once: they have no state."""
+    return Court("verify_fill")
+
+
+@pytest.fixture
+def world(seed: int) -> World:
+    """A market in full swing."""
+    world = open_random_market(seed)
+    play_random_trades(world, random.Random(seed), 6)
+    return world
+
+
+# The rules, each broken in every way that we know
+
+
+def find_slot(side: Side, scene: Scene) -> Slot:
+    """Where a side's order stands."""
+    return side.slot(scene.decoded)
+
+
+def pick_side(rng: random.Random) -> Side:
+    """Either side."""
+    return rng.choice((BUYER, SELLER))
+
+
+def break_bytes(scene: Scene, rng: random.Random) -> None:
+    """No fill, or not where a fill may stand."""
+    fill: Fill = scene.decoded
+    bent = rng.choice(
+        (
+            scene.op[:-1],
+            scene.op + b"\0",
+            replace(fill, buyer=rng.choice((0, 1 << 24))).encode(),
+            replace(fill, seller=rng.choice((0, 1 << 24))).encode(),
+            replace(fill, buyer_slot=1024).encode(),
+            replace(fill, seller_slot=65_535).encode(),
+            replace(fill, price=rng.choice((0, -1, PRICE_MAX + 1))).encode(),
+            replace(fill, quantity=rng.choice((0, QUANTITY_MAX + 1))).encode(),
+            None,
+        )
+    )
+    if bent is not None:
+        scene.op = bent
+    else:
+        rng.choice(
+            (
+                lambda: scene.bend_header(flags=1),
+                lambda: scene.bend_header(step_count=scene.context.step + 1),
+                lambda: setattr(scene, "context", scene.context.at(0)),
+            )
+        )()
+
+
+def break_position(scene: Scene, rng: random.Random) -> None:
+    """Before the next position, or at the end of the log."""
+    if rng.random() < 0.5:
+        scene.bend_globals(next_position=scene.decoded.position + rng.randint(1, 9))
+    else:
+        scene.bend_header(position_to=scene.decoded.position - rng.randint(0, 1))
+
+
+def break_cancel_only(scene: Scene, rng: random.Random) -> None:
+    """A second too early, or the first tick is still to come."""
+    scene.bend_globals(cancel_only_until=rng.choice((scene.ledger.get_globals().time + 1, (1 << 64) - 1)))
+
+
+def break_accounts(scene: Scene, rng: random.Random) -> None:
+    """One account on both sides, in one slot or in two."""
+    fill = scene.decoded
+    scene.bend_op(seller=fill.buyer, seller_slot=rng.choice((fill.buyer_slot, fill.seller_slot)))
+
+
+def break_life(side: Side) -> Bend:
+    """Something has ended the order."""
+
+    def bend(scene: Scene, rng: random.Random) -> None:
+        slot, now = find_slot(side, scene), scene.ledger.get_globals()
+        order = scene.order(slot)
+        rng.choice(
+            (
+                lambda: scene.bend_order(slot, remaining=0),
+                lambda: scene.bend_order(slot, generation=now.generation - 1),
+                lambda: scene.bend_order(slot, valid_until=now.time - 1),
+                lambda: scene.bend_order(slot, legs=()),
+                lambda: scene.bend_account(slot.account, epoch=order.epoch + 1),
+                lambda: scene.write(order_key(*slot), b""),
+                lambda: scene.write(account_key(slot.account), b""),
+            )
+        )()
+
+    return bend
+
+
+def break_sides(scene: Scene, rng: random.Random) -> None:
+    """A buyer who sells, a seller who buys, or two things traded."""
+    side = pick_side(rng)
+    slot = find_slot(side, scene)
+    order = scene.order(slot)
+    changes = rng.choice(({"flags": order.flags ^ FLAG_SELL}, {"legs": ((OTHER, 1),)}, {"legs": ()}))
+    scene.bend_order(slot, **changes)
+
+
+def break_counterparty(scene: Scene, rng: random.Random) -> None:
+    """A third one is named."""
+    fill = scene.decoded
+    third = next(i for i in range(1, 9) if i not in (fill.buyer, fill.seller))
+    scene.bend_order(find_slot(pick_side(rng), scene), counterparty=third)
+
+
+def break_limits(scene: Scene, rng: random.Random) -> None:
+    """A unit beyond either limit."""
+    buy, sell = get_orders(scene.ledger, scene.decoded)
+    scene.bend_op(price=rng.choice((buy.price + 1, sell.price - 1)))
+
+
+def break_makers_price(scene: Scene, rng: random.Random) -> None:
+    """A unit off the maker's limit, or the other one was there first."""
+    side = pick_side(rng)
+    if rng.random() < 0.5:
+        scene.bend_op(price=scene.decoded.price + rng.choice((-1, 1)))
+        return
+    other = SELLER if side == BUYER else BUYER
+    scene.bend_order(find_slot(side, scene), accepted=1, price=scene.decoded.price + rng.choice((-1, 1)))
+    scene.bend_order(find_slot(other, scene), accepted=2)
+
+
+def break_quantity(scene: Scene, rng: random.Random) -> None:
+    """A lot more than remains."""
+    scene.bend_order(find_slot(pick_side(rng), scene), remaining=scene.decoded.quantity - 1)
+
+
+def break_post_only(scene: Scene, rng: random.Random) -> None:
+    """The later order may not take."""
+    taker, maker = rng.sample((BUYER, SELLER), 2)
+    flags = scene.order(find_slot(taker, scene)).flags | FLAG_POST_ONLY
+    scene.bend_order(find_slot(taker, scene), flags=flags, accepted=8)
+    # The buyer's order is the maker when both came at once.
+    scene.bend_order(find_slot(maker, scene), accepted=8 if maker == BUYER else 7)
+
+
+def break_band(scene: Scene, rng: random.Random) -> None:
+    """A unit beyond the band, on either side; or there is no mark."""
+    params, fill = scene.ledger.get_params(), scene.decoded
+    traded = scene.order(find_slot(BUYER, scene)).legs[0][0].underlying
+    if rng.random() < 0.1:
+        scene.write(underlying_key(traded), b"")
+        return
+    mark = scene.underlying(traded).mark
+    distance = mark * params.band_ppm // PPM + 1
+    scene.bend_op(price=mark + rng.choice((-distance, distance)))
+    assert fill.quantity > 0
+
+
+def break_reduction(side: Side) -> Bend:
+    """A reduce-only order with a lot too few to reduce, or with lots on the wrong side."""
+
+    def bend(scene: Scene, rng: random.Random) -> None:
+        slot, fill = find_slot(side, scene), scene.decoded
+        order = scene.order(slot)
+        scene.bend_order(slot, flags=order.flags | FLAG_REDUCE_ONLY)
+        held = rng.choice((fill.quantity - 1, 0, -rng.randint(1, 99)))
+        set_position(scene, slot.account, order.legs[0][0], -side.sign * held)
+
+    return bend
+
+
+def set_position(scene: Scene, account: int, instrument: Instrument, quantity: int) -> None:
+    """Let an account hold just so many signed lots of an instrument."""
+    positions = dict(scene.account(account).positions) | {instrument: quantity}
+    kept = tuple(sorted(item for item in positions.items() if item[1] != 0))
+    scene.bend_account(account, positions=kept)
+
+
+def break_fee(side: Side) -> Bend:
+    """The signed limit is a part in a million below the fee."""
+
+    def bend(scene: Scene, rng: random.Random) -> None:
+        scene.bend_params(l1_fee=rng.randint(1, 10**9), maker_fee_ppm=rng.randint(0, PPM))
+        scene.bend_order(find_slot(side, scene), max_fee_ppm=compute_least_fee_limit(side, scene) - 1)
+
+    return bend
+
+
+def compute_least_fee_limit(side: Side, scene: Scene) -> int:
+    """The lowest max_fee_ppm that allows this side's fee."""
+    fill = scene.decoded
+    fee = compute_side_fee(side, fill, *get_orders(scene.ledger, fill), scene.ledger.get_params())
+    return -(-fee * PPM // (fill.quantity * fill.price))
+
+
+def compute_cash_change(side: Side, scene: Scene) -> int:
+    """What the fill does to this side's cash."""
+    outcome = compute_outcome(side, scene.ledger, scene.decoded)
+    return outcome.after.cash - outcome.before.cash
+
+
+def overfill_cash(scene: Scene, side: Side, beyond: int) -> None:
+    """Cash `beyond` units above its cap after the fill; below, when `beyond` is negative."""
+    cap = CASH_MAX if beyond > 0 else -CASH_MAX
+    scene.bend_account(find_slot(side, scene).account, cash=cap + beyond - compute_cash_change(side, scene))
+
+
+def overfill_quantity(scene: Scene, side: Side, beyond: int) -> None:
+    """A position `beyond` lots above its cap after the fill."""
+    slot = find_slot(side, scene)
+    quantity = side.sign * (QUANTITY_MAX + beyond - scene.decoded.quantity)
+    set_position(scene, slot.account, scene.order(slot).legs[0][0], quantity)
+
+
+def overfill_count(scene: Scene, rng: random.Random, side: Side, beyond: int) -> None:
+    """Positions, underlyings or expiries `beyond` their cap after the fill."""
+    slot = find_slot(side, scene)
+    traded = scene.order(slot).legs[0][0]
+    others = rng.choice(
+        (
+            [Instrument(traded.underlying, 1, 1, strike) for strike in range(POSITIONS_MAX + beyond - 1)],
+            [Instrument(100 + i, 0, 0, 0) for i in range(ACCOUNT_UNDERLYINGS_MAX + beyond - 1)],
+            [Instrument(traded.underlying, 1 + i, 1, 5) for i in range(ACCOUNT_EXPIRIES_MAX + beyond - 1)],
+        )
+    )
+    positions = tuple(sorted((instrument, 1) for instrument in others))
+    scene.bend_account(slot.account, positions=positions)
+
+
+def break_fit(side: Side) -> Bend:
+    """One too many of something."""
+
+    def bend(scene: Scene, rng: random.Random) -> None:
+        variant = rng.randrange(4)
+        if variant == 0:
+            overfill_cash(scene, side, rng.choice((-1, 1)) * rng.randint(1, 9))
+        elif variant == 1:
+            overfill_quantity(scene, side, 1)
+        else:
+            overfill_count(scene, rng, side, 1)
+
+    return bend
+
+
+def compute_excess(side: Side, scene: Scene) -> int:
+    """Equity above initial margin after the fill, negative when it falls short."""
+    ledger, fill = scene.ledger, scene.decoded
+    params, account = ledger.get_params(), ledger.require_account(side.slot(fill).account)
+    traded = get_orders(ledger, fill)[0].legs[0][0]
+    quotes = read_quotes(ledger, account, params, [traded])
+    after = compute_outcome(side, ledger, fill).after
+    margin = compute_account_margin(after, quotes, ledger.get_globals().time, params)
+    return margin.equity - margin.initial
+
+
+def leave_excess(scene: Scene, side: Side, excess: int) -> None:
+    """Give the account the cash with which just `excess` is left after the fill."""
+    account = find_slot(side, scene).account
+    cash = scene.account(account).cash + excess - compute_excess(side, scene)
+    scene.bend_account(account, cash=cash)
+
+
+def grow_position(scene: Scene, side: Side, rng: random.Random) -> None:
+    """Let the fill add to what the account holds, or open it, or turn it around."""
+    slot, quantity = find_slot(side, scene), scene.decoded.quantity
+    held = side.sign * rng.choice((0, rng.randint(1, 99), -(quantity - 1) // 2))
+    set_position(scene, slot.account, scene.order(slot).legs[0][0], held)
+
+
+def shrink_position(scene: Scene, side: Side, rng: random.Random) -> None:
+    """Let the fill take from what the account holds, all or in part."""
+    slot, quantity = find_slot(side, scene), scene.decoded.quantity
+    held = -side.sign * (quantity + rng.choice((0, rng.randint(1, 2_000))))
+    set_position(scene, slot.account, scene.order(slot).legs[0][0], held)
+
+
+def break_margin(side: Side) -> Bend:
+    """A unit short, or with a price too old, and not getting smaller; or smaller, and shorter by as much or more."""
+
+    def bend(scene: Scene, rng: random.Random) -> None:
+        variant = rng.randrange(3)
+        if variant == 0:
+            grow_position(scene, side, rng)
+            leave_excess(scene, side, -rng.choice((1, 1, rng.randint(2, 10**9))))
+        elif variant == 1:
+            grow_position(scene, side, rng)
+            leave_excess(scene, side, rng.randint(0, 10**9))
+            slot, now = find_slot(side, scene), scene.ledger.get_globals()
+            stale = now.time - scene.ledger.get_params().price_age_max - 1
+            scene.bend_underlying(scene.order(slot).legs[0][0].underlying, oracle_time=stale)
+        else:
+            shrink_position(scene, side, rng)
+            price = scene.decoded.price
+            scene.bend_op(price=price * 5 if side == BUYER else price // 5)
+            leave_excess(scene, side, -rng.randint(1, 10**9))
+
+    return bend
+
+
+BREAKS: dict[Code, Bend] = {
+    Code.FILL_MUST_DECODE: break_bytes,
+    Code.FILL_POSITION_MUST_INCREASE: break_position,
+    Code.FILL_MUST_NOT_BE_CANCEL_ONLY: break_cancel_only,
+    Code.FILL_ACCOUNTS_MUST_DIFFER: break_accounts,
+    Code.FILL_BUY_ORDER_MUST_BE_LIVE: break_life(BUYER),
+    Code.FILL_SELL_ORDER_MUST_BE_LIVE: break_life(SELLER),
+    Code.FILL_SIDES_MUST_OPPOSE: break_sides,
+    Code.FILL_COUNTERPARTY_MUST_MATCH: break_counterparty,
+    Code.FILL_PRICE_MUST_KEEP_LIMITS: break_limits,
+    Code.FILL_PRICE_MUST_BE_MAKERS: break_makers_price,
+    Code.FILL_QUANTITY_MUST_REMAIN: break_quantity,
+    Code.FILL_TAKER_MUST_NOT_BE_POST_ONLY: break_post_only,
+    Code.FILL_PRICE_MUST_BE_IN_BAND: break_band,
+    Code.FILL_BUYER_MUST_REDUCE: break_reduction(BUYER),
+    Code.FILL_SELLER_MUST_REDUCE: break_reduction(SELLER),
+    Code.FILL_BUYER_FEE_MUST_KEEP_LIMIT: break_fee(BUYER),
+    Code.FILL_SELLER_FEE_MUST_KEEP_LIMIT: break_fee(SELLER),
+    Code.FILL_BUYER_MUST_FIT: break_fit(BUYER),
+    Code.FILL_SELLER_MUST_FIT: break_fit(SELLER),
+    Code.FILL_BUYER_MARGIN_MUST_HOLD: break_margin(BUYER),
+    Code.FILL_SELLER_MARGIN_MUST_HOLD: break_margin(SELLER),
+}
+
+
+def find_valid_fill(world: World, rng: random.Random) -> Scene:
+    """Two orders that cross, and their fill, which every check lets pass."""
+    while True:
+        fill = place_crossing_orders(world, rng)
+        if isinstance(world.judge(fill), Valid):
+            return Scene(world.here, world.state.leaves, fill)
+
+
+# Stories
+
+
+def test_no_ground_convicts_an_honest_fill(court: Court, seed: int) -> None:
+    """Whatever the market did, every check of every fill holds and its root is the one that was claimed."""
+    world = open_random_market(seed)
+    play_random_trades(world, random.Random(seed), 15)
+    fills = [step for step in world.steps if step.op[0] == Kind.FILL]
+    assert len(fills) == 15
+    for step in fills:
+        court.assert_acquits(step)
+
+
+def test_any_other_root_convicts(court: Court, world: World) -> None:
+    """A fill that claims any root but that of its effects falls to EFFECT."""
+    for step in world.steps:
+        if step.op[0] == Kind.FILL:
+            court.assert_convicts_root(step)
+
+
+@pytest.mark.parametrize("code", BREAKS, ids=lambda code: code.name)
+def test_a_failed_check_convicts(court: Court, world: World, seed: int, code: Code) -> None:
+    """Each check, broken in every known way, convicts the fill that passed it until then."""
+    rng = random.Random(seed)
+    for _ in range(ROUNDS):
+        scene = find_valid_fill(world, rng)
+        assert_acquits(court, scene, code)
+        BREAKS[code](scene, rng)
+        assert_convicts(court, scene, code)
+        VIOLATIONS[code] += 1
+
+
+def test_every_check_was_violated() -> None:
+    """The tests above have broken each of the checks as often as they say."""
+    print()
+    for code in BREAKS:
+        print(f"{VIOLATIONS[code]:4} {code.name}")
+    assert set(BREAKS) == {code for code in Code if code // 100 == Kind.FILL}
+    if VIOLATIONS:
+        assert set(VIOLATIONS.values()) == {ROUNDS}
+
+
+Limit = Callable[[Scene, random.Random, Side], None]
+
+
+def limit_band(scene: Scene, rng: random.Random, side: Side) -> None:
+    """The price as far from mark as the band allows."""
+    mark = scene.underlying(scene.order(find_slot(BUYER, scene)).legs[0][0].underlying).mark
+    scene.bend_op(price=mark + side.sign * (mark * scene.ledger.get_params().band_ppm // PPM))
+
+
+def limit_fee(scene: Scene, rng: random.Random, side: Side) -> None:
+    """The fee as high as was signed for."""
+    scene.bend_params(l1_fee=rng.randint(1, 10**6))
+    scene.bend_order(find_slot(side, scene), max_fee_ppm=compute_least_fee_limit(side, scene))
+
+
+def limit_fit(scene: Scene, rng: random.Random, side: Side) -> None:
+    """Cash, quantity or a count just at its cap."""
+    variant = rng.randrange(3)
+    if variant == 0:
+        scene.bend_account(
+            find_slot(side, scene).account, cash=rng.choice((-CASH_MAX, CASH_MAX)) - compute_cash_change(side, scene)
+        )
+    elif variant == 1:
+        overfill_quantity(scene, side, 0)
+    else:
+        overfill_count(scene, rng, side, 0)
+
+
+def limit_margin(scene: Scene, rng: random.Random, side: Side) -> None:
+    """Equity just what initial margin asks for, at prices just young enough."""
+    now = scene.ledger.get_globals()
+    oldest = now.time - scene.ledger.get_params().price_age_max
+    traded = scene.order(find_slot(BUYER, scene)).legs[0][0].underlying
+    scene.bend_underlying(traded, oracle_time=oldest)
+    leave_excess(scene, side, 0)
+
+
+def limit_shrink(scene: Scene, rng: random.Random, side: Side) -> None:
+    """Far short of margin, but smaller and less short after the fill, at whatever age of prices."""
+    shrink_position(scene, side, rng)
+    traded = scene.order(find_slot(BUYER, scene)).legs[0][0].underlying
+    scene.bend_params(l1_fee=0, maker_fee_ppm=0, taker_fee_ppm=0)
+    scene.bend_op(price=scene.underlying(traded).mark)
+    scene.bend_underlying(traded, oracle_time=0)
+    leave_excess(scene, side, -rng.randint(1, 10**9))
+
+
+LIMITS: list[tuple[Limit, Code, Code]] = [
+    (limit_band, Code.FILL_PRICE_MUST_BE_IN_BAND, Code.FILL_PRICE_MUST_BE_IN_BAND),
+    (limit_fee, Code.FILL_BUYER_FEE_MUST_KEEP_LIMIT, Code.FILL_SELLER_FEE_MUST_KEEP_LIMIT),
+    (limit_fit, Code.FILL_BUYER_MUST_FIT, Code.FILL_SELLER_MUST_FIT),
+    (limit_margin, Code.FILL_BUYER_MARGIN_MUST_HOLD, Code.FILL_SELLER_MARGIN_MUST_HOLD),
+    (limit_shrink, Code.FILL_BUYER_MARGIN_MUST_HOLD, Code.FILL_SELLER_MARGIN_MUST_HOLD),
+]
+
+
+@pytest.mark.parametrize("limit", LIMITS, ids=lambda limit: limit[0].__name__)
+def test_what_is_just_allowed_does_not_convict(
+    court: Court, world: World, seed: int, limit: tuple[Limit, Code, Code]
+) -> None:
+    """At the very bound of a rule the contract lets the fill pass, to the last unit and on both sides."""
+    rng = random.Random(seed)
+    bend, of_buyer, of_seller = limit
+    for _ in range(5):
+        for side, code in ((BUYER, of_buyer), (SELLER, of_seller)):
+            scene = find_valid_fill(world, rng)
+            bend(scene, rng, side)
+            assert_acquits(court, scene, code)
+
+
+def test_judges_agree_on_any_bytes(court: Court, world: World, seed: int) -> None:
+    """On fills with random bytes in random places both judges say the same on every ground, and none reverts."""
+    rng = random.Random(seed)
+    verdicts: Counter[bool] = Counter()
+    for _ in range(60):
+        op = bytearray(find_valid_fill(world, rng).op)
+        for _ in range(rng.randint(1, 2)):
+            op[rng.randrange(1, len(op))] = rng.choice((0, 1, 127, 128, 255, rng.randrange(256)))
+        for ground in rng.sample(list_grounds(Kind.FILL), 8):
+            verdicts[court.judge(dispute(claim(world, bytes(op)), ground))] += 1
+    assert min(verdicts[True], verdicts[False]) > 20, verdicts
+
+
+def test_a_corrupted_witness_never_convicts(court: Court, world: World, seed: int) -> None:
+    """No change of a witness makes an honest fill look wrong: the contract reverts, or shows nothing."""
+    rng = random.Random(seed)
+    steps = [step for step in world.steps if step.op[0] == Kind.FILL]
+    for _ in range(150):
+        step = rng.choice(steps)
+        ground = rng.choice(list_grounds(Kind.FILL))
+        witness = bytearray(dispute(step, ground).witness.encode() or bytes(9))
+        change = rng.randrange(3)
+        at = rng.randrange(len(witness))
+        if change == 0:
+            witness[at] ^= 1 << rng.randrange(8)
+        elif change == 1:
+            del witness[at : at + rng.randint(1, 99)]
+        else:
+            witness[at:at] = rng.randbytes(rng.randint(1, 64))
+        outcome = court.call(step, ground, bytes(witness))
+        assert outcome.reverted or not outcome.value, f"{ground} convicts with witness {bytes(witness).hex()}"
+
+
+def test_an_unknown_check_or_ground_shows_nothing(court: Court, world: World) -> None:
+    """Neither a check number that fills do not have, nor a ground that does not exist, convicts an honest fill."""
+    step = next(step for step in world.steps if step.op[0] == Kind.FILL)
+    for ground, check in ((1, 21), (1, 99), (1, 1 << 255), (0, 0), (0, 1), (3, 0), (1 << 255, 1)):
+        assert not court.evaluate(step, ground, check, b"").value

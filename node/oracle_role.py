@@ -1,7 +1,7 @@
 """The oracle: signs readings of a price source and hands them to the sequencer, by heartbeat and deviation.
 
-A source is lines of JSON, `{"symbol": "BTC", "spot": 17000000, "mark": 17010000}`, in quote units a lot; the latest line
-of a symbol counts. Readings enter the chain when the price has moved enough or the last one grows old, not at every line.
+A source is lines of JSON in quote units a lot, `{"symbol": "BTC", "spot": 17000000, "mark": 17010000}`; the latest of a
+symbol counts. Readings enter the chain when a price has moved enough or its last one grows old, not at every line.
 """
 
 import json

@@ -28,7 +28,7 @@ from sequencer.engine import Accepted, Sealed
 from sequencer.matching import Market
 from sequencer.oplog import LogRecord
 from sequencer.refusals import Refusal, Refused
-from state.batches import BatchData
+from state.batches import BatchData, decode_header
 from state.codec import Value
 from state.constants import UNDERLYINGS_MAX
 from state.l1_events import BatchPosted, Finalised, RolledBack
@@ -42,7 +42,7 @@ Tamper = Callable[[Sealed, State, bytes], BatchData | None]
 
 GROUP_MAX = 1024
 DEPTH_MAX = 50
-# State time may run this far ahead of the L1's head: the next block is then never earlier.
+# State time may run so far ahead of the L1's head; posting waits until it has caught up.
 CLOCK_AHEAD_MAX = 10
 
 
@@ -361,6 +361,10 @@ class Sequencer:
                 await trio.sleep(self._settings.poll_seconds / 4)
                 continue
             outgoing = self._outgoing[0]
+            if decode_header(outgoing.batch.header).time > self._head_time:
+                # The contract takes no time that its block has not reached.
+                await trio.sleep(self._settings.poll_seconds / 4)
+                continue
             data = (self._tampered(outgoing) or outgoing.batch).encode()
             try:
                 outcome = await self._sender.send_async(self._rollup.submit_batch(data))

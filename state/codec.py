@@ -29,7 +29,7 @@ def encode(value: Value) -> bytes:
 def decode(data: bytes) -> Value:
     """The value that these bytes are. Raises CodecError."""
     try:
-        value = msgpack.unpackb(data, raw=False, strict_map_key=True, max_buffer_size=len(data) or 1)
+        value = msgpack.unpackb(data, raw=False)
     except Exception as error:  # msgpack raises a family without a common base, UnicodeDecodeError among it
         raise CodecError(f"not msgpack: {type(error).__name__}") from error
     if encode(value) != data:

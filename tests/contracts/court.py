@@ -9,7 +9,10 @@ from fraud_proofs.grounds import EFFECT, Ground, check_ground
 from fraud_proofs.step import BadWitness, is_fraud_shown
 from fraud_proofs.witness import Witness, build_witness
 from state.codes import Code, Kind
-from state.tree import build_tree
+from state.ledger import Ledger
+from state.operations import decode_operation
+from state.transition import PROCESSES
+from state.tree import Root, build_tree, hash_leaf
 from tests.evm import Contract, Evm, Outcome
 from tests.world import PlayedStep, World
 
@@ -74,6 +77,14 @@ def claim(world: World, op: bytes, post_root: bytes = bytes(32)) -> PlayedStep:
     return PlayedStep(world.here, dict(world.state.leaves), world.root, op, post_root, result=None)  # type: ignore
 
 
+def compute_post_root(played: PlayedStep) -> Root:
+    """The root after the effects of the op, by the rules, whether it is valid or not."""
+    op, ledger, tree = decode_operation(played.op), Ledger(played.leaves), build_tree(played.leaves.items())
+    assert op is not None
+    PROCESSES[op.kind].apply_effects(ledger, played.context, op)
+    return tree.update({key: hash_leaf(key, data) for key, data in ledger.writes.items()})
+
+
 def list_grounds(kind: Kind) -> list[Ground]:
     """EFFECT, and every check of the kind from number 0 on."""
     return [EFFECT, *(check_ground(code) for code in Code if code // 100 == kind)]
@@ -85,17 +96,16 @@ class Court:
     def __init__(self, *names: str) -> None:
         self.evm = Evm()
         self.inbox = self.evm.deploy_source(INBOX)
-        self.messages = 0
         self.verifiers: dict[str, Contract] = {}
         for name in names:
             arguments = (self.evm.deploy(BEHIND[name]).address,) if name in BEHIND else ()
             self.verifiers[name] = self.evm.deploy(name, *arguments)
 
     def hear(self, world: World) -> None:
-        """Let the inbox have the world's messages, of which it may have the first ones."""
-        for message in world.messages[self.messages :]:
+        """Let a new inbox have the world's messages."""
+        self.inbox = self.evm.deploy_source(INBOX)
+        for message in world.messages:
             assert not self.inbox.send("append", message).reverted
-        self.messages = len(world.messages)
 
     def call(self, played: PlayedStep, ground: Ground, witness: bytes) -> Outcome:
         """What the verifier of the op's kind answers."""

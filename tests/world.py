@@ -194,7 +194,7 @@ class World:
         )
 
     def seal(self, log_hash: bytes = bytes(32), *, generation: int | None = None, flags: int = 0) -> BatchData:
-        """Close the batch: its final header and frames. The next opens at once, of the same generation if none is told."""
+        """Close the batch: its final header and frames. The next opens at once, by default in the same generation."""
         draft, final = self.context.header, self.draft_final_header(log_hash)
         self.context = StepContext(final, 0, self.domain, self.get_message)
         self.play(Close())

@@ -1,0 +1,209 @@
+"""state/operations.py: bytes become an op exactly when they are one, within every static bound."""
+
+import hashlib
+import itertools
+import random
+import struct
+from dataclasses import fields, replace
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from state.codes import Kind
+from state.constants import (
+    ACCOUNTS_MAX,
+    AMOUNT_MAX,
+    ASSETS_MAX,
+    FEE_PPM_MAX,
+    KEYS_MAX,
+    OP_BYTES_MAX,
+    PRICE_MAX,
+    QUANTITY_MAX,
+    SLOTS_PER_ACCOUNT,
+    UNDERLYINGS_MAX,
+)
+from state.leaves import Instrument, perpetual
+from state.operations import (
+    Cancel,
+    Fill,
+    Operation,
+    Oracle,
+    OracleSignature,
+    OrderOp,
+    OrderTerms,
+    Transfer,
+    Withdraw,
+    decode_operation,
+    hash_digest,
+    hash_domain,
+)
+from tests.strategies import operations, operations_by_kind, raw
+from tests.workload import mutate
+
+kinds = pytest.mark.parametrize("kind", Kind)
+
+TERMS = OrderTerms(1, 0, 1, 0, 0, 0, 0, 1, 1, 0, 0, ((perpetual(0), 1),))
+ORDER = OrderOp(0, 0, TERMS, 0, bytes(64))
+CANCEL = Cancel(0, 1, 0, 1, 0, 0, bytes(64))
+FILL = Fill(0, 1, 0, 2, 0, 1, 1)
+TRANSFER = Transfer(0, 1, 1, 2, 0, 1, 0, bytes(64))
+WITHDRAW = Withdraw(0, 1, 1, 0, 1, 0, bytes(64))
+ORACLE = Oracle(0, 0, 1, 1, 1, 1, (OracleSignature(bytes(32), bytes(32), 27),))
+
+BOUNDS: list[tuple[Operation, str, int, int]] = [
+    (ORDER, "key_index", 0, KEYS_MAX - 1),
+    (TERMS, "account", 1, ACCOUNTS_MAX - 1),  # type: ignore[list-item]
+    (TERMS, "slot", 0, SLOTS_PER_ACCOUNT - 1),  # type: ignore[list-item]
+    (TERMS, "counter", 1, (1 << 64) - 1),  # type: ignore[list-item]
+    (TERMS, "flags", 0, 7),  # type: ignore[list-item]
+    (TERMS, "price", 1, PRICE_MAX),  # type: ignore[list-item]
+    (TERMS, "size", 1, QUANTITY_MAX),  # type: ignore[list-item]
+    (TERMS, "max_fee_ppm", 0, FEE_PPM_MAX),  # type: ignore[list-item]
+    (TERMS, "counterparty", 0, ACCOUNTS_MAX - 1),  # type: ignore[list-item]
+    (CANCEL, "account", 1, ACCOUNTS_MAX - 1),
+    (CANCEL, "slot", 0, SLOTS_PER_ACCOUNT - 1),
+    (CANCEL, "counter", 1, (1 << 64) - 1),
+    (CANCEL, "key_index", 0, KEYS_MAX - 1),
+    (FILL, "buyer", 1, ACCOUNTS_MAX - 1),
+    (FILL, "buyer_slot", 0, SLOTS_PER_ACCOUNT - 1),
+    (FILL, "seller", 1, ACCOUNTS_MAX - 1),
+    (FILL, "seller_slot", 0, SLOTS_PER_ACCOUNT - 1),
+    (FILL, "price", 1, PRICE_MAX),
+    (FILL, "quantity", 1, QUANTITY_MAX),
+    (TRANSFER, "account", 1, ACCOUNTS_MAX - 1),
+    (TRANSFER, "to", 1, ACCOUNTS_MAX - 1),
+    (TRANSFER, "asset", 0, ASSETS_MAX - 1),
+    (TRANSFER, "amount", 1, AMOUNT_MAX),
+    (TRANSFER, "key_index", 0, KEYS_MAX - 1),
+    (WITHDRAW, "account", 1, ACCOUNTS_MAX - 1),
+    (WITHDRAW, "asset", 0, ASSETS_MAX - 1),
+    (WITHDRAW, "amount", 1, AMOUNT_MAX),
+    (WITHDRAW, "key_index", 0, KEYS_MAX - 1),
+    (ORACLE, "underlying", 0, UNDERLYINGS_MAX - 1),
+    (ORACLE, "spot", 1, PRICE_MAX),
+    (ORACLE, "mark", 1, PRICE_MAX),
+]
+"""What SPEC.md section 5 bounds statically: the op or its terms, the field, lowest and highest value."""
+
+
+def build_with(value: Operation | OrderTerms, field: str, number: int) -> Operation:
+    changed = replace(value, **{field: number})  # type: ignore[arg-type]
+    return replace(ORDER, terms=changed) if isinstance(changed, OrderTerms) else changed
+
+
+@kinds
+@given(data=st.data())
+def test_round_trip(kind: Kind, data: st.DataObject) -> None:
+    """An op within its bounds is its bytes, and they begin with its kind."""
+    op = data.draw(operations_by_kind[kind])
+    encoded = op.encode()
+    assert encoded[0] == kind
+    assert decode_operation(encoded) == op
+    assert 1 <= len(encoded) <= OP_BYTES_MAX
+
+
+@given(st.binary(max_size=OP_BYTES_MAX + 2))
+@example(b"")
+@example(bytes(OP_BYTES_MAX))
+def test_decoding_is_total(data: bytes) -> None:
+    """Any bytes at all are one op, which gives them back, or none."""
+    op = decode_operation(data)
+    assert op is None or op.encode() == data
+
+
+@given(operations, st.randoms(use_true_random=False))
+def test_decoding_beside_an_op_is_canonical(op: Operation, chance: random.Random) -> None:
+    """What is one field or byte away from an op is refused, or is another op that gives its bytes back."""
+    data = op.encode()
+    for _ in range(10):
+        changed = mutate(data, chance)
+        decoded = decode_operation(changed)
+        assert decoded is None or decoded.encode() == changed
+
+
+@kinds
+@given(data=st.data())
+def test_other_lengths_are_refused(kind: Kind, data: st.DataObject) -> None:
+    """An op has exactly its length."""
+    encoded = data.draw(operations_by_kind[kind]).encode()
+    assert decode_operation(encoded + b"\0") is None
+    assert len(encoded) == 1 or decode_operation(encoded[:-1]) is None
+
+
+@pytest.mark.parametrize(("value", "field", "lowest", "highest"), BOUNDS)
+def test_static_bounds(value: Operation, field: str, lowest: int, highest: int) -> None:
+    """Both ends of a field's range decode, and one beyond either end does not, where the field can say it."""
+    for number in (lowest, highest):
+        op = build_with(value, field, number)
+        assert decode_operation(op.encode()) == op
+    for number in (lowest - 1, highest + 1):
+        try:
+            beyond = build_with(value, field, number).encode()
+        except (struct.error, OverflowError):  # the field has no such number, so no bytes say it
+            continue
+        assert decode_operation(beyond) is None
+
+
+@pytest.mark.parametrize(
+    "legs",
+    [
+        (),
+        ((perpetual(0), 1), (perpetual(1), 1)),
+        ((perpetual(0), 2),),
+        ((perpetual(0), 0),),
+        ((perpetual(0), -1),),
+        ((perpetual(UNDERLYINGS_MAX), 1),),
+        ((Instrument(0, 1, 0, 0), 1),),
+        ((Instrument(0, 0, 1, 0), 1),),
+        ((Instrument(0, 0, 0, 1), 1),),
+    ],
+)
+def test_one_leg_of_a_perpetual(legs: tuple[tuple[Instrument, int], ...]) -> None:
+    """Orders of this version trade one perpetual: no other number of legs, ratio, expiry, kind or strike decodes."""
+    assert decode_operation(replace(ORDER, terms=replace(TERMS, legs=legs)).encode()) is None
+    assert decode_operation(ORDER.encode()) == ORDER
+
+
+def test_a_reading_has_as_many_signatures_as_its_mask() -> None:
+    """Of all masks those of one to five signers decode, with exactly a signature for each bit."""
+    one = ORACLE.signatures
+    for mask, count in itertools.product(range(256), range(6)):
+        decoded = decode_operation(replace(ORACLE, signer_mask=mask, signatures=one * count).encode())
+        assert (decoded is not None) == (1 <= mask <= 31 and mask.bit_count() == count)
+
+
+def test_unknown_kinds_decode_to_nothing() -> None:
+    """No op begins with 0 or with a number above the last kind."""
+    for number in {*range(256)} - {*Kind}:
+        assert decode_operation(bytes([number])) is None
+        assert decode_operation(bytes([number]) + bytes(16)) is None
+
+
+SIGNED = (Kind.ORDER, Kind.CANCEL, Kind.TRANSFER, Kind.WITHDRAW, Kind.ORACLE)
+
+
+@pytest.mark.parametrize("kind", SIGNED)
+@given(data=st.data())
+def test_the_digest_binds_what_is_signed_and_nothing_else(kind: Kind, data: st.DataObject) -> None:
+    """Changing the domain, the kind or any signed field changes the digest; log position and signature do not."""
+    op, domain = data.draw(operations_by_kind[kind]), data.draw(raw(32))
+    digest = hash_digest(domain, op)  # type: ignore[arg-type]
+    assert digest == hashlib.sha256(domain + bytes([kind]) + op.encode_signed()).digest()  # type: ignore[union-attr]
+    unsigned = {"position", "accepted", "key_index", "signature", "signer_mask", "signatures"}
+    signed_part = op.terms if isinstance(op, OrderOp) else op
+    for name in {field.name for field in fields(signed_part)} - {"legs"}:
+        value = getattr(signed_part, name)
+        if not isinstance(value, int):
+            continue
+        changed = replace(signed_part, **{name: value ^ 1})  # type: ignore[arg-type]
+        changed_op = replace(op, terms=changed) if isinstance(op, OrderOp) else changed
+        assert (hash_digest(domain, changed_op) == digest) == (name in unsigned)  # type: ignore[arg-type]
+    assert hash_digest(hashlib.sha256(domain).digest(), op) != digest  # type: ignore[arg-type]
+
+
+def test_the_domain_binds_chain_and_rollup() -> None:
+    """A signature for one rollup on one chain is no signature anywhere else."""
+    domains = {hash_domain(chain, bytes([rollup]) * 20) for chain in (1, 31337) for rollup in (0, 1)}
+    assert len(domains) == 4
+    assert hash_domain(1, bytes(20)) == hashlib.sha256(b"keel/1" + (1).to_bytes(32) + bytes(20)).digest()

@@ -1,0 +1,1 @@
+"""The devnet: its lies, its market, its drill."""

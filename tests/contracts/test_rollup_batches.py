@@ -12,6 +12,7 @@ from state.batches import BatchData, Frame, Header, Step, decode_batch, decode_f
 from state.constants import BATCH_BYTES_MAX, FRAME_BYTES_MAX, FRAMES_MAX
 from tests.contracts.rollup_chain import (
     DEADLINE,
+    ETH,
     GENESIS_ROOT,
     LAG,
     Chain,
@@ -336,33 +337,40 @@ def test_final_batches_stand_under_their_window(chain: Chain) -> None:
     assert chain.refuse("finalise", 1) == "rollup: not pending"
 
 
-GENESIS_FAULTS: dict[str, Callable[[list[Any]], None]] = {
-    "genesis length": lambda a: a.__setitem__(0, a[0] + b"\0"),
-    "genesis assets": lambda a: a.__setitem__(3, a[3] * 2),
-    "genesis time": lambda a: a.__setitem__(0, a[0][:-8] + b"\xff" * 8),
-    "judge": lambda a: a.__setitem__(2, address("nobody")),
-    "asset unit": lambda a: a.__setitem__(3, [(a[3][0][0], 0, 1)]),
-    "deposit max": lambda a: a.__setitem__(3, [(a[3][0][0], 1, 2**63)]),
-    "terms": lambda a: a.__setitem__(4, (0, *a[4][1:])),
+GENESIS, ASSETS, TERMS = 0, 3, 4
+DEPLOYMENT_FAULTS: dict[str, tuple[Callable[[list[Any]], None], str]] = {
+    "a byte behind the genesis": (lambda a: a.__setitem__(GENESIS, a[GENESIS] + b"\0"), "genesis length"),
+    "an asset without terms": (lambda a: a.__setitem__(ASSETS, a[ASSETS] * 2), "genesis assets"),
+    "a time to come": (lambda a: a.__setitem__(GENESIS, a[GENESIS][:-8] + b"\xff" * 8), "genesis time"),
+    "a judge without code": (lambda a: a.__setitem__(2, address("nobody")), "judge"),
+    "an asset without unit": (lambda a: a.__setitem__(ASSETS, [(ETH, 0, 1)]), "asset unit"),
+    "a unit that could overflow": (lambda a: a.__setitem__(ASSETS, [(ETH, 2**128, 1)]), "asset unit"),
+    "a deposit above all amounts": (lambda a: a.__setitem__(ASSETS, [(ETH, 1, 2**63)]), "deposit max"),
+    "no window": (lambda a: a.__setitem__(TERMS, (0, *a[TERMS][1:])), "terms"),
+    "a window without end": (lambda a: a.__setitem__(TERMS, (2**32, *a[TERMS][1:])), "terms"),
+    "no deadline": (lambda a: a.__setitem__(TERMS, (*a[TERMS][:2], 0, *a[TERMS][3:])), "terms"),
+    "silence before lateness": (lambda a: a.__setitem__(TERMS, (9, 5, 9, 6, 1, 1)), "terms"),
+    "no bond": (lambda a: a.__setitem__(TERMS, (9, 5, 9, 5, 0, 1)), "terms"),
 }
 
 
-@pytest.mark.parametrize("fault", GENESIS_FAULTS)
+@pytest.mark.parametrize("fault", DEPLOYMENT_FAULTS)
 def test_constructor_refuses_what_could_not_be_mended(fault: str) -> None:
-    """Nothing can be changed later, so a genesis at odds with its assets or terms is never deployed."""
+    """Nothing can be changed later, so a genesis at odds with its assets, or terms at odds, is never deployed."""
     chain = Chain()
-    honest: list[Any] = [
+    arguments: list[Any] = [
         chain.genesis.encode(),
         GENESIS_ROOT,
         chain.judge.address,
-        [(chain.read("assets", 0))],
+        [chain.read("assets", 0)],
         chain.read("TERMS"),
     ]
-    chain.evm.deploy("rollup", *honest)
-    GENESIS_FAULTS[fault](honest)
+    chain.evm.deploy("rollup", *arguments)
+    change, reason = DEPLOYMENT_FAULTS[fault]
+    change(arguments)
 
-    with pytest.raises(Reverted, match=f"rollup: {fault}$"):
-        chain.evm.deploy("rollup", *honest)
+    with pytest.raises(Reverted, match=f"rollup: {reason}$"):
+        chain.evm.deploy("rollup", *arguments)
 
 
 def test_genesis_is_the_first_final_batch() -> None:

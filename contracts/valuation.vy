@@ -29,7 +29,7 @@ struct Quote:
 # U*: all prices that an account's margin needs, ascending.
 struct Quotes:
     quotes: DynArray[Quote, QUOTES_MAX]
-    is_missing: bool  # an underlying is not listed: whatever needs it fails
+    is_missing: bool  # an underlying is not listed: reading stops there, and whatever needs it fails
     end: uint256  # where the witness goes on
 
 # Maintenance margin is a threshold of liquidation; no check of version 1 asks for it.
@@ -115,7 +115,7 @@ def _peek_quotes(
         leaf, found.end = witnesses._peek(witness, found.end)
         if len(leaf) == 0:
             found.is_missing = True
-            continue
+            break
         underlying: underlyings.Underlying = underlyings._decode_underlying(leaf)
         found.quotes.append(
             Quote(
@@ -142,8 +142,11 @@ def _authenticate_quotes(
     for u: uint256 in range(constants.UNDERLYINGS_MAX):
         if needed >> u == 0:
             break
-        if (needed >> u) & 1 == 1:
-            leaf, next = witnesses._read(witness, next, root, constants.UNDERLYINGS, u)
+        if (needed >> u) & 1 == 0:
+            continue
+        leaf, next = witnesses._read(witness, next, root, constants.UNDERLYINGS, u)
+        if len(leaf) == 0:
+            break
 
 
 @internal

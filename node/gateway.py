@@ -1,7 +1,7 @@
 """The gateway: framed msgpack over TCP, for machines. It only parses, limits and answers; its methods are given to it.
 
-One reader and one writer task a connection. Answers wait in a bounded queue: a peer that does not read loses its
-connection and nobody else notices.
+One reader and one writer task a connection. While many answers wait to be sent nothing more is read, and a peer that
+does not read for long loses its connection; nobody else notices.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -32,14 +32,16 @@ ARGUMENT_WRONG = 9102
 TOO_MANY_IN_FLIGHT = 9103
 CONNECTION_CLOSED = 9104
 
+CLOSED_BY_PEER = "closed by the peer"
+
 
 @dataclass(frozen=True, slots=True)
 class GatewayLimits:
     """What one connection, and all of them, may ask of the node."""
 
     connections_max: int = 10_000
-    in_flight_max: int = 4096
-    answers_waiting_max: int = 8192
+    in_flight_max: int = 1024
+    answers_bytes_max: int = 1 << 20
     idle_seconds_max: float = 600.0
     send_seconds_max: float = 10.0
 
@@ -105,7 +107,9 @@ class _Connection:
         self._limits = limits
         self._counters = counters
         self._count_close = count_close
-        self._send_answer, self._answers = trio.open_memory_channel[bytes](limits.answers_waiting_max)
+        self._answers = bytearray()
+        self._has_answers = trio.Event()
+        self._is_drained = trio.Event()
         self._in_flight = 0
 
     async def run(self) -> None:
@@ -113,49 +117,50 @@ class _Connection:
             nursery.start_soon(self._write, nursery.cancel_scope)
             reason = await self._read(nursery)
             self._count_close(reason)
-            if reason != "closed by the peer":
+            if reason != CLOSED_BY_PEER:
+                self._answer([0, CONNECTION_CLOSED, reason])
                 with trio.move_on_after(1):
-                    await self._answer([0, CONNECTION_CLOSED, reason])
-                    await trio.lowlevel.checkpoint()
+                    await self._wait_until_drained(0)
             nursery.cancel_scope.cancel()
 
     async def _read(self, nursery: trio.Nursery) -> str:
         reader = FrameReader()
         while True:
+            await self._wait_until_drained(self._limits.answers_bytes_max)
             with trio.move_on_after(self._limits.idle_seconds_max) as idle:
                 try:
                     data = await self._stream.receive_some(1 << 16)
                 except (trio.BrokenResourceError, trio.ClosedResourceError):
-                    return "closed by the peer"
+                    return CLOSED_BY_PEER
             if idle.cancelled_caught:
                 return "idle for too long"
             if not data:
-                return "closed by the peer"
+                return CLOSED_BY_PEER
             try:
                 bodies = reader.feed(bytes(data))
             except FrameError as error:
                 return str(error)
             for body in bodies:
                 self._counters.requests += 1
-                await self._dispatch(nursery, body)
+                self._dispatch(nursery, body)
 
-    async def _dispatch(self, nursery: trio.Nursery, body: bytes) -> None:
+    def _dispatch(self, nursery: trio.Nursery, body: bytes) -> None:
         try:
             request = decode(body)
         except CodecError as error:
-            await self._answer([0, MALFORMED, str(error)])
+            self._answer([0, MALFORMED, str(error)])
             return
         if not isinstance(request, list) or len(request) < 2 or not isinstance(request[0], int):
-            await self._answer([0, MALFORMED, "a request is [id, method, arguments...]"])
+            self._answer([0, MALFORMED, "a request is [id, method, arguments...]"])
             return
         number, name = request[0], request[1]
         method = self._methods.get(name) if isinstance(name, str) else None
         if method is None:
             known = ", ".join(sorted(self._methods))
-            await self._answer([number, METHOD_UNKNOWN, f"method: unknown; this node has {known}"])
+            self._answer([number, METHOD_UNKNOWN, f"method: unknown; this node has {known}"])
             return
         if self._in_flight >= self._limits.in_flight_max:
-            await self._answer([number, TOO_MANY_IN_FLIGHT, "too many requests in flight on this connection"])
+            self._answer([number, TOO_MANY_IN_FLIGHT, "too many requests in flight on this connection"])
             return
         self._in_flight += 1
         nursery.start_soon(self._call, number, method, request[2:])
@@ -168,20 +173,23 @@ class _Connection:
             answer = [number, error.code, error.text]
         finally:
             self._in_flight -= 1
-        await self._answer(answer)
+        self._answer(answer)
 
-    async def _answer(self, answer: list[Value]) -> None:
-        await self._send_answer.send(encode_frame(answer))
+    def _answer(self, answer: list[Value]) -> None:
+        self._answers += encode_frame(answer)
+        self._has_answers.set()
+
+    async def _wait_until_drained(self, size: int) -> None:
+        while len(self._answers) > size:
+            self._is_drained = trio.Event()
+            await self._is_drained.wait()
 
     async def _write(self, scope: trio.CancelScope) -> None:
         """Everything that waits goes out in one send."""
         while True:
-            data = bytearray(await self._answers.receive())
-            while len(data) < 1 << 18:
-                try:
-                    data += self._answers.receive_nowait()
-                except trio.WouldBlock:
-                    break
+            await self._has_answers.wait()
+            self._has_answers = trio.Event()
+            data = bytes(self._answers)
             with trio.move_on_after(self._limits.send_seconds_max) as slow:
                 try:
                     await self._stream.send_all(data)
@@ -192,6 +200,8 @@ class _Connection:
                 self._count_close("the peer does not read")
                 scope.cancel()
                 return
+            del self._answers[: len(data)]
+            self._is_drained.set()
 
 
 def take_int(arguments: list[Value], index: int, name: str, bound: int = 1 << 64) -> int:

@@ -58,7 +58,7 @@ def test_a_reset_keeps_the_log_and_nothing_else(tmp_path: Path) -> None:
 
 def test_one_folder_has_one_process(tmp_path: Path) -> None:
     """A second opener is told why it cannot."""
-    with Store(tmp_path), pytest.raises(StoreError, match="held by another process"):
+    with Store(tmp_path), pytest.raises(StoreError, match="another process holds"):
         Store(tmp_path)
 
 

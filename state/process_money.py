@@ -19,7 +19,7 @@ from state.context import (
     is_signed,
 )
 from state.leaves import SCOPE_TRANSFER, SCOPE_WITHDRAW, Account, Withdrawal
-from state.ledger import Ledger
+from state.ledger import Ledger, SubjectMissing
 from state.operations import Operation, Transfer, Withdraw
 from state.valuation import add_balance, is_balance_covered, is_margin_kept
 
@@ -95,6 +95,8 @@ def does_custody_cover(ledger: Ledger, context: StepContext, op: Operation) -> b
 def apply_transfer(ledger: Ledger, context: StepContext, op: Operation) -> Receipt:
     """Move the amount."""
     transfer = cast(Transfer, op)
+    if transfer.to == transfer.account:
+        raise SubjectMissing("destination")
     advance_position(ledger, op)
     source, target = ledger.require_account(transfer.account), ledger.require_account(transfer.to)
     # EFFECTS

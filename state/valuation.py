@@ -127,5 +127,7 @@ def is_margin_kept(ledger: Ledger, account: Account, asset: int, amount: int) ->
         return True
     time = ledger.get_globals().time
     quotes = read_quotes(ledger, account, params)
+    if asset != 0 and account.get_collateral(asset) < amount:
+        return False
     margin = compute_account_margin(add_balance(account, asset, -amount), quotes, time, params)
     return is_fresh(quotes, time, params) and margin.equity >= margin.initial

@@ -6,11 +6,11 @@ write_deployment(deployment, Path("deployment.json"))
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from node.contracts import Artifact, compile_contract
+from node.contracts import compile_contract
 from node.errors import ConfigError, WrongContract
 from node.keys import format_address, parse_address
 from node.l1 import Call, encode_call, encode_values
@@ -65,22 +65,30 @@ class Deployment:
 def deploy(sender: Sender, launch: Launch, report: Report = lambda line: None) -> Deployment:
     """Deploy everything and read it back. Raises ConfigError before anything is sent, L1Error after."""
     check_launch(launch)
-    # Whatever does not compile shows before anything is sent.
-    rollup_code, token_code = compile_contract("rollup"), compile_contract("token")
+    for name in (*JUDGE_CONTRACTS, "token", "rollup"):
+        compile_contract(name)  # whatever does not compile shows before anything is sent
+    contracts = deploy_judge(sender, report)
+    deployment = deploy_rollup(sender, launch, parse_address(contracts["judge"].address), report)
+    return replace(deployment, contracts=contracts | deployment.contracts)
+
+
+def deploy_rollup(sender: Sender, launch: Launch, judge: bytes, report: Report = lambda line: None) -> Deployment:
+    """Deploy the rollup, and the development tokens it asks for, behind a judge that stands already."""
+    check_launch(launch)
     first_block = sender.l1.get_block()
     launch = launch.at(first_block.time)
-    contracts = deploy_judge(sender, report)
+    contracts: dict[str, DeployedContract] = {}
     tokens: list[bytes] = []
     for asset in launch.assets:
         token = asset.token
         if token is None:
             arguments = encode_values(TOKEN_TYPES, (asset.name, asset.name[:8], TOKEN_DECIMALS))
-            contracts[f"token_{asset.name}"] = _deploy_contract(sender, token_code, arguments, report)
+            contracts[f"token_{asset.name}"] = _deploy_contract(sender, "token", arguments, report)
             token = parse_address(contracts[f"token_{asset.name}"].address)
         tokens.append(token)
     root = compute_genesis_root(launch.genesis)
-    arguments = _encode_rollup_arguments(launch, root, contracts["judge"], tokens)
-    contracts["rollup"] = _deploy_contract(sender, rollup_code, arguments, report)
+    arguments = _encode_rollup_arguments(launch, root, judge, tokens)
+    contracts["rollup"] = _deploy_contract(sender, "rollup", arguments, report)
     deployment = Deployment(
         chain_id=sender.l1.get_chain_id(),
         rollup=contracts["rollup"].address,
@@ -95,12 +103,11 @@ def deploy(sender: Sender, launch: Launch, report: Report = lambda line: None) -
 
 def deploy_judge(sender: Sender, report: Report = lambda line: None) -> dict[str, DeployedContract]:
     """The judge and the verifiers behind it, by name. They know no rollup: any number may share them."""
-    codes = {name: compile_contract(name) for name in JUDGE_CONTRACTS}
     contracts: dict[str, DeployedContract] = {}
     for name, needs in JUDGE_CONTRACTS.items():
         addresses = [parse_address(contracts[needed].address) for needed in needs]
         arguments = encode_values(["address"] * len(needs), addresses)
-        contracts[name] = _deploy_contract(sender, codes[name], arguments, report)
+        contracts[name] = _deploy_contract(sender, name, arguments, report)
     return contracts
 
 
@@ -127,19 +134,19 @@ def mint(token: bytes, to: bytes, base_units: int) -> Call:
     return Call(token, encode_call("mint", ("address", "uint256"), (to, base_units)), label="mint")
 
 
-def _encode_rollup_arguments(launch: Launch, root: bytes, judge: DeployedContract, tokens: list[bytes]) -> bytes:
+def _encode_rollup_arguments(launch: Launch, root: bytes, judge: bytes, tokens: list[bytes]) -> bytes:
     assets = [(token, asset.unit, asset.deposit_max) for token, asset in zip(tokens, launch.assets, strict=True)]
-    values = (launch.genesis.encode(), root, parse_address(judge.address), assets, tuple(launch.terms))
+    values = (launch.genesis.encode(), root, judge, assets, tuple(launch.terms))
     return encode_values(ROLLUP_TYPES, values)
 
 
-def _deploy_contract(sender: Sender, artifact: Artifact, arguments: bytes, report: Report) -> DeployedContract:
-    call = Call(None, artifact.bytecode + arguments, label=f"deploy {artifact.name}")
+def _deploy_contract(sender: Sender, name: str, arguments: bytes, report: Report) -> DeployedContract:
+    call = Call(None, compile_contract(name).bytecode + arguments, label=f"deploy {name}")
     mined = require_mined(sender.send(call))
     assert mined.contract is not None
     size = len(sender.l1.get_code(mined.contract))
     deployed = DeployedContract(format_address(mined.contract), mined.gas_used, size)
-    report(f"{artifact.name:20} {deployed.address} {size:6,} bytes {mined.gas_used:10,} gas")
+    report(f"{name:20} {deployed.address} {size:6,} bytes {mined.gas_used:10,} gas")
     return deployed
 
 

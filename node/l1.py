@@ -23,8 +23,8 @@ from eth_account import Account
 from eth_hash.auto import keccak
 from eth_utils import to_checksum_address
 from web3 import HTTPProvider, Web3
-from web3.exceptions import BlockNotFound, ContractLogicError, TransactionNotFound, Web3Exception, Web3RPCError
-from web3.types import BlockIdentifier, LogReceipt, TxParams
+from web3.exceptions import ContractLogicError, TransactionNotFound, Web3Exception, Web3RPCError
+from web3.types import BlockData, BlockIdentifier, LogReceipt, TxParams
 
 from node.errors import CallReverted, L1Refused, L1Unavailable, WrongChain
 from sequencer.derivation import BATCH_SUBMITTED, RawLog
@@ -41,6 +41,9 @@ ERROR_SELECTOR = bytes.fromhex("08c379a0")  # Error(string)
 PANIC_SELECTOR = bytes.fromhex("4e487b71")  # Panic(uint256)
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+
+_NO_ANSWER = (OSError, LookupError, TypeError, ValueError, AttributeError, Web3Exception)
+"""What an endpoint causes that is not reached, or whose answer is not what JSON-RPC lays down."""
 
 T = TypeVar("T")
 
@@ -124,8 +127,8 @@ class L1:
 
     def get_block(self, block: int | str = "latest") -> Block:
         """By number, or "latest" or "finalized"."""
-        found = self._ask(f"block {block}", lambda web3: web3.eth.get_block(cast(BlockIdentifier, block)))
-        return Block(found["number"], bytes(found["hash"]), found["timestamp"], found.get("baseFeePerGas", 0))
+        at = cast(BlockIdentifier, block)
+        return self._ask(f"block {block}", lambda web3: _read_block(web3.eth.get_block(at)))
 
     def get_balance(self, address: bytes) -> int:
         """Wei."""
@@ -175,22 +178,21 @@ class L1:
             first = end + 1
         return logs
 
-    def _get_logs_at_once(self, address: bytes, first: int, last: int) -> list[LogReceipt]:
+    def _get_logs_at_once(self, address: bytes, first: int, last: int) -> "list[_FoundLog]":
         what = f"logs of blocks {first} to {last}"
         wanted = {"address": to_checksum_address(address), "fromBlock": first, "toBlock": last}
-        found = self._ask(what, lambda web3: web3.eth.get_logs(cast(Any, wanted)))
-        return sorted(found, key=lambda log: (log["blockNumber"], log["logIndex"]))
+        return self._ask(what, lambda web3: _read_logs(web3.eth.get_logs(cast(Any, wanted))))
 
-    def _complete_log(self, log: LogReceipt) -> RawLog:
+    def _complete_log(self, found: "_FoundLog") -> RawLog:
         """Add what a log does not say: the time of a batch's block and the data in its transaction."""
-        topics = tuple(bytes(topic) for topic in log["topics"])
-        time, calldata = 0, b""
-        if topics[:1] == (BATCH_SUBMITTED,):
-            time = self.get_block(log["blockNumber"]).time
-            transaction = self._ask("transaction", lambda web3: web3.eth.get_transaction(log["transactionHash"]))
-            calldata = bytes(transaction["input"])
-        address = bytes.fromhex(log["address"][2:])
-        return RawLog(address, topics, bytes(log["data"]), log["blockNumber"], log["logIndex"], time, calldata)
+        log, transaction = found
+        if log.topics[:1] != (BATCH_SUBMITTED,):
+            return log
+        time = self.get_block(log.block).time
+        calldata = self._ask(
+            "batch data", lambda web3: bytes(web3.eth.get_transaction(cast(Any, transaction))["input"])
+        )
+        return log._replace(time=time, calldata=calldata)
 
     # Calls
 
@@ -221,23 +223,11 @@ class L1:
 
     def get_receipt(self, transaction: bytes) -> TransactionReceipt | None:
         """None until it is mined."""
-        found = self._ask("receipt", lambda web3: _none_if_missing(web3.eth.get_transaction_receipt, transaction))
-        if found is None:
-            return None
-        contract = found.get("contractAddress")
-        return TransactionReceipt(
-            hash=transaction,
-            block=found["blockNumber"],
-            is_success=found["status"] == 1,
-            gas_used=found["gasUsed"],
-            gas_price=found["effectiveGasPrice"],
-            contract=bytes.fromhex(contract[2:]) if contract else None,
-        )
+        return self._ask("receipt", lambda web3: _read_receipt(web3, transaction))
 
     def is_known(self, transaction: bytes) -> bool:
         """Whether the endpoint holds a transaction, mined or waiting."""
-        found = self._ask("transaction", lambda web3: _none_if_missing(web3.eth.get_transaction, transaction))
-        return found is not None
+        return self._ask("transaction", lambda web3: _is_known(web3, transaction))
 
     # Endpoints
 
@@ -255,9 +245,8 @@ class L1:
                 raise CallReverted(what, _decode_reason(error)) from error
             except Web3RPCError as error:
                 raise L1Refused(f"{what}: {endpoint.url} refuses: {_read_rpc_message(error)}") from error
-            except (OSError, ValueError, Web3Exception) as error:
-                # Not reached, or no JSON-RPC in the answer.
-                silent.append(f"{endpoint.url} ({type(error).__name__})")
+            except _NO_ANSWER as error:
+                silent.append(f"{endpoint.url} ({type(error).__name__}: {str(error)[:80]})")
                 continue
             self._current = number
             return answer
@@ -361,11 +350,50 @@ def _call_fields(call: Call, sender: bytes | None) -> TxParams:
     return cast(TxParams, fields)
 
 
-def _none_if_missing(request: Callable[[Any], T], name: bytes) -> T | None:
+# Answers as values: whatever is missing or of the wrong type in them raises, and counts as no answer
+
+_FoundLog = tuple[RawLog, bytes]
+"""A log without what it does not say, and the hash of its transaction."""
+
+
+def _read_block(found: BlockData) -> Block:
+    return Block(found["number"], bytes(found["hash"]), found["timestamp"], found.get("baseFeePerGas", 0))
+
+
+def _read_logs(found: Sequence[LogReceipt]) -> list[_FoundLog]:
+    logs = []
+    for log in found:
+        address, topics = bytes.fromhex(log["address"][2:]), tuple(bytes(topic) for topic in log["topics"])
+        raw = RawLog(address, topics, bytes(log["data"]), int(log["blockNumber"]), int(log["logIndex"]))
+        logs.append((raw, bytes(log["transactionHash"])))
+    return sorted(logs, key=lambda one: (one[0].block, one[0].log_index))
+
+
+def _read_receipt(web3: Web3, transaction: bytes) -> TransactionReceipt | None:
     try:
-        return request(name)
-    except (TransactionNotFound, BlockNotFound):
+        found = web3.eth.get_transaction_receipt(cast(Any, transaction))
+    except TransactionNotFound:
         return None
+    contract = found.get("contractAddress")
+    return TransactionReceipt(
+        hash=transaction,
+        block=found["blockNumber"],
+        is_success=found["status"] == 1,
+        gas_used=found["gasUsed"],
+        gas_price=found["effectiveGasPrice"],
+        contract=bytes.fromhex(contract[2:]) if contract else None,
+    )
+
+
+def _is_known(web3: Web3, transaction: bytes) -> bool:
+    try:
+        web3.eth.get_transaction(cast(Any, transaction))
+    except TransactionNotFound:
+        return False
+    return True
+
+
+# Errors
 
 
 def _decode_reason(error: ContractLogicError) -> str:

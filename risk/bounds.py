@@ -20,7 +20,7 @@ RATE_MAX = 1 << 20
 SVI_A_END_Q38 = 1 << 46
 SVI_B_END_Q38 = 1 << 42
 SVI_RHO_END_Q38 = 1 << 38
-SVI_SHIFT_END_Q38 = 1 << 41
+SVI_SHIFT_END_Q38 = 1 << 46
 
 
 class RiskCode(IntEnum):

@@ -32,6 +32,7 @@ MAY_IMPORT = {
 
 ADVISORY = {
     "risk/fast.py": "the formulas over arrays, for admission and reports; tests compare it with the exact ones",
+    "risk/pm2.py": "reads a venue's case files, decimals and JSON, into the engine's integers",
     "risk/generate_tables.py": "computes the tables that are pinned in risk/SPEC.md; not imported by the core",
 }
 """File in a pure package -> why it may use floats, arrays and files: nothing that reaches a root imports it."""

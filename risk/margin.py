@@ -1,0 +1,211 @@
+"""Portfolio margin: what an account is worth, and what it must be worth.
+
+    maintenance = equity + maintenance_factor * worst - maintenance contingencies
+    initial     = equity + (initial_factor + peg loss) * worst - all contingencies
+
+where worst is the least P&L over scenarios and steps. Both are surpluses: an account is in order while they are not
+negative. Requirements are rounded up and values down. Formulas: SPEC.md section 8.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from risk.concentration import compute_concentration_ceil
+from risk.fixed_point import ONE_Q38
+from risk.market import Market, Option, Portfolio
+from risk.offsets import combine_losses_ceil
+from risk.parameters import Parameters
+from risk.scenarios import ExpiryRisk, compute_expiry_risk, compute_shocks
+
+
+@dataclass(frozen=True, slots=True)
+class UnderlyingRisk:
+    """One underlying's share of an account. Losses and P&L in quote units.
+
+    `pnl` is by scenario, the worst step's, weighted; `worst` the index of the least, -1 where the basis contingency
+    is worse and -2 where nothing loses; `loss` is that least P&L as a non-negative number.
+    """
+
+    mark: int
+    pnl: tuple[int, ...]
+    basis: int
+    worst: int
+    loss: int
+    expiries: tuple[tuple[int, ExpiryRisk], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Charges:
+    """Contingencies in quote units, all non-negative; the initial ones come on top of maintenance's."""
+
+    maintenance_perpetual: int
+    maintenance_naked: int
+    maintenance_collateral: int
+    initial_perpetual: int
+    initial_naked: int
+    initial_collateral: int
+    oracle: int
+    concentration: int
+
+    @property
+    def maintenance(self) -> int:
+        """All that maintenance margin asks for beside the scenarios."""
+        return (
+            self.maintenance_perpetual + self.maintenance_naked + self.maintenance_collateral + self.concentration
+        )
+
+    @property
+    def initial(self) -> int:
+        """What initial margin asks for on top."""
+        return self.initial_perpetual + self.initial_naked + self.initial_collateral + self.oracle
+
+
+@dataclass(frozen=True, slots=True)
+class Margin:
+    """Equity, both surpluses, and where they come from."""
+
+    equity: int
+    initial: int
+    maintenance: int
+    loss: int
+    charges: Charges
+    underlyings: tuple[UnderlyingRisk, ...]
+
+
+def multiply_ceil_q38(amount: int, fraction_q38: int) -> int:
+    """amount * fraction, rounded up."""
+    return -(-amount * fraction_q38 >> 38)
+
+
+def value_collateral_floor(value: int, stable_q38: int) -> int:
+    """Quote units for dollars; the value is not negative."""
+    return (value << 38) // stable_q38
+
+
+def compute_margin(
+    parameters: Parameters, market: Market, portfolio: Portfolio, correlations_q38: Sequence[Sequence[int]] = ()
+) -> Margin:
+    """Margin of one account. Without correlations the losses of underlyings add up."""
+    underlyings = tuple(
+        compute_underlying_risk(parameters, market, portfolio, index) for index in range(len(market.underlyings))
+    )
+    loss = combine_losses_ceil([risk.loss for risk in underlyings], correlations_q38)
+    charges = compute_charges(parameters, market, portfolio)
+    equity = portfolio.cash + sum(risk.mark for risk in underlyings)
+    equity += sum(value_collateral_floor(c.value, market.stable_q38) for c in portfolio.collateral)
+    contingencies = parameters.contingencies
+    peg_gap = max(contingencies.peg_threshold_q38 - market.stable_q38, 0)
+    initial_factor = parameters.initial_factor_q38 + (peg_gap * contingencies.peg_factor_q38 >> 38)
+    return Margin(
+        equity=equity,
+        initial=equity - multiply_ceil_q38(loss, initial_factor) - charges.maintenance - charges.initial,
+        maintenance=equity - multiply_ceil_q38(loss, parameters.maintenance_factor_q38) - charges.maintenance,
+        loss=loss,
+        charges=charges,
+        underlyings=underlyings,
+    )
+
+
+def compute_underlying_risk(
+    parameters: Parameters, market: Market, portfolio: Portfolio, index: int
+) -> UnderlyingRisk:
+    """All scenarios of one underlying: its options, its perpetual, and the collateral that follows it."""
+    underlying = market.underlyings[index]
+    shocks = compute_shocks(parameters, underlying)
+    by_expiry: dict[int, list[Option]] = {}
+    for option in portfolio.options:
+        if option.underlying == index:
+            by_expiry.setdefault(option.expiry, []).append(option)
+    expiries = tuple(
+        (expiry, compute_expiry_risk(parameters, underlying.expiries[expiry], shocks, by_expiry[expiry]))
+        for expiry in sorted(by_expiry)
+    )
+    followers = sum(
+        value_collateral_floor(c.value, market.stable_q38) for c in portfolio.collateral if c.follows == index
+    )
+    linear = portfolio.perpetuals[index] * underlying.mark + followers
+    pnl = []
+    for scenario, (order, shock) in zip(parameters.scenarios, enumerate(shocks), strict=True):
+        options = min(sum(risk.pnl[step][order] for _, risk in expiries) for step in range(len(parameters.steps_ms)))
+        total = options + (linear * (shock.factor_q38 - ONE_Q38) >> 38)
+        pnl.append(total * scenario.weight_q38 >> 38)
+    counted = [order for order, scenario in enumerate(parameters.scenarios) if scenario.counts]
+    worst = min(counted, key=pnl.__getitem__, default=-2)
+    least = pnl[worst] if worst >= 0 else 0
+    basis = sum(risk.basis for _, risk in expiries)
+    if basis < least:
+        worst, least = -1, basis
+    if least >= 0:
+        worst, least = -2, 0
+    return UnderlyingRisk(sum(risk.mark for _, risk in expiries), tuple(pnl), basis, worst, -least, expiries)
+
+
+def compute_charges(parameters: Parameters, market: Market, portfolio: Portfolio) -> Charges:
+    """Every contingency beside the scenarios."""
+    rules = parameters.contingencies
+    perpetual = sum(
+        abs(quantity) * underlying.spot
+        for quantity, underlying in zip(portfolio.perpetuals, market.underlyings, strict=True)
+    )
+    naked = sum(
+        lots * market.underlyings[underlying].spot for underlying, lots in count_naked_shorts(portfolio.options)
+    )
+    values = [value_collateral_floor(c.value, market.stable_q38) for c in portfolio.collateral]
+    return Charges(
+        maintenance_perpetual=multiply_ceil_q38(perpetual, rules.perpetual_maintenance_q38),
+        maintenance_naked=multiply_ceil_q38(naked, rules.naked_maintenance_q38),
+        maintenance_collateral=sum(
+            multiply_ceil_q38(value, c.maintenance_haircut_q38)
+            for value, c in zip(values, portfolio.collateral, strict=True)
+        ),
+        initial_perpetual=multiply_ceil_q38(perpetual, rules.perpetual_initial_q38),
+        initial_naked=multiply_ceil_q38(naked, rules.naked_initial_q38),
+        initial_collateral=sum(
+            multiply_ceil_q38(value, c.initial_haircut_q38)
+            for value, c in zip(values, portfolio.collateral, strict=True)
+        ),
+        oracle=compute_oracle_charge_ceil(parameters, market, portfolio),
+        concentration=compute_concentration_ceil(parameters, market, portfolio),
+    )
+
+
+def count_naked_shorts(options: Sequence[Option]) -> list[tuple[int, int]]:
+    """(underlying, lots) by which each strike is net short, calls and puts of the strike together."""
+    net: dict[tuple[int, int, int], int] = {}
+    for option in options:
+        strike = (option.underlying, option.expiry, option.strike)
+        net[strike] = net.get(strike, 0) + option.quantity
+    return [(strike[0], -lots) for strike, lots in net.items() if lots < 0]
+
+
+def compute_oracle_charge_ceil(parameters: Parameters, market: Market, portfolio: Portfolio) -> int:
+    """What thin confidence costs: notional * (1 - confidence) * margin, for whatever is priced below the threshold.
+
+    A perpetual's mark is as good as the lesser of its own and spot's confidence; an option also needs its expiry's,
+    and the perpetual's where the account holds one.
+    """
+    rules = parameters.contingencies
+    charge = 0
+    for index, underlying in enumerate(market.underlyings):
+        quantity = portfolio.perpetuals[index]
+        confidence = underlying.spot_confidence_q38
+        if quantity != 0:
+            confidence = min(confidence, underlying.mark_confidence_q38)
+            charge += _thin_confidence_ceil(parameters, abs(quantity) * underlying.spot, confidence)
+        for option in portfolio.options:
+            if option.underlying == index:
+                own = min(confidence, underlying.expiries[option.expiry].confidence_q38)
+                charge += _thin_confidence_ceil(parameters, abs(option.quantity) * underlying.spot, own)
+    for collateral in portfolio.collateral:
+        if collateral.confidence_q38 < collateral.confidence_threshold_q38:
+            value = value_collateral_floor(collateral.value, market.stable_q38)
+            missing = multiply_ceil_q38(value, ONE_Q38 - collateral.confidence_q38)
+            charge += multiply_ceil_q38(missing, rules.confidence_margin_q38)
+    return charge
+
+
+def _thin_confidence_ceil(parameters: Parameters, notional: int, confidence_q38: int) -> int:
+    rules = parameters.contingencies
+    if confidence_q38 >= rules.confidence_threshold_q38:
+        return 0
+    return multiply_ceil_q38(multiply_ceil_q38(notional, ONE_Q38 - confidence_q38), rules.confidence_margin_q38)

@@ -1,0 +1,197 @@
+"""Full revaluation: every option of an expiry in every scenario, at every step of the time axis.
+
+An option's P&L is linear in its quantity, an expiry's is not: its shocked value is discounted by its sign, and a skew
+scenario takes minus its absolute value, so that what one expiry wins by a skew never pays for another. Hence values
+are summed per expiry first and discounted then. Formulas and roundings: SPEC.md section 7.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from risk.black76 import LOG_MONEYNESS_MAX_Q30, TOTAL_VOL_MAX_Q30, log_moneyness_nearest_q30, price_floor
+from risk.fixed_point import (
+    EXP_ARGUMENT_MAX_Q38,
+    LN_2_Q38,
+    ONE_Q38,
+    exp_q38,
+    ln_q38,
+    sqrt_years_floor_q38,
+    years_floor_q38,
+)
+from risk.market import Expiry, Option, Underlying
+from risk.parameters import Parameters, Skew, VolShock
+from risk.svi import clamp_to_wings_q38, reading_total_vol_q38, vol_floor_q38
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What all options of an expiry share at one step. All Q38; `root` is sqrt(T / T of the reading)."""
+
+    root: int
+    vol_up: int
+    vol_down: int
+    total_vol_floor: int
+    discount: int
+    long_discount: int
+    short_discount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shock:
+    """A scenario's spot move for one underlying: 1 + move in Q38, and its logarithm in Q30."""
+
+    factor_q38: int
+    log_q30: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExpiryRisk:
+    """One expiry's options in quote units: mark, P&L by step and scenario, basis contingency (never positive)."""
+
+    mark: int
+    pnl: tuple[tuple[int, ...], ...]
+    basis: int
+
+
+def compute_spot_unit_q38(parameters: Parameters, underlying: Underlying) -> int:
+    """The underlying's unit move, 0 where nothing scales: deviations * at-the-money vol * sqrt(horizon), clamped."""
+    scale = parameters.spot_scale
+    if scale is None or not underlying.expiries:
+        return 0 if scale is None else scale.floor_q38
+    far_enough = (expiry for expiry in underlying.expiries if expiry.time_ms >= scale.tenor_ms)
+    vol = vol_floor_q38(next(far_enough, underlying.expiries[-1]).svi, 0)
+    unit = (vol * sqrt_years_floor_q38(scale.horizon_ms) >> 38) * scale.deviations_q38 >> 38
+    return min(max(unit, scale.floor_q38), scale.ceiling_q38)
+
+
+def compute_shocks(parameters: Parameters, underlying: Underlying) -> tuple[Shock, ...]:
+    """The spot move of every scenario. A factor is held above 2^-8, where the logarithm is still small."""
+    unit = compute_spot_unit_q38(parameters, underlying)
+    shocks = []
+    for scenario in parameters.scenarios:
+        move = unit * scenario.spot_move_q38 >> 38 if scenario.is_scaled else scenario.spot_move_q38
+        factor = max(ONE_Q38 + move, ONE_Q38 >> 8)
+        shocks.append(Shock(factor, ln_q38(factor) - 38 * LN_2_Q38 + (1 << 7) >> 8))
+    return tuple(shocks)
+
+
+def compute_terms(parameters: Parameters, expiry: Expiry, step_ms: int) -> Terms:
+    """Vol shocks, vol floor and discounts of an expiry once `step_ms` have passed; after its end it is its payoff."""
+    time_ms = max(expiry.time_ms - step_ms, 0)
+    root_years = sqrt_years_floor_q38(time_ms)
+    vol_range, static = parameters.vol_range, parameters.discount
+    tenor = max(time_ms, vol_range.tenor_floor_ms, 1)
+    is_short = time_ms <= parameters.reference_tenor_ms
+    power = vol_range.short_power_q38 if is_short else vol_range.long_power_q38
+    exponent = (ln_q38(parameters.reference_tenor_ms) - ln_q38(tenor)) * power >> 38
+    scaling = exp_q38(min(exponent, EXP_ARGUMENT_MAX_Q38))
+    years, rate = years_floor_q38(time_ms), max(expiry.rate_q38, 0)
+    long_rate = rate + (rate * static.long_multiple_q38 >> 38) + static.long_spread_q38
+    short_rate = rate - (rate * static.short_multiple_q38 >> 38) - static.short_spread_q38
+    long_growth = exp_q38(min(-long_rate * years >> 38, EXP_ARGUMENT_MAX_Q38))
+    short_growth = exp_q38(min(-short_rate * years >> 38, EXP_ARGUMENT_MAX_Q38))
+    return Terms(
+        root=(root_years << 38) // sqrt_years_floor_q38(expiry.svi.time_ms),
+        vol_up=ONE_Q38 + (vol_range.up_q38 * scaling >> 38),
+        vol_down=max(ONE_Q38 - (vol_range.down_q38 * scaling >> 38), 0),
+        total_vol_floor=vol_range.floor_q38 * root_years >> 38,
+        discount=exp_q38(-rate * years >> 38),
+        long_discount=min(static.long_factor_q38 * long_growth >> 38, ONE_Q38),
+        short_discount=min(static.short_factor_q38 * short_growth >> 38, ONE_Q38),
+    )
+
+
+def compute_skew_q38(skew: Skew, time_ms: int, log_strike_q38: int) -> tuple[int, int]:
+    """Vol multipliers of both skew scenarios at a strike, never below 0."""
+    root = sqrt_years_floor_q38(time_ms)
+    width_vol = skew.width_vol_q38 + (skew.width_vol_slope_q38 * root >> 38)
+    width = max((skew.width_scale_q38 * root >> 38) * width_vol >> 38, skew.width_floor_q38, 1)
+    linear_cap = skew.linear_cap_q38 + (skew.linear_slope_q38 * root >> 38)
+    absolute_cap = skew.absolute_cap_q38 + (skew.absolute_slope_q38 * root >> 38)
+    magnitude = (abs(log_strike_q38) << 38) // width
+    linear = min(linear_cap * magnitude >> 38, linear_cap)
+    absolute = min(absolute_cap * magnitude >> 38, absolute_cap)
+    return max(ONE_Q38 + (linear if log_strike_q38 >= 0 else -linear), 0), max(ONE_Q38 + absolute, 0)
+
+
+def compute_total_vols_q30(
+    parameters: Parameters, expiry: Expiry, terms: Sequence[Terms], strike: int
+) -> tuple[tuple[int, ...], ...]:
+    """v of one strike for every VolShock, at every step."""
+    log_strike = ln_q38(strike) - ln_q38(expiry.forward)
+    reading = reading_total_vol_q38(expiry.svi, clamp_to_wings_q38(expiry.svi, log_strike, parameters.wing_width))
+    linear, absolute = compute_skew_q38(parameters.skew, expiry.time_ms, log_strike)
+    by_step = []
+    for term in terms:
+        base = reading * term.root >> 38
+        shocked = (
+            base,
+            max(base * term.vol_up >> 38, term.total_vol_floor),
+            base * term.vol_down >> 38,
+            base * linear >> 38,
+            base * absolute >> 38,
+        )
+        by_step.append(tuple(min(vol + (1 << 7) >> 8, TOTAL_VOL_MAX_Q30) for vol in shocked))
+    return tuple(by_step)
+
+
+def compute_shocked_forwards(
+    parameters: Parameters, expiry: Expiry, shocks: Sequence[Shock]
+) -> tuple[tuple[int, int], ...]:
+    """Forward and its logarithm in Q38, with the half unit of rounding to Q30 in it, in every scenario.
+
+    Inside the settlement window only the variable part of the forward moves.
+    """
+    if expiry.time_ms < parameters.settlement_window_ms and expiry.fixed > 0:
+        variable = expiry.forward - expiry.fixed
+        forwards = [expiry.fixed + (variable * shock.factor_q38 >> 38) for shock in shocks]
+        return tuple((forward, ln_q38(forward)) for forward in forwards)
+    ln_forward = ln_q38(expiry.forward)
+    return tuple(((expiry.forward * s.factor_q38 >> 38) or 1, ln_forward + (s.log_q30 << 8)) for s in shocks)
+
+
+def compute_expiry_values(
+    parameters: Parameters, expiry: Expiry, shocks: Sequence[Shock], terms: Sequence[Terms], options: Sequence[Option]
+) -> tuple[int, list[list[int]]]:
+    """Undiscounted value of an expiry's options, in quote units: as marked, and by step and scenario."""
+    forwards = compute_shocked_forwards(parameters, expiry, shocks)
+    mark, values = 0, [[0] * len(shocks) for _ in terms]
+    ln_forward = ln_q38(expiry.forward)
+    for option in options:
+        vols = compute_total_vols_q30(parameters, expiry, terms, option.strike)
+        ln_strike = ln_q38(option.strike)
+        x = _saturate_q30(log_moneyness_nearest_q30(ln_forward, ln_strike))
+        price = price_floor(expiry.forward, option.strike, x, vols[0][VolShock.NONE], option.is_call)
+        mark += option.quantity * price
+        for index, (scenario, (forward, ln_shocked)) in enumerate(zip(parameters.scenarios, forwards, strict=True)):
+            x = _saturate_q30(log_moneyness_nearest_q30(ln_shocked, ln_strike))
+            for step, vol in enumerate(vols):
+                price = price_floor(forward, option.strike, x, vol[scenario.vol], option.is_call)
+                values[step][index] += option.quantity * price
+    return mark, values
+
+
+def compute_expiry_risk(
+    parameters: Parameters, expiry: Expiry, shocks: Sequence[Shock], options: Sequence[Option]
+) -> ExpiryRisk:
+    """Mark, P&L and basis contingency of the options of one expiry. All floors: against the account."""
+    terms = [compute_terms(parameters, expiry, step) for step in parameters.steps_ms]
+    undiscounted_mark, values = compute_expiry_values(parameters, expiry, shocks, terms, options)
+    mark = undiscounted_mark * terms[0].discount >> 38
+    pnl = []
+    for term, row in zip(terms, values, strict=True):
+        pnl_of_step = []
+        for scenario, value in zip(parameters.scenarios, row, strict=True):
+            change = (value * (term.long_discount if value > 0 else term.short_discount) >> 38) - mark
+            pnl_of_step.append(-abs(change) if scenario.vol >= VolShock.LINEAR_SKEW else change)
+        pnl.append(tuple(pnl_of_step))
+    charges = parameters.contingencies
+    moves = [index for index in (charges.basis_up, charges.basis_down) if index >= 0]
+    worst_move = min([0, *((values[0][index] * terms[0].discount >> 38) - mark for index in moves)])
+    factor = charges.basis_add_q38 + (charges.basis_multiple_q38 * years_floor_q38(expiry.time_ms) >> 38)
+    return ExpiryRisk(mark, tuple(pnl), worst_move * factor >> 38)
+
+
+def _saturate_q30(log_moneyness_q30: int) -> int:
+    """A scenario may push an option out of the kernel's domain; there it is priced at the edge (SPEC.md section 2)."""
+    return max(min(log_moneyness_q30, LOG_MONEYNESS_MAX_Q30), -LOG_MONEYNESS_MAX_Q30)

@@ -1,0 +1,209 @@
+"""Portfolio margin: a venue's worked cases, and what must hold of any portfolio."""
+
+import json
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from risk.checks import check_inputs
+from risk.fixed_point import DAY_MS, ONE_Q38
+from risk.margin import Margin, compute_margin
+from risk.market import Market, Option, Portfolio
+from risk.parameter_sets import PARAMETER_SETS
+from risk.parameters import VolShock
+from risk.pm2 import QUOTE_UNITS_A_DOLLAR, Case, parse_case
+from tests.risk.samples import DOLLAR, make_market, make_portfolio, q38
+
+KEEL = PARAMETER_SETS["keel"]
+
+
+def dollars(amount: int) -> Decimal:
+    return Decimal(amount) / QUOTE_UNITS_A_DOLLAR
+
+
+def tolerance(scenario: dict[str, Any]) -> Decimal:
+    """A millionth of everything that the case is about, and a cent."""
+    units = abs(scenario["NumPerps"]) + sum(abs(option["Amount"]) for option in scenario["Options"]) + 1
+    return (abs(scenario["Cash"]) + scenario["SpotPrice"] * units) / 10**6 + Decimal("0.01")
+
+
+def published_pnl(result: dict[str, Any]) -> list[Decimal]:
+    """Every scenario's P&L as the case gives it, in the order of its parameters: grid, tails, skews."""
+    return [Decimal(row[-1]) for name in ("reg_losses", "tail_losses", "skew_losses") for row in result[name]]
+
+
+def test_worked_cases_of_a_venue(shared: Path) -> None:
+    """Every case's IM, MM and scenario P&L come out within a millionth of what it is about."""
+    files = sorted((shared / "vectors/pm2").glob("*.json"))
+    for file in files:
+        text = file.read_text()
+        document = json.loads(text, parse_float=Decimal, parse_int=Decimal)
+        case = parse_case(text)
+        assert check_inputs(case.parameters, case.market, case.portfolio) is None, file.name
+        margin = compute_margin(case.parameters, case.market, case.portfolio)
+        allowed = tolerance(document["Scenario"])
+        assert abs(dollars(margin.initial) - document["Result"]["IM"]) <= allowed, file.name
+        assert abs(dollars(margin.maintenance) - document["Result"]["MM"]) <= allowed, file.name
+        counted = [
+            pnl
+            for pnl, scenario in zip(margin.underlyings[0].pnl, case.parameters.scenarios, strict=True)
+            if scenario.counts
+        ]
+        for mine, theirs in zip(counted, published_pnl(document["Result"]), strict=True):
+            assert abs(dollars(mine) - theirs) <= allowed, file.name
+    print(f"{len(files)} cases")
+    assert len(files) >= 24
+
+
+def compute(portfolio: Portfolio, market: Market, name: str = "keel") -> Margin:
+    return compute_margin(PARAMETER_SETS[name], market, portfolio)
+
+
+@pytest.fixture
+def case(seed: int) -> Case:
+    random = Random(seed)
+    market = make_market(random)
+    portfolio = make_portfolio(random, market)
+    assert check_inputs(KEEL, market, portfolio) is None
+    return Case(KEEL, market, portfolio)
+
+
+@pytest.mark.parametrize("name", PARAMETER_SETS)
+def test_cash_alone_is_its_own_margin(name: str, case: Case) -> None:
+    """Without positions equity, IM and MM are the cash, under every parameter set."""
+    cash = replace(case.portfolio, cash=7 * DOLLAR, perpetuals=(0, 0), options=(), collateral=())
+    margin = compute(cash, case.market, name)
+    assert (margin.equity, margin.initial, margin.maintenance, margin.loss) == (7 * DOLLAR,) * 3 + (0,)
+
+
+@pytest.mark.parametrize("name", PARAMETER_SETS)
+def test_initial_margin_asks_for_more(name: str, case: Case) -> None:
+    """Initial margin never leaves more than maintenance margin does, and neither more than equity."""
+    margin = compute(case.portfolio, case.market, name)
+    assert margin.initial <= margin.maintenance <= margin.equity
+
+
+def test_cash_moves_margin_one_for_one(case: Case) -> None:
+    """A dollar more of cash is a dollar more of equity, IM and MM."""
+    richer = replace(case.portfolio, cash=case.portfolio.cash + DOLLAR)
+    before, after = compute(case.portfolio, case.market), compute(richer, case.market)
+    for name in ("equity", "initial", "maintenance"):
+        assert getattr(after, name) - getattr(before, name) == DOLLAR
+
+
+@pytest.mark.parametrize("name", PARAMETER_SETS)
+def test_margin_scales_with_size(name: str, case: Case) -> None:
+    """Four of everything need four times as much, but for roundings and add-ons for size."""
+    parameters = replace(PARAMETER_SETS[name], concentration=None)
+    larger = replace(
+        case.portfolio,
+        cash=4 * case.portfolio.cash,
+        perpetuals=tuple(4 * quantity for quantity in case.portfolio.perpetuals),
+        options=tuple(replace(option, quantity=4 * option.quantity) for option in case.portfolio.options),
+        collateral=tuple(replace(entry, value=4 * entry.value) for entry in case.portfolio.collateral),
+    )
+    once, fourfold = (compute_margin(parameters, case.market, p) for p in (case.portfolio, larger))
+    assert abs(fourfold.initial - 4 * once.initial) < 400
+    assert abs(fourfold.maintenance - 4 * once.maintenance) < 400
+
+
+def test_the_time_axis_only_asks_for_more(case: Case) -> None:
+    """With a second date no scenario is better than without, and a short-dated long option is worse."""
+    today = replace(KEEL, steps_ms=(0,))
+    one, two = (compute_margin(p, case.market, case.portfolio) for p in (today, KEEL))
+    assert two.initial <= one.initial
+    for before, after in zip(one.underlyings, two.underlyings, strict=True):
+        assert all(later <= now for now, later in zip(before.pnl, after.pnl, strict=True))
+
+    first = case.market.underlyings[0].expiries[0]
+    market = replace(
+        case.market,
+        underlyings=(
+            replace(case.market.underlyings[0], expiries=(replace(first, time_ms=2 * DAY_MS),)),
+            case.market.underlyings[1],
+        ),
+    )
+    straddle = tuple(Option(0, 0, first.forward, is_call, 100) for is_call in (False, True))
+    dated = replace(case.portfolio, options=straddle, perpetuals=(0, 0))
+    one, two = (compute_margin(p, market, dated) for p in (today, KEEL))
+    assert two.loss > one.loss
+
+
+def test_a_basis_contingency_belongs_to_an_expiry(case: Case) -> None:
+    """A calendar spread of forwards loses nothing by spot, and still has a basis to lose."""
+    forward = case.market.underlyings[0].expiries[0].forward
+    legs = tuple(
+        Option(0, expiry, forward, is_call, side * (1 if is_call else -1) * 100)
+        for expiry, side in ((0, 1), (1, -1))
+        for is_call in (False, True)
+    )
+    margin = compute(replace(case.portfolio, options=legs, perpetuals=(0, 0)), case.market)
+    assert margin.underlyings[0].basis < 0
+
+
+def test_what_one_expiry_wins_by_a_skew_pays_for_nothing(case: Case) -> None:
+    """In a skew scenario no expiry has a positive P&L."""
+    margin = compute(case.portfolio, case.market)
+    for underlying in margin.underlyings:
+        for _, risk in underlying.expiries:
+            for step in risk.pnl:
+                for scenario, pnl in zip(KEEL.scenarios, step, strict=True):
+                    assert scenario.vol < VolShock.LINEAR_SKEW or pnl <= 0
+
+
+def test_inside_the_window_only_the_open_part_of_the_average_moves(case: Case) -> None:
+    """Half an hour before the end an option's delta is there; at the end there is nothing left to move."""
+    underlying = case.market.underlyings[0]
+    last = replace(underlying.expiries[0], time_ms=60_000)
+    call = (Option(0, 0, last.forward // 2, True, 100),)
+    holder = replace(case.portfolio, options=call, perpetuals=(0, 0), collateral=())
+    losses = []
+    for fixed in (0, last.forward // 2, last.forward - 1):
+        market = replace(
+            case.market,
+            underlyings=(replace(underlying, expiries=(replace(last, fixed=fixed),)), case.market.underlyings[1]),
+        )
+        parameters = replace(KEEL, discount=PARAMETER_SETS["cme_span"].discount, steps_ms=(0,))
+        losses.append(compute_margin(parameters, market, holder).loss)
+    assert losses[0] > losses[1] > losses[2]
+    assert losses[2] < losses[0] // 1000
+
+
+def test_naked_shorts_net_within_a_strike(case: Case) -> None:
+    """A short call beside a long put of the same strike is not naked; beside one of another strike it is."""
+    short, same, other = Option(0, 0, 100, True, -5), Option(0, 0, 100, False, 5), Option(0, 0, 101, False, 5)
+    charges = [
+        compute(replace(case.portfolio, options=options), case.market).charges.maintenance_naked
+        for options in ((same, short), (short, other), (short,))
+    ]
+    assert charges[0] == 0
+    assert charges[1] == charges[2] > 0
+
+
+def test_thin_confidence_costs_and_full_confidence_does_not(case: Case) -> None:
+    """The oracle charge is there below the threshold, grows as confidence falls, and is nothing above."""
+    underlying = case.market.underlyings[0]
+    charges = []
+    for confidence in (ONE_Q38, q38(0.56), q38(0.5), q38(0.1)):
+        market = replace(
+            case.market, underlyings=(replace(underlying, spot_confidence_q38=confidence), case.market.underlyings[1])
+        )
+        perpetual = replace(case.portfolio, perpetuals=(10, 0), options=(), collateral=())
+        trusted = replace(market.underlyings[0], mark_confidence_q38=ONE_Q38)
+        market = replace(market, underlyings=(trusted, market.underlyings[1]))
+        charges.append(compute(perpetual, market).charges.oracle)
+    assert charges[0] == charges[1] == 0 < charges[2] < charges[3]
+
+
+def test_every_set_names_its_source() -> None:
+    """Five sets ship, each with a name and a source, and each passes its own gate."""
+    assert list(PARAMETER_SETS) == ["keel", "derive_pm2", "deribit_pm", "paradex_scan", "cme_span"]
+    empty = Market((), ONE_Q38), Portfolio(0, (), (), ())
+    for parameters in PARAMETER_SETS.values():
+        assert parameters.source
+        assert check_inputs(parameters, *empty) is None
+    assert len(KEEL.scenarios) * len(KEEL.steps_ms) == 62

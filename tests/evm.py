@@ -130,6 +130,13 @@ class Evm:
     def get_code(self, address: str) -> bytes:
         return bytes(self._engine.get_code(address) or b"")
 
+    def read_storage(self, address: str, slot: int) -> int:
+        return self._engine.storage(address, slot)
+
+    def write_storage(self, address: str, slot: int, word: int) -> None:
+        """Put a word where no call would: what no checkpoint undoes."""
+        self._engine.insert_account_storage(address, slot, word)
+
     def deploy(self, name: str, *arguments: Any, sender: str = SENDER, value: int = 0) -> "Contract":
         """Deploy `contracts/<name>.vy`."""
         return self.deploy_artifact(compile_contract(name), *arguments, sender=sender, value=value)

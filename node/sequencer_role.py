@@ -37,8 +37,8 @@ from state.signatures import assert_library_agrees
 from state.store import Store, StoreError
 from state.tree import build_tree
 
-Tamper = Callable[[Sealed, State, bytes], BatchData | None]
-"""(sealed batch, state before it, parent hash) -> what to post in its place; for drills on networks without value."""
+Tamper = Callable[[Sealed, State, bytes], bytes | None]
+"""(sealed batch, state before it, parent hash) -> bytes to post in its place; for drills on networks without value."""
 
 GROUP_MAX = 1024
 DEPTH_MAX = 50
@@ -365,7 +365,7 @@ class Sequencer:
                 # The contract takes no time that its block has not reached.
                 await trio.sleep(self._settings.poll_seconds / 4)
                 continue
-            data = (self._tampered(outgoing) or outgoing.batch).encode()
+            data = self._tampered(outgoing) or outgoing.batch.encode()
             try:
                 outcome = await self._sender.send_async(self._rollup.submit_batch(data))
             except L1Error as error:
@@ -384,7 +384,7 @@ class Sequencer:
             self.counters.posted_gas += outcome.gas_used
             self._log.info("posted", index=outgoing.index, size=len(data), gas=outcome.gas_used)
 
-    def _tampered(self, outgoing: _Outgoing) -> BatchData | None:
+    def _tampered(self, outgoing: _Outgoing) -> bytes | None:
         if self._tamper is None or outgoing.sealed is None:
             return None
         leaves = dict(self.core.engine.leaves)

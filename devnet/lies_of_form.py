@@ -189,9 +189,9 @@ def tell_nothing_read(forgery: Forgery) -> bytes:
     """The honest batch up to the first L1 message, which it leaves unread."""
     ops = forgery.honest_ops
     taken = [number for number, posted in enumerate(ops) if posted.op[0] == Kind.L1]
-    forgery.repeat(ops[: taken[0]] if taken else ops)
-    if forgery.globals.inbox_cursor == len(forgery.kit.messages):
-        raise LieImpossible("every L1 message is read")
+    if not taken:
+        raise LieImpossible("the honest batch takes no message")
+    forgery.repeat(ops[: taken[0]])
     forgery.close()
     return forgery.build().encode()
 

@@ -47,6 +47,19 @@ def test_refused_lie_breaks_the_rule_of_submission_that_it_names(operator: Opera
     assert operator.find_refusal(posted) == (VARIETIES[name].refusal or "rollup: frame length")
 
 
+def test_an_operator_without_lies_posts_the_honest_batch(operator: Operator) -> None:
+    """Honest code plus a patch: without the patch, byte for byte the same."""
+    assert VARIETIES["through_contract"].tell(Forgery(operator.kit)) == operator.batch.encode()
+
+
+def test_a_batch_that_leaves_out_a_message_is_wrong_only_when_it_is_overdue(operator: Operator) -> None:
+    """Leaving a message for later is no fraud; the contract alone knows when it must be taken."""
+    posted = VARIETIES["skipped_message"].tell(Forgery(operator.kit))
+
+    assert operator.find_refusal(posted) is None
+    assert isinstance(operator.examine(posted), Honest)
+
+
 @pytest.mark.parametrize("name", ["header_cursor", "wrong_deposit"])
 def test_lie_about_a_message_needs_no_unread_one(name: str) -> None:
     """Where every message is read, the lie is about one that the honest batch takes; or it waits for another batch."""

@@ -1,0 +1,206 @@
+"""Engine and disk together: a restart at any moment goes on exactly where the log ends."""
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from coincurve import PrivateKey
+
+from fraud_proofs.challenger import Honest, State, examine_batch
+from node.sequencer_core import SequencerCore
+from sequencer.engine import Accepted
+from sequencer.receipts import RECEIPT_BYTES, decode_receipt
+from sequencer.refusals import Refusal, Refused
+from sequencer.requests import build_request
+from state.batches import decode_header
+from state.context import StepContext
+from state.store import Store, StoreError
+from state.tree import build_tree
+from tests.sequencer.market import Sequencing
+from tests.world import get_address
+
+KEY = PrivateKey(b"\x07" * 32)
+PRICE = 17_000_000
+
+
+class Desk:
+    """A core on a real folder, and people who send it requests; `crash` forgets all but the folder."""
+
+    def __init__(self, folder: Path, seed: int = 0) -> None:
+        self.market = Sequencing(seed)
+        self.folder = folder
+        self.random = random.Random(seed)
+        self.leaves = dict(self.market.before.leaves)
+        self.core = self._open()
+        index = self.market.world.batch_index - 1
+        self.core.restart(self.leaves, generation=2, index=index, parent=self.market.world.parent)
+        for seconds in (1, 20):
+            self.keep(self.core.engine.tick(self.core.engine.globals.time + seconds))
+
+    def _open(self) -> SequencerCore:
+        self.store = Store(self.folder)
+        return SequencerCore(self.store, self.market.world.domain, KEY, 4_000_000)
+
+    def keep(self, records: object) -> None:
+        self.core.make_durable(list(records))  # type: ignore[call-overload]
+
+    def crash(self) -> None:
+        """The process is gone; what was not durable with it."""
+        self.store.close()
+        self.core = self._open()
+        assert self.core.recover(self.market.world.messages.__getitem__)
+
+    def ask(self) -> list[bytes]:
+        """A few random requests."""
+        requests = []
+        for _ in range(self.random.randrange(1, 6)):
+            name, slot = self.random.choice(("alice", "bob", "carol")), self.random.randrange(3)
+            roll = self.random.random()
+            if roll < 0.7:
+                size = self.random.choice((-1, 1)) * self.random.randrange(1, 500)
+                price = PRICE + self.random.randrange(-5, 6) * 1000
+                requests.append(self.market.order(name, size, price, slot))
+            elif roll < 0.85:
+                requests.append(self.market.cancel(name, slot))
+            else:
+                requests.append(build_request(self.market.world.sign_transfer(name, "alice", 1000)))
+        return requests
+
+    def picture(self) -> tuple[object, ...]:
+        """Everything that must be the same after a restart."""
+        engine = self.core.engine
+        resting = sorted(
+            (slot, known.counter, known.order.accepted, known.order.remaining, known.order.is_registered)
+            for slot, known in engine.slots.items()
+            if known.order is not None
+        )
+        return (
+            {key: data for key, data in engine.leaves.items() if data},
+            engine.next_position,
+            engine.log_hash,
+            engine.pending_count,
+            resting,
+            self.core.head,
+            sorted(self.core.sealed),
+            self.core.batcher.tree.root,
+            self.core.batcher.parent,
+        )
+
+
+def test_a_restart_at_any_moment_changes_nothing(tmp_path: Path, seed: int) -> None:
+    """Two desks hear the same; one crashes between groups and around seals, and both end alike."""
+    calm, shaken = Desk(tmp_path / "calm", seed), Desk(tmp_path / "shaken", seed)
+    dice = random.Random(seed + 1)
+    for _ in range(60):
+        requests = calm.ask()
+        for desk in (calm, shaken):
+            desk.keep(desk.core.take(requests).records)
+        if dice.random() < 0.2:
+            assert calm.core.seal()[1] == shaken.core.seal()[1]
+        if dice.random() < 0.3:
+            shaken.crash()
+            assert shaken.picture() == calm.picture()
+    shaken.crash()
+    assert shaken.picture() == calm.picture()
+    shaken.store.close()
+    calm.store.close()
+
+
+def test_what_was_not_durable_was_never_acknowledged(tmp_path: Path, seed: int) -> None:
+    """A group that the disk did not take is gone after the crash, and only that."""
+    desk = Desk(tmp_path, seed)
+    desk.keep(desk.core.take([desk.market.order("alice", 10, PRICE)]).records)
+    before = desk.picture()
+    desk.core.take([desk.market.order("bob", -4, PRICE)])
+
+    desk.crash()
+
+    assert desk.picture() == before
+    desk.store.close()
+
+
+def test_every_sealed_batch_is_honest(tmp_path: Path, seed: int) -> None:
+    """The challenger agrees with every step, across restarts."""
+    desk = Desk(tmp_path, seed)
+    state = State(dict(desk.leaves), build_tree(desk.leaves.items()))
+    for number in range(4):
+        for _ in range(10):
+            desk.keep(desk.core.take(desk.ask()).records)
+        _, batch = desk.core.seal()
+        world = desk.market.world
+        context = StepContext(decode_header(batch.header), 0, world.domain, world.messages.__getitem__)
+        found = examine_batch(state, batch, context)
+        assert isinstance(found, Honest), f"batch {number}: {found.ground}"
+        desk.crash()
+    desk.store.close()
+
+
+def test_a_receipt_names_its_place_and_its_signer(tmp_path: Path) -> None:
+    """Fixed-width, bound to the domain, recoverable to the sequencer's address."""
+    desk = Desk(tmp_path)
+    group = desk.core.take([desk.market.order("alice", 10, PRICE)])
+    desk.keep(group.records)
+    (accepted,) = group.outcomes
+    assert isinstance(accepted, Accepted)
+
+    receipt = desk.core.sign_receipt(accepted)
+
+    assert len(receipt.encode()) == RECEIPT_BYTES
+    assert decode_receipt(receipt.encode()) == receipt
+    assert receipt.recover(desk.market.world.domain) == get_address(KEY)
+    assert receipt.recover(bytes(32)) != get_address(KEY)
+    other = replace(receipt, body=replace(receipt.body, position=receipt.body.position + 1))
+    assert other.recover(desk.market.world.domain) != get_address(KEY)
+    assert (receipt.body.generation, receipt.body.position) == (2, accepted.position)
+    desk.store.close()
+
+
+def test_a_new_generation_forgets_orders_and_starts_its_log_anew(tmp_path: Path) -> None:
+    """After a rollback nothing of the old log binds, and it stays readable."""
+    desk = Desk(tmp_path)
+    desk.keep(desk.core.take([desk.market.order("alice", 10, PRICE)]).records)
+    index = desk.market.world.batch_index - 1
+
+    desk.core.restart(desk.leaves, generation=3, index=index, parent=desk.market.world.parent)
+    desk.crash()
+
+    assert desk.core.engine.globals.generation == 3
+    assert desk.core.engine.next_position == 0
+    assert not any(known.order for known in desk.core.engine.slots.values())
+    assert len(list(desk.store.read_log(2, 0))) == 3
+    stale = desk.core.take([desk.market.order("alice", 10, PRICE)]).outcomes[0]
+    assert isinstance(stale, Refused)
+    desk.store.close()
+
+
+def test_final_batches_are_forgotten(tmp_path: Path) -> None:
+    """What need not be posted again takes no room."""
+    desk = Desk(tmp_path)
+    for _ in range(3):
+        desk.keep(desk.core.take(desk.ask()).records)
+        desk.core.seal()
+    first = min(desk.core.sealed)
+
+    desk.core.forget_final(first + 1)
+    desk.crash()
+
+    assert sorted(desk.core.sealed) == [first + 2]
+    desk.store.close()
+
+
+def test_a_folder_of_another_rollup_is_refused(tmp_path: Path) -> None:
+    """One folder, one rollup."""
+    desk = Desk(tmp_path)
+    with pytest.raises(StoreError, match="another rollup"):
+        SequencerCore(desk.store, bytes(32), KEY, 1000)
+    desk.store.close()
+
+
+def test_bad_requests_are_told_in_the_group(tmp_path: Path) -> None:
+    """A refusal beside an acceptance: each has its own outcome, in order."""
+    desk = Desk(tmp_path)
+    group = desk.core.take([b"", desk.market.order("alice", 1, PRICE)])
+    assert group.outcomes[0] == Refused(Refusal.REQUEST_MALFORMED)
+    assert isinstance(group.outcomes[1], Accepted)
+    desk.store.close()

@@ -2,7 +2,7 @@
 """
 @title Constants of the protocol
 @notice The numbers of state/SPEC.md sections 1, 2 and 5, the grounds of fraud_proofs/SPEC.md, and nothing else.
-@dev Mirrors state/constants.py, and the numbers of state/codes.py and state/tree.py.
+@dev Mirrors state/constants.py. Collections, kinds and grounds are enumerations there, each where it is used.
 """
 
 PROTOCOL_VERSION: constant(uint256) = 1

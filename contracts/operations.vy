@@ -1,9 +1,10 @@
 # pragma version 0.4.3
 """
 @title Operations and their bytes
-@notice state/SPEC.md section 5. Decoding is total: `decodes` is false for any bytes that are not exactly one well-formed
-        op, and then the other fields mean nothing; a decoded op is within every bound that can be read off its bytes.
-@dev Mirrors state/operations.py. Orders, cancels and fills are in orders.vy, readings in verify_oracle.vy.
+@notice state/SPEC.md section 5. Decoding is total: `decodes` is false for any bytes that are not exactly one
+        well-formed op, and then the other fields mean nothing; a decoded op is within every bound that can be read off
+        its bytes.
+@dev Mirrors state/operations.py. Orders, cancels and fills are in orders.vy, readings in verify_market.vy.
 """
 import constants
 import fields

@@ -1,4 +1,7 @@
-"""What a step may look at beside the state: the batch's header, its place in it, the domain, L1 messages."""
+"""What a step may look at beside the state: the batch's header, its place in it, the domain, L1 messages.
+
+Mirrors contracts/context.vy.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

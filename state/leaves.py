@@ -3,7 +3,8 @@
 Every leaf is a frozen value with `encode()`; `decode_*` is its inverse and answers None for an empty leaf. Decoding is
 only ever asked about bytes that a root binds, so anything else is a broken invariant and raises LeafError.
 
-Mirrors contracts/globals.vy, contracts/accounts.vy and contracts/orders.vy.
+Mirrors contracts/globals.vy, contracts/accounts.vy, contracts/orders.vy, contracts/underlyings.vy,
+contracts/params.vy and contracts/assets.vy.
 """
 
 import struct

@@ -19,6 +19,7 @@ from state.context import MessageUnknown, StepContext, draft_header
 from state.genesis import Genesis
 from state.leaves import (
     QUOTE_UNDERLYING,
+    Account,
     AssetTerms,
     Globals,
     Params,
@@ -47,7 +48,7 @@ from state.operations import (
 from state.process_batch import compute_oldest_oracle_time
 from state.process_inbox import Message, MessageType, encode_amount, encode_key
 from state.transition import Invalid, Valid, apply_step
-from state.tree import LeafKey, build_tree
+from state.tree import LeafKey, account_key, build_tree
 
 CHAIN_ID = 31337
 ROLLUP = bytes.fromhex("00000000000000000000000000000000000c0de1")
@@ -129,17 +130,30 @@ class PlayedStep:
     post_root: bytes
     result: Valid
 
+    @property
+    def attempt(self) -> Attempt:
+        """The step before it was played."""
+        return Attempt(self.leaves, self.context, self.op)
+
 
 class World:
     """Honest history, one op at a time, within one ever-open batch unless `seal` closes it."""
 
-    def __init__(self, seed: int = 0, params: Params | None = None, *, keep_steps: bool = True) -> None:
+    def __init__(
+        self,
+        seed: int = 0,
+        params: Params | None = None,
+        *,
+        symbols: tuple[bytes, ...] = SYMBOLS,
+        keep_steps: bool = True,
+        rollup: bytes = ROLLUP,
+    ) -> None:
         self.random = random.Random(seed)
-        self.genesis = Genesis(params or build_params(), SYMBOLS, GENESIS_TIME)
+        self.genesis = Genesis(params or build_params(), symbols, GENESIS_TIME)
         leaves = self.genesis.build_leaves()
         self.state = State(leaves, build_tree(leaves.items()))
         self.genesis_root = self.state.tree.root
-        self.domain = hash_domain(CHAIN_ID, ROLLUP)
+        self.domain = hash_domain(CHAIN_ID, rollup)
         self.messages: list[bytes] = []
         self.people: dict[str, Person] = {}
         self.keep_steps = keep_steps
@@ -252,6 +266,20 @@ class World:
         """An op as it would stand here, under a header with these changes."""
         data = op if isinstance(op, bytes) else op.encode()
         return Attempt(dict(self.state.leaves), self.here, data).within(**header)
+
+    def attempt_close(self, **header: object) -> Attempt:
+        """The close that would stand here, under the final header with these changes."""
+        context = replace(self.here, header=self.draft_final_header())
+        return Attempt(dict(self.state.leaves), context, Close().encode()).within(**header)
+
+    def account_of(self, name: str) -> Account:
+        """Somebody's account as it is now."""
+        return Ledger(self.state.leaves).require_account(self.person(name).account)
+
+    def rewrite_account(self, name: str, **changes: object) -> None:
+        """Change fields of somebody's account as no op would."""
+        changed = replace(self.account_of(name), **changes)  # type: ignore[arg-type]
+        self.rewrite(account_key(self.person(name).account), changed.encode())
 
     def rewrite(self, key: LeafKey, data: bytes) -> None:
         """Put a leaf where no op would: a story may begin in a state that honest history takes too long to reach."""

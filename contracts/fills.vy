@@ -2,8 +2,8 @@
 """
 @title What a fill makes of its two sides
 @notice The rules of state/SPEC.md section 8 that a fill's checks and its effect share.
-@dev BOUNDS. A decoded fill has a quantity up to 2**40 and a price up to 2**44, a rate is below 2**32 and an index within
-     2**56. So notional and fee are below 2**98 and cash is 2**112 at most: no checked operation here can revert.
+@dev BOUNDS. A decoded fill has a quantity up to 2**40 and a price up to 2**44, a rate is below 2**32 and an index
+     within 2**56. So notional and fee are below 2**98, cash is 2**112 at most, and nothing checked here can revert.
      Mirrors state/process_fill.py.
 """
 import accounts

@@ -1,8 +1,8 @@
 # pragma version 0.4.3
 """
 @title Verifier of what a fill does
-@notice Whether the root after a fill, if it were valid, is another than the claimed one (EFFECT): state/SPEC.md sections
-        7 and 8. Asked by contracts/verify_fill.vy, which judges the other grounds.
+@notice Whether the root after a fill, if it were valid, is another than the claimed one (EFFECT): state/SPEC.md
+        sections 7 and 8. Asked by contracts/verify_fill.vy, which judges the other grounds.
 @dev Answers true for fraud and false for what is not shown; reverts for a bad witness alone, whatever the op's bytes.
      EFFECT shows nothing where a number would leave its field. Quantities and cash cannot: from within their caps
      (CASH_MAX, QUANTITY_MAX) one fill takes them to less than twice those.

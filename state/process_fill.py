@@ -1,6 +1,6 @@
 """fill: two registered orders trade, and both accounts stay margined (SPEC.md sections 6 to 8).
 
-Mirrors contracts/verify_fill.vy.
+Mirrors contracts/verify_fill.vy, contracts/verify_fill_effect.vy and contracts/fills.vy.
 """
 
 from dataclasses import replace

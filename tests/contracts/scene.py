@@ -14,7 +14,7 @@ from state.codes import Code
 from state.context import StepContext
 from state.leaves import QUOTE_UNDERLYING, Account, AssetTerms, Order, Params, Underlying
 from state.ledger import Ledger, Slot
-from state.operations import Operation, decode_operation
+from state.operations import Fill, Operation, decode_operation
 from state.transition import Valid
 from state.tree import GLOBALS_KEY, Collection, LeafKey, account_key, build_tree, leaf_key, order_key, underlying_key
 from tests.contracts.court import Court, dispute
@@ -147,7 +147,7 @@ def publish_reading(world: World, rng: random.Random, underlying: int) -> None:
     world.play(world.sign_reading(underlying, spot, mark, world.globals.time, mask=rng.choice((3, 5, 6, 7))))
 
 
-def place_crossing_orders(world: World, rng: random.Random) -> Operation:
+def place_crossing_orders(world: World, rng: random.Random) -> Fill:
     """Two registered orders and the fill that they allow, not played."""
     buyer, seller = rng.sample(PEOPLE, 2)
     underlying = rng.randrange(len(SPOTS))
@@ -183,8 +183,8 @@ def play_random_trades(world: World, rng: random.Random, count: int) -> list[Sce
             world.play(fill)
             scenes.append(scene)
         else:
-            name = next(n for n, person in world.people.items() if person.account == fill.buyer)  # type: ignore[union-attr]
-            world.play(world.sign_cancel(name, fill.buyer_slot))  # type: ignore[union-attr]
+            buyer = next(name for name, person in world.people.items() if person.account == fill.buyer)
+            world.play(world.sign_cancel(buyer, fill.buyer_slot))
         if rng.random() < 0.4:
             publish_reading(world, rng, rng.randrange(len(SPOTS)))
     return scenes

@@ -316,11 +316,20 @@ def shrink_position(scene: Scene, side: Side, rng: random.Random) -> None:
     set_position(scene, slot.account, scene.order(slot).legs[0][0], held)
 
 
+def trade_at_mark(scene: Scene, side: Side, loss_ppm: int = 0) -> None:
+    """Let the fill cost nothing but `loss_ppm` of the notional."""
+    traded = scene.order(find_slot(side, scene)).legs[0][0].underlying
+    mark = scene.underlying(traded).mark // 1000 * 1000
+    scene.bend_underlying(traded, mark=mark)
+    scene.bend_params(l1_fee=0, maker_fee_ppm=0, taker_fee_ppm=0)
+    scene.bend_op(price=mark + side.sign * mark * loss_ppm // PPM)
+
+
 def break_margin(side: Side) -> Bend:
-    """A unit short, or with a price too old, and not getting smaller; or smaller, and shorter by as much or more."""
+    """Short, or at prices too old, and the position grows, turns, or loses all the margin that it frees."""
 
     def bend(scene: Scene, rng: random.Random) -> None:
-        variant = rng.randrange(3)
+        variant = rng.randrange(5)
         if variant == 0:
             grow_position(scene, side, rng)
             leave_excess(scene, side, -rng.choice((1, 1, rng.randint(2, 10**9))))
@@ -330,10 +339,22 @@ def break_margin(side: Side) -> Bend:
             slot, now = find_slot(side, scene), scene.ledger.get_globals()
             stale = now.time - scene.ledger.get_params().price_age_max - 1
             scene.bend_underlying(scene.order(slot).legs[0][0].underlying, oracle_time=stale)
-        else:
+        elif variant == 2:
             shrink_position(scene, side, rng)
             price = scene.decoded.price
             scene.bend_op(price=price * 5 if side == BUYER else price // 5)
+            leave_excess(scene, side, -rng.randint(1, 10**9))
+        elif variant == 3:
+            shrink_position(scene, side, rng)
+            # The shocks of the parameters are 10 %: a loss of as much leaves the account just as short.
+            trade_at_mark(scene, side, loss_ppm=100_000)
+            leave_excess(scene, side, -rng.randint(1, 10**9))
+        else:
+            slot = find_slot(side, scene)
+            scene.bend_op(quantity=3 * rng.randint(1, 99))
+            trade_at_mark(scene, side)
+            instrument = scene.order(slot).legs[0][0]
+            set_position(scene, slot.account, instrument, -side.sign * scene.decoded.quantity * 2 // 3)
             leave_excess(scene, side, -rng.randint(1, 10**9))
 
     return bend
@@ -417,6 +438,36 @@ def test_every_check_was_violated() -> None:
 Limit = Callable[[Scene, random.Random, Side], None]
 
 
+def limit_life(scene: Scene, rng: random.Random, side: Side) -> None:
+    """The last second of the order."""
+    scene.bend_order(find_slot(side, scene), valid_until=scene.ledger.get_globals().time)
+
+
+def limit_cancel_only(scene: Scene, rng: random.Random, side: Side) -> None:
+    """The first second at which fills may be."""
+    scene.bend_globals(cancel_only_until=scene.ledger.get_globals().time)
+
+
+def limit_position(scene: Scene, rng: random.Random, side: Side) -> None:
+    """The last position of the batch's log, and the first that is free."""
+    position = scene.decoded.position
+    scene.bend_globals(next_position=position)
+    scene.bend_header(position_to=position + 1)
+
+
+def limit_quantity(scene: Scene, rng: random.Random, side: Side) -> None:
+    """All that remains."""
+    scene.bend_order(find_slot(side, scene), remaining=scene.decoded.quantity)
+
+
+def limit_reduction(scene: Scene, rng: random.Random, side: Side) -> None:
+    """A reduce-only order that closes the whole position."""
+    slot = find_slot(side, scene)
+    order = scene.order(slot)
+    scene.bend_order(slot, flags=order.flags | FLAG_REDUCE_ONLY)
+    set_position(scene, slot.account, order.legs[0][0], -side.sign * scene.decoded.quantity)
+
+
 def limit_band(scene: Scene, rng: random.Random, side: Side) -> None:
     """The price as far from mark as the band allows."""
     mark = scene.underlying(scene.order(find_slot(BUYER, scene)).legs[0][0].underlying).mark
@@ -452,16 +503,21 @@ def limit_margin(scene: Scene, rng: random.Random, side: Side) -> None:
 
 
 def limit_shrink(scene: Scene, rng: random.Random, side: Side) -> None:
-    """Far short of margin, but smaller and less short after the fill, at whatever age of prices."""
+    """Far short of margin, but smaller and a unit a lot less short after the fill, at whatever age of prices."""
     shrink_position(scene, side, rng)
+    trade_at_mark(scene, side, loss_ppm=100_000)
+    scene.bend_op(price=scene.decoded.price - side.sign)
     traded = scene.order(find_slot(BUYER, scene)).legs[0][0].underlying
-    scene.bend_params(l1_fee=0, maker_fee_ppm=0, taker_fee_ppm=0)
-    scene.bend_op(price=scene.underlying(traded).mark)
     scene.bend_underlying(traded, oracle_time=0)
     leave_excess(scene, side, -rng.randint(1, 10**9))
 
 
 LIMITS: list[tuple[Limit, Code, Code]] = [
+    (limit_life, Code.FILL_BUY_ORDER_MUST_BE_LIVE, Code.FILL_SELL_ORDER_MUST_BE_LIVE),
+    (limit_cancel_only, Code.FILL_MUST_NOT_BE_CANCEL_ONLY, Code.FILL_MUST_NOT_BE_CANCEL_ONLY),
+    (limit_position, Code.FILL_POSITION_MUST_INCREASE, Code.FILL_POSITION_MUST_INCREASE),
+    (limit_quantity, Code.FILL_QUANTITY_MUST_REMAIN, Code.FILL_QUANTITY_MUST_REMAIN),
+    (limit_reduction, Code.FILL_BUYER_MUST_REDUCE, Code.FILL_SELLER_MUST_REDUCE),
     (limit_band, Code.FILL_PRICE_MUST_BE_IN_BAND, Code.FILL_PRICE_MUST_BE_IN_BAND),
     (limit_fee, Code.FILL_BUYER_FEE_MUST_KEEP_LIMIT, Code.FILL_SELLER_FEE_MUST_KEEP_LIMIT),
     (limit_fit, Code.FILL_BUYER_MUST_FIT, Code.FILL_SELLER_MUST_FIT),

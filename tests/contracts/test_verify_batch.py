@@ -280,7 +280,7 @@ def pick_sender(world: World, account: int, rng: random.Random) -> bytes:
 def set_deposit(world: World, rng: random.Random) -> Scene:
     """A deposit into a state that may be full, indebted or new to the account."""
     asset, account = rng.choice((0, 0, 1, 2, 2, 3, 65_535)), rng.choice((0, pick_account(world, rng)))
-    amount = rng.choice((1, 5_000_000, 10_000_000, rng.randint(1, 1 << 40), (1 << 64) - 1))
+    amount = rng.choice((0, 1, 5_000_000, 10_000_000, rng.randint(1, 1 << 40), (1 << 64) - 1))
     scene = set_message(world, MessageType.DEPOSIT, rng.randbytes(20), account, encode_amount(asset, amount))
     key = leaf_key(Collection.ASSETS, asset)
     if asset < 3 and rng.random() < 0.3:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from fraud_proofs.grounds import Ground, GroundKind
-from fraud_proofs.witness import Witness
+from fraud_proofs.witness import Witness, is_message_claimed
 from state.batches import decode_frame
 from state.context import StepContext, is_passed
 from state.ledger import Ledger, SubjectMissing
@@ -71,6 +71,8 @@ def is_fraud_shown(
         context = replace(context, get_message=lambda index: message)
     ledger, process = Ledger(given), PROCESSES[op.kind]
     if ground.kind is GroundKind.EFFECT:
+        if not is_message_claimed(context, op):
+            return False
         try:
             process.apply_effects(ledger, context, op)
         except SubjectMissing:

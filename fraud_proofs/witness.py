@@ -14,7 +14,7 @@ from fraud_proofs.grounds import Ground, GroundKind
 from state.codes import Code
 from state.context import StepContext, get_key, is_passed
 from state.ledger import Ledger, SubjectMissing
-from state.operations import L1, Cancel, OrderOp, Transfer, Withdraw, hash_digest
+from state.operations import L1, Cancel, Operation, OrderOp, Transfer, Withdraw, hash_digest
 from state.transition import PROCESSES, decode_step
 from state.tree import LeafKey, Path, Tree, hash_leaf
 
@@ -74,6 +74,11 @@ def encode_hints(ledger: Ledger, context: StepContext, op: OrderOp | Cancel | Tr
     return bytes([kind]) + b"".join(hint.to_bytes(32) for hint in hints)
 
 
+def is_message_claimed(context: StepContext, op: Operation) -> bool:
+    """Whether an l1 op stays below the header's cursor: of a message beyond it, L1 need not know. True of other ops."""
+    return not isinstance(op, L1) or op.index < context.header.inbox_cursor
+
+
 def build_witness(
     leaves: Mapping[LeafKey, bytes], tree: Tree, context: StepContext, op_bytes: bytes, ground: Ground
 ) -> Witness:
@@ -85,6 +90,8 @@ def build_witness(
     message: bytes | None = None
     hints = b""
     if ground.kind is GroundKind.EFFECT:
+        if not is_message_claimed(context, op):
+            return Witness(())
         if isinstance(op, L1):
             message = context.get_message(op.index)
         with suppress(SubjectMissing):

@@ -1,0 +1,107 @@
+"""A step in dispute: where it stands, the state before it, and what can be said against it."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from fraud_proofs.challenger import Proof, State
+from fraud_proofs.grounds import EFFECT, Ground, check_ground
+from fraud_proofs.step import BadWitness, is_fraud_shown
+from fraud_proofs.witness import Witness, build_witness
+from state.batches import BatchData, Frame, Step
+from state.codes import Code, Kind
+from state.context import StepContext
+from state.ledger import Ledger
+from state.transition import Invalid, Valid, apply_step
+from state.tree import LeafKey
+from tests.contracts.scene import Scene
+from tests.parity.tribunal import Ruling
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A claimed step: `state` stands before it, and step `offset` of frame `frame_number` of `batch` is it."""
+
+    state: State
+    context: StepContext
+    pre_root: bytes
+    op: bytes
+    post_root: bytes
+    batch: BatchData
+    frame_number: int
+    offset: int
+
+    def judge(self) -> Valid | Invalid:
+        """What the rules say of the op here."""
+        return apply_step(Ledger(self.state.leaves), self.context, self.op)
+
+    def build_witness(self, ground: Ground) -> Witness:
+        """The honest one."""
+        return build_witness(self.state.leaves, self.state.tree, self.context, self.op, ground)
+
+    def rule(self, ground: Ground, witness: Witness) -> Ruling:
+        """The ruling of the Python twin."""
+        try:
+            shown = is_fraud_shown(self.context, self.op, ground, witness, self.pre_root, self.post_root)
+        except BadWitness:
+            return Ruling.BAD_WITNESS
+        return Ruling.FRAUD if shown else Ruling.NOT_SHOWN
+
+    def encode(self, ground: Ground, witness: Witness) -> bytes:
+        """The whole proof."""
+        return Proof(self.batch, self.frame_number, self.offset, ground, witness).encode()
+
+    def compute_post_root(self) -> bytes:
+        """The root after a valid op."""
+        ledger = Ledger(self.state.leaves)
+        assert isinstance(apply_step(ledger, self.context, self.op), Valid)
+        before = {key: self.state.leaves.get(key, b"") for key in ledger.writes}
+        root = self.state.commit(ledger.writes)
+        self.state.commit(before)
+        return root
+
+    def claim(self, op: bytes, post_root: bytes, chance: random.Random) -> "Case":
+        """Another step in the place of this one."""
+        return enclose(self.state, self.context, op, post_root, chance)
+
+
+def enclose(state: State, context: StepContext, op: bytes, post_root: bytes, chance: random.Random) -> Case:
+    """A step in a batch made around it: in one of several frames, behind and before steps that mean nothing."""
+    pre_root = state.tree.root
+    offset = min(context.step, chance.choice((0, 1, 5)))
+    before = [Step(chance.randbytes(chance.randint(1, 40)), chance.randbytes(32)) for _ in range(offset)]
+    first_root = chance.randbytes(32) if offset else pre_root
+    if offset:
+        before[-1] = before[-1]._replace(post_root=pre_root)
+    after = [Step(chance.randbytes(chance.randint(1, 40)), chance.randbytes(32)) for _ in range(chance.randrange(3))]
+    frame = Frame(first_root, context.step - offset, (*before, Step(op, post_root), *after)).encode()
+    number, count = chance.choice(((0, 1), (0, 2), (1, 2), (2, 5)))
+    frames = [frame if i == number else chance.randbytes(80) for i in range(count)]
+    batch = BatchData(context.header.encode(), tuple(frames))
+    return Case(state, context, pre_root, op, post_root, batch, number, offset)
+
+
+@contextmanager
+def bent(case: Case, scene: Scene, chance: random.Random) -> Iterator[Case]:
+    """The case in the state, under the header and with the op of a bent scene; at the end the state is as it was."""
+    state = case.state
+    before = {key: state.leaves.get(key, b"") for key in list_changed(state, scene)}
+    state.commit({key: scene.leaves.get(key, b"") for key in before})
+    try:
+        yield enclose(state, scene.context, scene.op, chance.randbytes(32), chance)
+    finally:
+        state.commit(before)
+
+
+def list_changed(state: State, scene: Scene) -> list[LeafKey]:
+    """The leaves that a scene has bent, in the order of their keys."""
+    keys = sorted(state.leaves.keys() | scene.leaves.keys())
+    return [key for key in keys if state.leaves.get(key, b"") != scene.leaves.get(key, b"")]
+
+
+def list_grounds(kind: Kind) -> list[Ground]:
+    """Every check of the kind from number 0 on, and EFFECT."""
+    return [*(check_ground(code) for code in Code if code // 100 == kind), EFFECT]
+
+

@@ -1,0 +1,56 @@
+"""Every check of every op, at its edges: convicted by the bytecode where the rules say that it fails, and only there."""
+
+import random
+
+from fraud_proofs.grounds import EFFECT, Ground, check_ground
+from state.codes import Code, Kind
+from tests.contracts.scene import Scene
+from tests.parity.case import Case, bent
+from tests.parity.edges import EDGES
+from tests.parity.history import History, Replay
+from tests.parity.tally import TOTAL, Tally
+from tests.parity.tribunal import Ruling, Tribunal
+
+STEPS_MAX = 4_000
+"""Of honest history; the rarest kind makes the last of its checks enough long before."""
+
+
+def test_every_check_convicts_where_it_fails_and_nowhere_else(seed: int) -> None:
+    """Each check is put to its edge until it has failed 20 times and held 20 times; contract and Python always agree."""
+    tribunal, tally, chance = Tribunal(), Tally(), random.Random(seed)
+    history = History(tribunal, seed)
+    history.open_market()
+    replay = Replay(history)
+    for batch in history.live(STEPS_MAX):
+        for case in replay.walk(batch):
+            for code in list_missing(tally, case):
+                put_to_edge(tribunal, tally, case, code, chance)
+        if all(tally.is_enough(code) for code in Code):
+            break
+    TOTAL.update(tally)
+    assert [code.name for code in Code if not tally.is_enough(code)] == []
+
+
+def list_missing(tally: Tally, case: Case) -> list[Code]:
+    """The checks that this step can try and that were not tried often enough."""
+    kind = Kind(case.op[0])
+    return [code for code in Code if code // 100 in (0, kind) and not tally.is_enough(code)]
+
+
+def put_to_edge(tribunal: Tribunal, tally: Tally, case: Case, code: Code, chance: random.Random) -> None:
+    """Bend the step for one check; all rulings on it, on another check and on its effect must be the twin's."""
+    scene = Scene(case.context, case.state.leaves, case.op)
+    EDGES[code](scene, chance)
+    with bent(case, scene, chance) as wrong:
+        other = chance.choice([one for one in Code if one // 100 == wrong.op[0]] or [code])
+        for ground in (check_ground(code), check_ground(other), EFFECT):
+            tally.add(ground, compare(tribunal, wrong, ground))
+
+
+def compare(tribunal: Tribunal, case: Case, ground: Ground) -> Ruling:
+    """The ruling on a proof with the honest witness, on which contract and twin agree."""
+    witness = case.build_witness(ground)
+    ruling = tribunal.rule(case.batch.batch_hash, case.encode(ground, witness))
+    assert ruling is case.rule(ground, witness), f"{ground} of {case.op.hex()}: the contract says {ruling.value}"
+    assert ruling is not Ruling.BAD_WITNESS, f"{ground} of {case.op.hex()}: an honest witness is refused"
+    return ruling

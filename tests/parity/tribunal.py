@@ -1,0 +1,167 @@
+"""The contracts as they are deployed: a rollup, its judge, all verifiers; proofs in, rulings out.
+
+The rollup is the real one, so its inbox answers the verifiers and its domain is what people sign under. One batch is
+posted for real. Most disputes here are about batches that no honest parent would let the rollup accept, or of which
+there are thousands; therefore the commitment of the posted batch is replaced in storage, and `prove` asked.
+"""
+
+import functools
+from enum import Enum
+
+from eth_hash.auto import keccak
+
+from node.deploy import JUDGE_CONTRACTS
+from state.batches import BatchData, Header, Step, pack_frames
+from state.constants import AMOUNT_MAX, PROTOCOL_VERSION
+from state.genesis import Genesis
+from state.process_inbox import Message, MessageType, decode_message, hash_accumulator
+from tests.contracts.rollup_chain import BOND, DEADLINE, ETH, FEE, LAG, SILENCE, WINDOW
+from tests.evm import SENDER, Contract, Evm
+from tests.world import GENESIS_TIME, SYMBOLS, build_params
+
+NOT_SHOWN = "rollup: not shown"
+ASSET_COUNT = 3
+STORAGE_SLOTS = 200
+"""More than the rollup's own variables take."""
+
+
+class Ruling(Enum):
+    """What becomes of a proof."""
+
+    FRAUD = "fraud"
+    NOT_SHOWN = "not shown"
+    BAD_WITNESS = "bad witness"
+
+
+class Tribunal:
+    """A rollup of its own, with an empty inbox, on an L1 whose time stands still at GENESIS_TIME."""
+
+    def __init__(self) -> None:
+        self.evm = Evm(timestamp=GENESIS_TIME)
+        contracts: dict[str, Contract] = {}
+        for name, needs in JUDGE_CONTRACTS.items():
+            contracts[name] = self.evm.deploy(name, *(contracts[needed].address for needed in needs))
+        params = build_params()
+        terms = (params.assets[0], *[params.assets[1]] * (ASSET_COUNT - 1))
+        genesis = Genesis(build_params(assets=terms), SYMBOLS, GENESIS_TIME)
+        self.rollup = self.evm.deploy(
+            "rollup",
+            genesis.encode(),
+            bytes(32),
+            contracts["judge"].address,
+            [(ETH, 1, AMOUNT_MAX)] * ASSET_COUNT,
+            (WINDOW, SILENCE, DEADLINE, LAG, BOND, FEE),
+        )
+        self._messages: list[bytes] = []
+        self._accumulator = bytes(32)
+        self._commitments = self._find_mapping(0, genesis.batch_hash)
+        self._accumulators: int | None = None
+        self._post(genesis.batch_hash)
+        self._posted: bytes | None = None
+
+    @property
+    def address(self) -> bytes:
+        """Of the rollup, 20 bytes."""
+        return bytes.fromhex(self.rollup.address[2:])
+
+    def _find_mapping(self, key: int, word: bytes) -> int:
+        """Number of the storage variable that maps `key` to `word`."""
+        for number in range(STORAGE_SLOTS):
+            if self.evm.read_storage(self.rollup.address, _hash_slot(number, key)) == int.from_bytes(word):
+                return number
+        raise LookupError("no mapping of the rollup holds this word")
+
+    # Batches
+
+    def _post(self, parent: bytes) -> None:
+        """Submit batch 1; what stands in it does not matter."""
+        steps = [Step(b"\x01", bytes(32)), Step(b"\x02", bytes(32))]
+        header = Header(
+            version=PROTOCOL_VERSION,
+            data_kind=0,
+            flags=0,
+            index=1,
+            parent=parent,
+            generation=1,
+            pre_root=bytes(32),
+            post_root=bytes(32),
+            step_count=len(steps),
+            inbox_cursor=0,
+            inbox_hash=bytes(32),
+            time_from=GENESIS_TIME,
+            time=GENESIS_TIME,
+            position_from=0,
+            position_to=0,
+            log_hash=bytes(32),
+            oracle_time=0,
+        )
+        frames = tuple(frame.encode() for frame in pack_frames(bytes(32), steps))
+        bonded = self.rollup.send("post_bond", value=BOND)
+        posted = self.rollup.send("submit_batch", BatchData(header.encode(), frames).encode())
+        assert bonded.reason is None and posted.reason is None, posted.reason  # noqa: PT018
+
+    def rule(self, batch_hash: bytes, proof: bytes) -> Ruling:
+        """What `prove` says of a pending batch with this hash. Nothing remains of it but the hash."""
+        if batch_hash != self._posted:
+            slot = _hash_slot(self._commitments, 1)
+            self.evm.write_storage(self.rollup.address, slot, int.from_bytes(batch_hash))
+            self._posted = batch_hash
+        reason = self.rollup.read("prove", 1, proof).reason
+        if reason is None:
+            return Ruling.FRAUD
+        return Ruling.NOT_SHOWN if reason == NOT_SHOWN else Ruling.BAD_WITNESS
+
+    # The inbox
+
+    def take_message(self, data: bytes) -> None:
+        """Put a message in the inbox by the call that makes it.
+
+        One that no call makes, of an unknown type or asset, is written over the accumulator of a harmless one: the
+        verifiers know what becomes of it, though the rollup lets it in under no name.
+        """
+        index = len(self._messages)
+        message = decode_message(data)
+        function, arguments, value = _find_call(message)
+        sender = "0x" + message.sender.hex()
+        self.evm.set_balance(sender, 10**24)
+        outcome = self.rollup.send(function, *arguments, sender=sender, value=FEE + value)
+        if outcome.reason is not None:
+            assert message.type == MessageType.DEPOSIT, outcome.reason
+            outcome = self.rollup.send("cancel_all", 0, sender=SENDER, value=FEE)
+        made = outcome.events[-1].arguments["message"]
+        before = self._accumulator
+        if made != data:
+            self._replace_accumulator(index, hash_accumulator(before, made), hash_accumulator(before, data))
+        self._messages.append(data)
+        self._accumulator = hash_accumulator(before, data)
+        assert self.rollup.read("accumulator", index + 1).value == self._accumulator
+
+    def _replace_accumulator(self, index: int, old: bytes, new: bytes) -> None:
+        if self._accumulators is None:
+            self._accumulators = self._find_mapping(index + 1, old)
+        slot = _hash_slot(self._accumulators, index + 1)
+        self.evm.write_storage(self.rollup.address, slot, int.from_bytes(new))
+
+
+@functools.cache
+def _hash_slot(variable: int, key: int) -> int:
+    """Where a mapping of the rollup keeps an entry."""
+    return int.from_bytes(keccak(variable.to_bytes(32) + key.to_bytes(32)))
+
+
+def _find_call(message: Message) -> tuple[str, tuple[object, ...], int]:
+    """The function of the rollup that makes such a message, its arguments and the wei that it moves."""
+    payload = message.payload
+    asset, amount = int.from_bytes(payload[:2]), int.from_bytes(payload[2:10])
+    match message.type:
+        case MessageType.DEPOSIT:
+            return "deposit", (asset, amount, message.account), amount
+        case MessageType.FORCE_WITHDRAW:
+            return "force_withdraw", (message.account, asset, amount), 0
+        case MessageType.REGISTER_KEY:
+            key = payload[:32], payload[32], int.from_bytes(payload[33:])
+            return "register_key", (message.account, *key), 0
+        case _:
+            return "cancel_all", (message.account,), 0
+
+

@@ -5,6 +5,7 @@ import itertools
 import random
 import struct
 from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -197,8 +198,8 @@ def test_the_digest_binds_what_is_signed_and_nothing_else(kind: Kind, data: st.D
         if not isinstance(value, int):
             continue
         changed = replace(signed_part, **{name: value ^ 1})  # type: ignore[arg-type]
-        changed_op = replace(op, terms=changed) if isinstance(op, OrderOp) else changed
-        assert (hash_digest(domain, changed_op) == digest) == (name in unsigned)  # type: ignore[arg-type]
+        changed_op: Any = replace(op, terms=changed) if isinstance(op, OrderOp) else changed  # type: ignore[arg-type]
+        assert (hash_digest(domain, changed_op) == digest) == (name in unsigned)
     assert hash_digest(hashlib.sha256(domain).digest(), op) != digest  # type: ignore[arg-type]
 
 

@@ -6,6 +6,7 @@ these are what the recording ledger saw, in its order.
 
 import itertools
 import re
+from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from state import constants
 from state.batches import HEADER_BYTES, Frame, Header, Step, encode_step
 from state.codes import Code, Kind, MessageCode
+from state.context import is_passed
 from state.leaves import (
     Account,
     Asset,
@@ -28,6 +30,7 @@ from state.leaves import (
     UnderlyingTerms,
     Withdrawal,
 )
+from state.ledger import Ledger, Slot
 from state.operations import (
     L1,
     Cancel,
@@ -39,10 +42,22 @@ from state.operations import (
     Tick,
     Transfer,
     Withdraw,
+    decode_operation,
 )
-from state.process_inbox import Message, MessageType, encode_amount, encode_key
+from state.process_inbox import Message, MessageType, decode_message, encode_amount, encode_key
 from state.transition import PROCESSES
-from state.tree import DEPTHS, Collection
+from state.tree import (
+    DEPTHS,
+    GLOBALS_KEY,
+    Collection,
+    LeafKey,
+    account_key,
+    leaf_key,
+    order_key,
+    underlying_key,
+)
+from tests.stories import MESSAGE_STORIES, STORIES, Story, set_scene
+from tests.world import Attempt
 
 PROJECT = Path(__file__).resolve().parents[2]
 SPEC = (PROJECT / "state" / "SPEC.md").read_text()
@@ -190,7 +205,7 @@ class Layout:
         return value
 
 
-LEAVES = {
+LEAVES: dict[str, Any] = {
     "globals": Globals,
     "account": Account,
     "instrument": Instrument,
@@ -302,3 +317,134 @@ def test_message_layouts() -> None:
     key = Layout(split_fields(payloads["register_key"][1]))
     assert encode_key(SessionKey(**key.values)) == key.encoded
     assert payloads["cancel_all"][1] == ""
+
+
+# Reads
+
+
+class Reader:
+    """Turns the letters of a "reads" cell into leaf keys, for one op in one state, as far as they are asked for."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        self.ledger = Ledger(attempt.leaves)
+        op = decode_operation(attempt.op)
+        assert op is not None
+        self.op: Any = op.terms if isinstance(op, OrderOp) else op
+        self.asset = getattr(op, "asset", 0)
+        self.amount = getattr(op, "amount", 0)
+        self.target = getattr(op, "account", 0)
+        if isinstance(op, L1) and op.index == self.ledger.get_globals().inbox_cursor:
+            self._take_message(attempt.context.get_message(op.index))
+
+    def _take_message(self, data: bytes) -> None:
+        message = decode_message(data)
+        self.target = message.account
+        if message.type in (MessageType.DEPOSIT, MessageType.FORCE_WITHDRAW):
+            self.asset, self.amount = int.from_bytes(message.payload[:2]), int.from_bytes(message.payload[2:])
+        if message.type == MessageType.DEPOSIT and message.account == 0:
+            self.target = self.ledger.get_globals().account_count
+
+    def read(self, cell: str) -> Iterator[LeafKey]:
+        """The keys, in order; each once."""
+        subject = re.search(r"A\((\w+)\)", cell)
+        for letter, inner in re.findall(r"\b([GPX])\b|([AOUS]\([^)]*\) \.\. U\([^)]*\)|U\*|[AOUS]\([^)]*\))", cell):
+            yield from self._resolve(letter or inner, subject[1] if subject else "account")
+
+    def _resolve(self, token: str, subject: str) -> Iterator[LeafKey]:
+        state = self.ledger.get_globals()
+        name = token[2:-1]
+        if token == "G":
+            yield GLOBALS_KEY
+        elif token == "P":
+            yield leaf_key(Collection.PARAMS, state.params_version)
+        elif token == "X":
+            yield leaf_key(Collection.OUTBOX, state.outbox_count)
+        elif token == "U*":
+            yield from map(underlying_key, self._list_needed(subject))
+        elif ".." in token:
+            yield from map(underlying_key, range(state.underlying_count))
+        elif token[0] == "A":
+            account = self._get_account(name)
+            yield from [account_key(account)] if 1 <= account < constants.ACCOUNTS_MAX else []
+        elif token[0] == "O":
+            yield order_key(self._get_account(name.split(",")[0]), self._get_slot(name))
+        elif token[0] == "U":
+            yield underlying_key(self._get_traded() if name == "instrument" else self.op.underlying)
+        else:
+            yield leaf_key(Collection.ASSETS, self.asset if name == "asset" else int(name))
+
+    def _get_account(self, name: str) -> int:
+        return self.target if name in ("account", "target") else int(getattr(self.op, name))
+
+    def _get_slot(self, name: str) -> int:
+        return int(getattr(self.op, "slot" if name == "account, slot" else f"{name}_slot"))
+
+    def _get_traded(self) -> int:
+        return self.ledger.require_order(Slot(self.op.buyer, self.op.buyer_slot)).legs[0][0].underlying
+
+    def _list_needed(self, subject: str) -> list[int]:
+        """U* of a fill's side; of what leaves an account, nothing when prices are not needed."""
+        account = self.ledger.require_account(self._get_account(subject))
+        terms = self.ledger.get_params().assets
+        needed = {instrument.underlying for instrument, _ in account.positions}
+        needed |= {terms[asset].underlying for asset, _ in account.collateral}
+        if isinstance(self.op, Fill):
+            needed.add(self._get_traded())
+        elif not account.positions and account.cash - (self.amount if self.asset == 0 else 0) >= 0:
+            needed = set()
+        return sorted(needed)
+
+
+CHECK_READS = {Code(int(row[0])): row[2] for row in read_table("## 6. Checks")}
+EFFECT_READS = {row[0]: row[1] for row in read_table("## 7. Effects")}
+MESSAGE_READS = {int(row[1]): row[3] for row in read_table("## 9. L1 messages")}
+MESSAGE_RULES = {int(row[0]): row[2] for row in read_table("| cancel_all | 5 | | G, A(account) |")}
+
+
+def list_reads(attempt: Attempt, code: Code) -> list[LeafKey]:
+    """What the one check reads, in order."""
+    ledger, context, op = set_scene(attempt)
+    check = dict(PROCESSES[op.kind].checks)[code]
+    is_passed(check, ledger, context, op)
+    return list(ledger.reads)
+
+
+@pytest.mark.parametrize("story", [s for s in STORIES if s.code % 100], ids=lambda story: story.name)
+def test_checks_read_what_the_table_says(story: Story) -> None:
+    """A check that passes reads all leaves of its row in the row's order; one that fails may stop early."""
+    refused, accepted = story.tell()
+    code = Code(story.code)
+    read = list_reads(accepted, code)
+    assert read == list(Reader(accepted).read(CHECK_READS[code]))
+    read = list_reads(refused, code)
+    assert read == list(itertools.islice(Reader(refused).read(CHECK_READS[code]), len(read)))
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
+def test_effects_read_what_the_table_says(story: Story) -> None:
+    """The effects of a valid op read the leaves of its row in the row's order, and write among them."""
+    _, accepted = story.tell()
+    ledger, context, op = set_scene(accepted)
+    PROCESSES[op.kind].apply_effects(ledger, context, op)
+    if not isinstance(op, L1):
+        assert list(ledger.reads) == list(Reader(accepted).read(EFFECT_READS[op.kind.name.lower()]))
+    assert ledger.writes.keys() <= ledger.reads.keys()
+
+
+@pytest.mark.parametrize("story", MESSAGE_STORIES, ids=lambda story: story.name)
+def test_messages_read_what_the_table_says(story: Story) -> None:
+    """A message that takes effect reads its row; one that does not reads as far as its code's row says."""
+    for attempt in story.tell():
+        ledger, context, op = set_scene(attempt)
+        receipt = PROCESSES[op.kind].apply_effects(ledger, context, op)
+        kind = context.get_message(op.index)[0]  # type: ignore[union-attr]
+        cell = MESSAGE_READS.get(kind, "G")
+        rule = MESSAGE_RULES.get(receipt.message_code, "")
+        if "reads G alone" in rule:
+            cell = "G"
+        elif "X only when refunded" in cell and "refund" not in rule:
+            cell = cell.replace("X only when refunded", "")
+        read, told = list(ledger.reads), Reader(attempt).read(cell)
+        if receipt.message_code and "reading stops where it fails" in cell:
+            told = itertools.islice(told, len(read))
+        assert read == list(told)

@@ -8,10 +8,18 @@ from dataclasses import replace
 
 from state.codes import Code
 from state.constants import CASH_MAX, QUANTITY_MAX
-from state.leaves import FLAG_POST_ONLY, FLAG_REDUCE_ONLY, FLAG_SELL, AssetTerms, UnderlyingTerms, perpetual
+from state.leaves import (
+    FLAG_POST_ONLY,
+    FLAG_REDUCE_ONLY,
+    FLAG_SELL,
+    QUOTE_UNDERLYING,
+    AssetTerms,
+    UnderlyingTerms,
+    perpetual,
+)
 from state.process_inbox import MessageType
 from tests.stories.telling import Pair, story
-from tests.world import QUOTE_UNDERLYING, Attempt, World, build_params, open_market
+from tests.world import Attempt, World, build_params, open_market
 
 MARK = 17_000_000
 SIZE = 10_000

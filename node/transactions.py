@@ -168,16 +168,19 @@ class Sender:
         """The end of a transaction, None while it waits; one that waits too long is offered again, dearer."""
         with self._lock:
             entry = self._journal.entries[nonce]
-            # Of a named block, and before the receipts: an endpoint may count a transaction before it has its receipt.
-            mined_count = self.l1.get_nonce(self.address, self.l1.get_block().number)
+            mined_count = self.l1.get_nonce(self.address)
             outcome = self._find_outcome(entry)
-            if outcome is None and mined_count > nonce:
+            if outcome is None and mined_count > nonce and not self._is_any_known(entry):
                 outcome = Replaced(nonce)
             if outcome is not None:
                 self._journal.strike(nonce)
                 return outcome
             self._nudge(entry)
         return None
+
+    def _is_any_known(self, entry: Entry) -> bool:
+        """An endpoint may count a transaction before it has its receipt; but then it knows the transaction."""
+        return any(self.l1.is_known(transaction) for transaction in entry.hashes)
 
     def _find_outcome(self, entry: Entry) -> Outcome | None:
         for transaction in reversed(entry.hashes):

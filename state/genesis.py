@@ -4,8 +4,8 @@ import hashlib
 import struct
 from dataclasses import dataclass
 
-from state.constants import NEVER
-from state.leaves import Asset, Globals, LeafError, Params, Underlying, decode_params
+from state.constants import ASSETS_MAX, NEVER, ORACLE_SIGNERS_MAX, PPM, UNDERLYINGS_MAX
+from state.leaves import QUOTE_UNDERLYING, Asset, Globals, LeafError, Params, Underlying, decode_params
 from state.tree import GLOBALS_KEY, Collection, LeafKey, leaf_key, underlying_key
 
 _TAIL = struct.Struct(">BH")
@@ -69,4 +69,24 @@ def decode_genesis(data: bytes) -> Genesis:
     genesis = Genesis(params, symbols, int.from_bytes(data[symbols_end:]))
     if genesis.encode() != data:
         raise LeafError("genesis: bytes and counts disagree")
+    if not is_sound(genesis):
+        raise LeafError("genesis: parameters under which the rules are not defined")
     return genesis
+
+
+def is_sound(genesis: Genesis) -> bool:
+    """Whether every rule is defined under these parameters: nothing divides by zero or names what is not there."""
+    params, count = genesis.params, len(genesis.symbols)
+    quote, *others = params.assets or (None,)
+    return (
+        1 <= len(params.assets) <= ASSETS_MAX
+        and 1 <= count <= UNDERLYINGS_MAX
+        and len(params.underlyings) == count
+        and quote is not None
+        and (quote.underlying, quote.haircut_ppm, quote.units_per_lot) == (QUOTE_UNDERLYING, 0, 1)
+        and all(asset.underlying < count and asset.units_per_lot > 0 and asset.haircut_ppm <= PPM for asset in others)
+        and params.funding_period > 0
+        and 1 <= params.oracle_threshold <= len(params.oracle_signers) <= ORACLE_SIGNERS_MAX
+        and all(terms.initial_ppm <= PPM and terms.maintenance_ppm <= terms.initial_ppm for terms in params.underlyings)
+        and genesis.time < 1 << 62
+    )

@@ -51,6 +51,8 @@ PATH_LENGTH_MAX: constant(uint256) = 37  # TOP_DEPTH and the deepest collection
 # Bytes. The longest leaf is a params leaf with every asset and underlying: 149 + 22 * 16 + 8 * 256.
 LEAF_BYTES_MAX: constant(uint256) = 2549
 WITNESS_BYTES_MAX: constant(uint256) = 32_768
+# Header, count and hashes of frames, number, length and bytes of one frame, step, ground, check, witness.
+PROOF_BYTES_MAX: constant(uint256) = 228 + 2 + 32 * 64 + 2 + 4 + 8192 + 2 + 1 + 1 + 32_768
 MESSAGE_BYTES_MAX: constant(uint256) = 256
 
 # Kinds of ops.

@@ -24,11 +24,10 @@ interface Verifier:
         op: Bytes[constants.FRAME_BYTES_MAX],
         ground: uint256,
         check: uint256,
-        witness: Bytes[PROOF_BYTES_MAX],
+        witness: Bytes[constants.PROOF_BYTES_MAX],
     ) -> bool: view
 
 
-PROOF_BYTES_MAX: constant(uint256) = 61_440
 FRAME_HEAD_BYTES: constant(uint256) = 38
 # A step has at least 35 bytes; a frame that claims more of them than this breaks off before it reaches them.
 FRAME_STEPS_MAX: constant(uint256) = (constants.FRAME_BYTES_MAX - FRAME_HEAD_BYTES) // 35
@@ -62,7 +61,7 @@ def __init__(verify_batch: address, verify_market: address, verify_fill: address
 
 @external
 @view
-def judge(domain: bytes32, batch_hash: bytes32, proof: Bytes[PROOF_BYTES_MAX]) -> bool:
+def judge(domain: bytes32, batch_hash: bytes32, proof: Bytes[constants.PROOF_BYTES_MAX]) -> bool:
     """
     @notice Whether the proof shows fraud in the batch. Asked by a rollup, whose inbox is then the one that counts.
     @param domain What the users of that rollup sign under.
@@ -115,7 +114,7 @@ def judge(domain: bytes32, batch_hash: bytes32, proof: Bytes[PROOF_BYTES_MAX]) -
         pre_root=extract32(frame, 0 if number == 0 else step.start - 34),
         post_root=extract32(frame, step.end),
     )
-    witness: Bytes[PROOF_BYTES_MAX] = slice(proof, offset, len(proof) - offset)
+    witness: Bytes[constants.PROOF_BYTES_MAX] = slice(proof, offset, len(proof) - offset)
     return staticcall Verifier(verifier).evaluate(context, op, ground, check, witness)
 
 

@@ -24,13 +24,14 @@ interface Token:
     def transferFrom(holder: address, to: address, amount: uint256) -> bool: nonpayable
 
 interface Judge:
-    def judge(domain: bytes32, batch_hash: bytes32, proof: Bytes[PROOF_BYTES_MAX]) -> bool: view
+    def judge(domain: bytes32, batch_hash: bytes32, proof: Bytes[constants.PROOF_BYTES_MAX]) -> bool: view
 
 
 BATCH_BYTES_FULL: constant(uint256) = constants.BATCH_BYTES_MAX * 3 // 4  # from here on a batch works off a backlog
-PROOF_BYTES_MAX: constant(uint256) = 61_440
 FRAME_BYTES_MIN: constant(uint256) = 73
 GENESIS_BYTES_MAX: constant(uint256) = 8_192
+# Check 205 reads them all: so many fit one proof.
+UNDERLYINGS_LISTED_MAX: constant(uint256) = 64
 MESSAGE_BYTES_MAX: constant(uint256) = 74
 # So many messages are enough, though others be overdue: a flood cannot make every batch oversize.
 MESSAGES_PER_BATCH_MIN: constant(uint256) = 64
@@ -195,6 +196,7 @@ def __init__(
     underlying_count: uint256 = convert(slice(genesis, 3 + params_bytes, 2), uint256)
     assert len(genesis) == 13 + params_bytes + 8 * underlying_count, "rollup: genesis length"
     assert asset_count == len(assets), "rollup: genesis assets"
+    assert underlying_count <= UNDERLYINGS_LISTED_MAX, "rollup: genesis underlyings"
     time: uint256 = convert(slice(genesis, len(genesis) - 8, 8), uint256)
     assert time <= block.timestamp, "rollup: genesis time"
     for asset: Asset in assets:
@@ -405,7 +407,7 @@ def submit_batch(batch: Bytes[constants.BATCH_BYTES_MAX]):
 
 
 @external
-def prove(index: uint256, proof: Bytes[PROOF_BYTES_MAX]):
+def prove(index: uint256, proof: Bytes[constants.PROOF_BYTES_MAX]):
     """
     @notice Shows that a step of a pending batch is false. The batch and its descendants die, its submitter's bond is
             slashed: half to the sender, half burned. (Only the burned half deters: a liar can convict himself.)
@@ -496,6 +498,7 @@ def transfer_claim(outbox_index: uint256, leaf: Bytes[OUTBOX_LEAF_BYTES], to: ad
 def collect(token: address):
     """
     @notice Pays the sender what stands to his credit in a token; the empty address means ether.
+    @dev The lock is the one of `deposit`: nothing leaves while an arrival is measured.
     """
     amount: uint256 = self.balance_of[token][msg.sender]
     self.balance_of[token][msg.sender] = 0

@@ -29,7 +29,7 @@ VERIFIER_OF_KIND = {
 }
 DOMAIN = hashlib.sha256(b"domain").digest()
 ROLLUP = address("rollup")
-WITNESS_BYTES_MAX = 49_152
+WITNESS_BYTES_MAX = 32_768
 
 # A verifier that knows which question to expect: the witness holds the answer, the hash of the question, and filler.
 EXPECTING_VERIFIER = """
@@ -49,7 +49,7 @@ def __init__(number: uint8):
 
 @external
 @view
-def evaluate(context: Context, op: Bytes[1024], ground: uint256, check: uint256, witness: Bytes[49152]) -> bool:
+def evaluate(context: Context, op: Bytes[1024], ground: uint256, check: uint256, witness: Bytes[32768]) -> bool:
     question: bytes32 = sha256(concat(
         convert(NUMBER, bytes1),
         context.domain,
@@ -320,7 +320,7 @@ def test_largest_proof_is_cheap_to_take_apart(judge: Contract) -> None:
     outcome = ask(judge, batch, build_proof(batch, FRAMES_MAX - 1, 231, EFFECT, 0, witness))
 
     assert outcome.value is True
-    assert outcome.execution_gas < 400_000  # of 8.4 million
+    assert outcome.execution_gas < 250_000  # of 8.4 million
 
 
 def test_verifiers_are_contracts() -> None:

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from state.batches import BatchData, Frame, Header, Step, decode_batch, decode_frame, decode_header
-from state.constants import BATCH_BYTES_MAX, FRAME_BYTES_MAX, FRAMES_MAX
+from state.constants import AMOUNT_MAX, BATCH_BYTES_MAX, FRAME_BYTES_MAX, FRAMES_MAX
+from state.genesis import Genesis
+from state.leaves import QUOTE_UNDERLYING, AssetTerms
 from tests.contracts.rollup_chain import (
     DEADLINE,
     ETH,
@@ -20,6 +22,7 @@ from tests.contracts.rollup_chain import (
     change_header,
 )
 from tests.evm import Reverted
+from tests.world import SYMBOLS, build_params
 
 FULL = BATCH_BYTES_MAX * 3 // 4
 
@@ -86,10 +89,10 @@ def test_what_the_steps_claim_is_left_to_proofs(chain: Chain, changes: dict[str,
 
 
 def test_bounds_of_the_header_are_inclusive(chain: Chain) -> None:
-    """The largest leap in the log, the latest time and all the messages there are pass together."""
-    batch = chain.draft(HOLDER, take=3, positions=2**32)
+    """The largest leap in the log passes with all messages and the latest time, none at all with the parent's time."""
+    chain.post(HOLDER, take=3, positions=2**32)
 
-    chain.do("submit_batch", batch.encode(), sender=HOLDER)
+    chain.post(HOLDER, positions=0, time=chain.evm.timestamp)
 
 
 def fill_batch(chain: Chain, size: int) -> BatchData:
@@ -341,9 +344,14 @@ def test_final_batches_stand_under_their_window(chain: Chain) -> None:
 
 
 GENESIS, ASSETS, TERMS = 0, 3, 4
+LISTED = (AssetTerms(QUOTE_UNDERLYING, 0, 1, 1),)
 DEPLOYMENT_FAULTS: dict[str, tuple[Callable[[list[Any]], None], str]] = {
     "a byte behind the genesis": (lambda a: a.__setitem__(GENESIS, a[GENESIS] + b"\0"), "genesis length"),
     "an asset without terms": (lambda a: a.__setitem__(ASSETS, a[ASSETS] * 2), "genesis assets"),
+    "more underlyings than a proof can read": (
+        lambda a: a.__setitem__(GENESIS, Genesis(build_params(assets=LISTED), SYMBOLS * 17, 0).encode()),
+        "genesis underlyings",
+    ),
     "a time to come": (lambda a: a.__setitem__(GENESIS, a[GENESIS][:-8] + b"\xff" * 8), "genesis time"),
     "a judge without code": (lambda a: a.__setitem__(2, address("nobody")), "judge"),
     "an asset without unit": (lambda a: a.__setitem__(ASSETS, [(ETH, 0, 1)]), "asset unit"),
@@ -374,6 +382,17 @@ def test_constructor_refuses_what_could_not_be_mended(fault: str) -> None:
 
     with pytest.raises(Reverted, match=f"rollup: {reason}$"):
         chain.evm.deploy("rollup", *arguments)
+
+
+def test_constructor_takes_what_is_at_its_bounds() -> None:
+    """A genesis of this very second, sixty-four underlyings, the largest unit and amounts, and all times alike."""
+    chain = Chain()
+    genesis = Genesis(build_params(assets=LISTED), SYMBOLS * 16, chain.evm.timestamp)
+    assets, terms = [(ETH, 2**128 - 1, AMOUNT_MAX)], (2**32 - 1, 7, 1, 7, 1, 0)
+    rollup = chain.evm.deploy("rollup", genesis.encode(), GENESIS_ROOT, chain.judge.address, assets, terms)
+
+    assert rollup.read("batches", 0).value[3] == chain.evm.timestamp
+    assert rollup.read("TERMS").value == terms
 
 
 def test_genesis_is_the_first_final_batch() -> None:

@@ -5,6 +5,7 @@ import random
 import pytest
 
 from state.leaves import SessionKey
+from state.operations import hash_domain
 from state.process_inbox import Message, MessageType, decode_message, encode_amount, encode_key
 from tests.contracts import token_zoo
 from tests.contracts.rollup_chain import (
@@ -113,6 +114,17 @@ def test_one_arrival_is_one_deposit() -> None:
     assert token.read("balanceOf", chain.rollup.address).value == 1000 * TOKEN_UNIT
 
 
+def test_nothing_leaves_while_an_arrival_is_measured() -> None:
+    """Who is called in the middle of his deposit cannot collect there, not even a credit of nothing."""
+    chain, token = build_chain(token_zoo.CALLS_THE_OWNER)
+    source = compile_once(token_zoo.COLLECTS_WITHIN_A_DEPOSIT)
+    thief = chain.evm.deploy_artifact(source, chain.rollup.address, token.address, FEE, value=FEE)
+    token.send("give", thief.address, 1000 * TOKEN_UNIT, sender=USER)
+
+    assert thief.send("deposit", 1000).reverted
+    assert chain.read("custody", 0) == 0
+
+
 def test_messages_are_those_of_the_node(seed: int) -> None:
     """Every kind of message has the bytes that the node writes for it, and the accumulator is the node's."""
     rng = random.Random(seed)
@@ -167,8 +179,6 @@ def test_message_costs_its_fee(function: str, arguments: tuple[object, ...]) -> 
 
 def test_domain_is_that_of_the_node() -> None:
     """What users sign under names the chain and this very contract."""
-    from state.operations import hash_domain
-
     chain, _ = build_chain()
 
     assert chain.read("DOMAIN") == hash_domain(31_337, bytes.fromhex(chain.rollup.address[2:]))

@@ -131,3 +131,29 @@ def before_move():
         self.is_within = True
         extcall Rollup(ROLLUP).deposit(0, AMOUNT, 0, value=FEE)
 """
+
+# Takes its credit in a token while it deposits of that token.
+COLLECTS_WITHIN_A_DEPOSIT = """
+interface Rollup:
+    def deposit(asset: uint256, amount: uint64, account: uint32): payable
+    def collect(token: address): nonpayable
+
+ROLLUP: immutable(address)
+TOKEN: immutable(address)
+FEE: immutable(uint256)
+
+@deploy
+@payable
+def __init__(rollup: address, token: address, fee: uint256):
+    ROLLUP = rollup
+    TOKEN = token
+    FEE = fee
+
+@external
+def deposit(amount: uint64):
+    extcall Rollup(ROLLUP).deposit(0, amount, 0, value=FEE)
+
+@external
+def before_move():
+    extcall Rollup(ROLLUP).collect(TOKEN)
+"""

@@ -29,6 +29,16 @@ def log_moneyness_nearest_q30(ln_forward_q38: int, ln_strike_q38: int) -> int:
     return ln_forward_q38 - ln_strike_q38 + (1 << 7) >> 8
 
 
+def saturate_log_moneyness_q30(log_moneyness_q30: int) -> int:
+    """x held within the kernel's domain, out of which a scenario may push an option (SPEC.md section 2)."""
+    return max(min(log_moneyness_q30, LOG_MONEYNESS_MAX_Q30), -LOG_MONEYNESS_MAX_Q30)
+
+
+def saturate_total_vol_q30(total_vol_q30: int) -> int:
+    """v held within the kernel's domain."""
+    return min(total_vol_q30, TOTAL_VOL_MAX_Q30)
+
+
 def otm_fraction_q38(distance_q30: int, total_vol_q30: int) -> int:
     """g: the out-of-the-money option over min(F, K), from 0 to 1.
 

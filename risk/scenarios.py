@@ -8,7 +8,12 @@ are summed per expiry first and discounted then. Formulas and roundings: SPEC.md
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from risk.black76 import LOG_MONEYNESS_MAX_Q30, TOTAL_VOL_MAX_Q30, log_moneyness_nearest_q30, price_floor
+from risk.black76 import (
+    log_moneyness_nearest_q30,
+    price_floor,
+    saturate_log_moneyness_q30,
+    saturate_total_vol_q30,
+)
 from risk.fixed_point import (
     EXP_ARGUMENT_MAX_Q38,
     LN_2_Q38,
@@ -131,7 +136,7 @@ def compute_total_vols_q30(
             base * linear >> 38,
             base * absolute >> 38,
         )
-        by_step.append(tuple(min(vol + (1 << 7) >> 8, TOTAL_VOL_MAX_Q30) for vol in shocked))
+        by_step.append(tuple(saturate_total_vol_q30(vol + (1 << 7) >> 8) for vol in shocked))
     return tuple(by_step)
 
 
@@ -160,11 +165,11 @@ def compute_expiry_values(
     for option in options:
         vols = compute_total_vols_q30(parameters, expiry, terms, option.strike)
         ln_strike = ln_q38(option.strike)
-        x = _saturate_q30(log_moneyness_nearest_q30(ln_forward, ln_strike))
+        x = saturate_log_moneyness_q30(log_moneyness_nearest_q30(ln_forward, ln_strike))
         price = price_floor(expiry.forward, option.strike, x, vols[0][VolShock.NONE], option.is_call)
         mark += option.quantity * price
         for index, (scenario, (forward, ln_shocked)) in enumerate(zip(parameters.scenarios, forwards, strict=True)):
-            x = _saturate_q30(log_moneyness_nearest_q30(ln_shocked, ln_strike))
+            x = saturate_log_moneyness_q30(log_moneyness_nearest_q30(ln_shocked, ln_strike))
             for step, vol in enumerate(vols):
                 price = price_floor(forward, option.strike, x, vol[scenario.vol], option.is_call)
                 values[step][index] += option.quantity * price
@@ -190,8 +195,3 @@ def compute_expiry_risk(
     worst_move = min([0, *((values[0][index] * terms[0].discount >> 38) - mark for index in moves)])
     factor = charges.basis_add_q38 + (charges.basis_multiple_q38 * years_floor_q38(expiry.time_ms) >> 38)
     return ExpiryRisk(mark, tuple(pnl), worst_move * factor >> 38)
-
-
-def _saturate_q30(log_moneyness_q30: int) -> int:
-    """A scenario may push an option out of the kernel's domain; there it is priced at the edge (SPEC.md section 2)."""
-    return max(min(log_moneyness_q30, LOG_MONEYNESS_MAX_Q30), -LOG_MONEYNESS_MAX_Q30)

@@ -32,7 +32,11 @@ MAY_IMPORT = {
 
 ADVISORY = {
     "risk/fast.py": "the formulas over arrays, for admission and reports; tests compare it with the exact ones",
-    "risk/pm2.py": "reads a venue's case files, decimals and JSON, into the engine's integers",
+    "risk/decimals.py": "reads JSON and decimals into the kernel's integers, once, at the edge",
+    "risk/account_files.py": "reads accounts that people write",
+    "risk/explain_plot.py": "draws",
+    "risk/quotes.py": "reads quotes and writes decimals for people",
+    "risk/pm2.py": "reads a venue's case files",
     "risk/generate_tables.py": "computes the tables that are pinned in risk/SPEC.md; not imported by the core",
 }
 """File in a pure package -> why it may use floats, arrays and files: nothing that reaches a root imports it."""

@@ -5,11 +5,11 @@ way to any of them.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from fraud_proofs.grounds import check_ground
+from fraud_proofs.grounds import EFFECT, check_ground
 from state.codes import Code
 from state.context import StepContext
 from state.leaves import QUOTE_UNDERLYING, Account, AssetTerms, Order, Params, Underlying
@@ -47,6 +47,18 @@ class Scene:
         """As a step that claims nothing."""
         root = build_tree(self.leaves.items()).root
         return PlayedStep(self.context, self.leaves, root, self.op, bytes(32), result=None)  # type: ignore[arg-type]
+
+    def bend_place(self, step: int) -> None:
+        """Move the op to another step of its batch."""
+        self.context = self.context.at(step)
+
+    def bend_domain(self, domain: bytes) -> None:
+        """Move the op to another rollup."""
+        self.context = replace(self.context, domain=domain)
+
+    def bend_bytes(self, op: bytes) -> None:
+        """Put any bytes in the op's place."""
+        self.op = op
 
     def bend_op(self, **changes: Any) -> None:
         """Change fields of the op."""
@@ -97,8 +109,31 @@ class Scene:
         return self.ledger.require_underlying(underlying)
 
 
-Bend = Callable[[Scene, random.Random], None]
-"""Makes one check fail in a scene where all hold."""
+Bend = Callable[[], object]
+"""Changes a scene; called for its effect."""
+
+Breaker = Callable[[Scene, random.Random], Sequence[Bend]]
+"""The ways in which one check can be made to fail in a scene where all hold. One of them is then called."""
+
+
+def assert_breaks(
+    court: Court, find: Callable[[], Scene], code: Code, breaker: Breaker, rng: random.Random, rounds: int
+) -> int:
+    """Break a check in each way in turn, `rounds` times or more; it convicts each time. Answers how often that was.
+
+    Both judges also agree on EFFECT then, whether it can be shown for such an op or not.
+    """
+    done = 0
+    while True:
+        scene = find()
+        assert_acquits(court, scene, code)
+        ways = breaker(scene, rng)
+        if done >= max(rounds, len(ways)):
+            return done
+        ways[done % len(ways)]()
+        assert_convicts(court, scene, code)
+        court.judge(dispute(scene.played, EFFECT))
+        done += 1
 
 
 def assert_convicts(court: Court, scene: Scene, code: Code) -> None:

@@ -173,6 +173,14 @@ def test_frames_are_held_to_each_other(chain: Chain, lie: str) -> None:
     chain.do("submit_batch", batch.encode(), sender=HOLDER)
 
 
+def test_frame_is_at_most_8_kib(chain: Chain) -> None:
+    """A frame of exactly the bound passes, one byte more does not."""
+    for last_op, reason in ((644, None), (645, "rollup: frame length")):
+        batch = chain.draft(HOLDER, *[b"\x06" * 1024] * 7, b"\x06" * last_op, frame_bytes=10_000)
+        assert len(batch.frames[0]) == FRAME_BYTES_MAX + last_op - 644
+        assert chain.rollup.read("submit_batch", batch.encode(), sender=HOLDER).reason == reason
+
+
 def test_frames_are_at_most_64(chain: Chain) -> None:
     """Sixty-four of the smallest frames pass, one more does not."""
     batch = chain.draft(HOLDER, *[b"\x06"] * 62, frame_bytes=73)

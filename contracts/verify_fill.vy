@@ -64,7 +64,7 @@ BUYER_MARGIN_MUST_HOLD: constant(uint256) = 19
 SELLER_MARGIN_MUST_HOLD: constant(uint256) = 20
 CHECKS: constant(uint256) = 21
 
-# Reads of SPEC.md section 6, a column a check. Every one is a part of the same order G, P, B, S, A, U or Q.
+# Reads of SPEC.md section 6, a row a check, as numbered above; each is a part of the one order G, P, B, S, A, U, Q.
 G: constant(uint256) = 1
 P: constant(uint256) = 2
 B: constant(uint256) = 4  # O(buyer)

@@ -205,7 +205,7 @@ def __init__(
         assert asset.deposit_max <= constants.AMOUNT_MAX, "rollup: deposit max"
     for seconds: uint256 in [terms.challenge_window, terms.silence_limit, terms.inbox_deadline, terms.time_lag_max]:
         assert seconds > 0 and seconds < 2**32, "rollup: terms"
-    # A holder whose batches are never late is then never silent either.
+    # As long as a batch may lag, its holder may be quiet.
     assert terms.time_lag_max <= terms.silence_limit and terms.bond > 0, "rollup: terms"
 
     DOMAIN = sha256(concat(b"keel/1", convert(chain.id, bytes32), convert(self, bytes20)))

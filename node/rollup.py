@@ -72,6 +72,7 @@ TOKEN_ABI: dict[str, Signature] = {
     "balanceOf": Signature(("address",), ("uint256",)),
     "allowance": Signature(("address", "address"), ("uint256",)),
     "approve": Signature(("address", "uint256")),
+    "decimals": Signature((), ("uint8",)),
 }
 """What a node uses of an ERC-20."""
 
@@ -246,6 +247,12 @@ class Rollup:
         if token == ETH:
             return self.l1.get_balance(holder)
         return int(_view(self.l1, token, "balanceOf", TOKEN_ABI["balanceOf"], (holder,)))
+
+    def get_units_per_token(self, asset: BridgedAsset) -> int:
+        """Units of the rollup in one whole token, or one ether; 1 where a whole token has no such number."""
+        decimals = 18 if asset.token == ETH else int(_view(self.l1, asset.token, "decimals", TOKEN_ABI["decimals"], ()))
+        whole, rest = divmod(10**decimals, asset.unit)
+        return whole if whole and not rest else 1
 
     def get_allowance(self, token: bytes, holder: bytes) -> int:
         """Base units that the rollup may take from the holder."""

@@ -56,6 +56,13 @@ class Table:
             raise self.refuse(key, f'{value!r} will not do; write a text, as in "text"')
         return value
 
+    def take_choice(self, key: str, choices: Sequence[str], default: str) -> str:
+        """One of a few words."""
+        value = self._take(key, default, "")
+        if value not in choices:
+            raise self.refuse(key, f"{value!r} will not do; write one of {', '.join(choices)}")
+        return str(value)
+
     def take_texts(self, key: str, default: Sequence[str] | None = None) -> list[str]:
         """A list of texts, at least one."""
         value = self._take(key, None if default is None else list(default), 'write a list, as in ["one", "two"]')

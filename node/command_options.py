@@ -1,0 +1,139 @@
+"""What several commands share: the options that name an L1, a rollup and keys, and what is opened from them."""
+
+import argparse
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from node.config import FILE, Config, read_config
+from node.errors import ConfigError
+from node.keys import parse_address
+from node.logs import Log
+
+if TYPE_CHECKING:
+    from node.l1 import L1
+    from node.rollup import Rollup
+    from node.transactions import Sender
+
+
+def add_config_option(parser: argparse.ArgumentParser) -> None:
+    """Where the configuration is."""
+    parser.add_argument("--config", metavar="FOLDER", type=Path, help=f"folder with a {FILE} (default: this one)")
+
+
+def add_chain_options(parser: argparse.ArgumentParser) -> None:
+    """Which rollup on which L1; each overrides the configuration."""
+    add_config_option(parser)
+    parser.add_argument("--l1", metavar="URL", action="append", help="L1 endpoint; may be given more than once")
+    parser.add_argument(
+        "--rollup", metavar="ADDRESS", help="the rollup contract (default: as deployed from the folder)"
+    )
+
+
+def add_key_option(parser: argparse.ArgumentParser) -> None:
+    """Who pays on L1."""
+    parser.add_argument("--key", metavar="FILE", type=Path, help="key file of the L1 account that pays")
+
+
+@dataclass(frozen=True)
+class Chain:
+    """What a command works on, opened when it is first used: loading the L1 client takes a second."""
+
+    arguments: argparse.Namespace
+
+    @cached_property
+    def config(self) -> Config | None:
+        """The folder's configuration; None when no folder was named and this is none."""
+        named: Path | None = self.arguments.config
+        if named is None and not Path(FILE).exists():
+            return None
+        return read_config(named or Path())
+
+    def require_config(self) -> Config:
+        """The configuration. Raises ConfigError when there is none."""
+        if self.config is None:
+            raise ConfigError(f"no {FILE} here: name its folder with --config, or make one with `keel init FOLDER`")
+        return self.config
+
+    @cached_property
+    def l1(self) -> "L1":
+        """The L1. Raises ConfigError when nothing names one."""
+        from node.l1 import L1
+
+        urls = self._get_option("l1") or (self.config.l1.urls if self.config else None)
+        if not urls:
+            raise ConfigError(f"no L1: give --l1 URL, or --config FOLDER with a {FILE}")
+        return L1(urls, chain_id=self.config.l1.chain_id if self.config else None)
+
+    @cached_property
+    def rollup(self) -> "Rollup":
+        """The rollup, known to be one. Raises ConfigError, L1Error."""
+        from node.rollup import Rollup
+
+        rollup = Rollup(self.l1, self._find_rollup_address())
+        rollup.check_identity()
+        return rollup
+
+    def open_sender(self, key_file: Path | None = None) -> "Sender":
+        """A sender with the key that was named, else the folder's; its journal lies beside the key file."""
+        from node.keys import load_ethereum_key
+        from node.transactions import Sender
+
+        path = key_file or self._get_option("key") or (self.config.keys.l1 if self.config else None)
+        if path is None:
+            raise ConfigError(f"no key: give --key FILE, or --config FOLDER with a {FILE}")
+        key = load_ethereum_key(path)
+        options = {}
+        if self.config is not None:
+            limits = self.config.l1
+            options = {"fee_cap": limits.fee_cap, "bump_after_blocks": limits.bump_after_blocks}
+        return Sender(self.l1, key, path.with_name(path.name + ".nonces"), **options)
+
+    def open_log(self, role: str) -> Log:
+        """Events of a role, in the configured form."""
+        return Log(role, is_json=self.config.is_log_json if self.config else False)
+
+    @property
+    def poll_seconds(self) -> float:
+        """How often the L1 is looked at."""
+        return self.config.l1.poll_seconds if self.config else 1.0
+
+    def _get_option(self, name: str) -> Any:
+        return getattr(self.arguments, name, None)
+
+    def _find_rollup_address(self) -> bytes:
+        named = self._get_option("rollup")
+        if named:
+            return parse_address(named, "--rollup")
+        if self.config is None:
+            raise ConfigError(f"no rollup: give --rollup ADDRESS, or --config FOLDER with a {FILE}")
+        if self.config.l1.rollup is not None:
+            return self.config.l1.rollup
+        from node.deploy import read_deployment
+
+        return read_deployment(self.config.deployment).address
+
+
+def run_role(role: Callable[[], Awaitable[None]]) -> int:
+    """Run until it ends or a signal comes; then everything is cancelled in order. Answers the exit status."""
+    stopped_by: list[int] = []
+
+    async def wait_for_signal(scope: trio.CancelScope) -> None:
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async for number in signals:
+                stopped_by.append(number)
+                scope.cancel()
+
+    async def run() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wait_for_signal, nursery.cancel_scope)
+            await role()
+            nursery.cancel_scope.cancel()
+
+    trio.run(run)
+    return 128 + stopped_by[0] if stopped_by else 0

@@ -1,0 +1,356 @@
+"""The commands that make, run and watch a rollup: init, deploy, sequencer, follower, watchtower, oracle, status."""
+
+import argparse
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from node.client import GatewayUnreachable, open_client
+from node.command_options import Chain, add_chain_options, add_config_option, add_key_option, run_role
+from node.config import Config, parse_host_port
+from node.init_folder import init_folder
+from node.keys import Ed25519Key, format_address, load_ethereum_key
+
+ETHER = 10**18
+
+
+def add_parsers(commands: Any) -> None:
+    """Every command of this file."""
+    _add_init_parser(commands)
+    _add_deploy_parser(commands)
+    _add_sequencer_parser(commands)
+    _add_follower_parser(commands)
+    _add_watchtower_parser(commands)
+    _add_oracle_parser(commands)
+    _add_status_parser(commands)
+
+
+def _add_parser(commands: Any, name: str, summary: str, text: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=summary, description=text, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    return parser
+
+
+# init
+
+
+def _add_init_parser(commands: Any) -> None:
+    parser = _add_parser(
+        commands,
+        "init",
+        "write a folder with configuration, terms and keys",
+        """\
+Write FOLDER/keel.toml, FOLDER/genesis.toml and fresh keys in FOLDER/keys. Read both files, change what you must, send
+ether to the account that is printed, then `keel deploy --config FOLDER`.
+
+  keel init exchange --l1 https://my-node:8545""",
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--l1", metavar="URL", default="http://127.0.0.1:8545", help="L1 endpoint to write into it")
+    parser.set_defaults(run=run_init)
+
+
+def run_init(arguments: argparse.Namespace) -> int:
+    """`keel init`."""
+    folder: Path = arguments.folder
+    for name, key in init_folder(folder, arguments.l1).items():
+        public = key.public_key.hex() if isinstance(key, Ed25519Key) else format_address(key.address)
+        print(f"keys/{name}.json  {public}")
+    print(f"Now read {folder}/keel.toml and {folder}/genesis.toml, and send ether to the first address.")
+    return 0
+
+
+# deploy
+
+
+def _add_deploy_parser(commands: Any) -> None:
+    parser = _add_parser(
+        commands,
+        "deploy",
+        "put a rollup on the L1",
+        """\
+Check the terms in genesis.toml against each other, deploy every contract, read them back, and note their addresses in
+deployment.json. Takes about 40 million gas.
+
+  keel deploy --config exchange""",
+    )
+    add_config_option(parser)
+    add_key_option(parser)
+    parser.add_argument("--genesis", metavar="FILE", type=Path, help="terms of the rollup (default: genesis.toml)")
+    parser.set_defaults(run=run_deploy)
+
+
+def run_deploy(arguments: argparse.Namespace) -> int:
+    """`keel deploy`."""
+    from node.deploy import deploy, write_deployment
+    from node.launch import read_launch
+
+    chain = Chain(arguments)
+    config = chain.require_config()
+    launch = read_launch(arguments.genesis or config.folder / "genesis.toml")
+    with chain.open_sender() as sender:
+        sender.settle()
+        deployment = deploy(sender, launch, print)
+    write_deployment(deployment, config.deployment)
+    print(f"rollup {deployment.rollup} on chain {deployment.chain_id}; noted in {config.deployment}")
+    return 0
+
+
+# sequencer
+
+
+def _add_sequencer_parser(commands: Any) -> None:
+    parser = _add_parser(
+        commands,
+        "sequencer",
+        "run the exchange",
+        """\
+Take orders, match them, keep the log, post batches. Needs the folder's L1 key with the bond and ether for gas; takes
+the slot when it is free. After a crash, start it again: it goes on where the log ends.
+
+  keel sequencer --config exchange""",
+    )
+    add_chain_options(parser)
+    add_key_option(parser)
+    parser.add_argument(
+        "--rebond-after-conviction", action="store_true", help="go on after a lost bond; for networks without value"
+    )
+    parser.set_defaults(run=run_sequencer)
+
+
+def run_sequencer(arguments: argparse.Namespace) -> int:
+    """`keel sequencer`."""
+    from node import sequencer_role
+    from sequencer.batcher import SealRule
+    from state.store import Store
+
+    chain = Chain(arguments)
+    config = chain.require_config()
+    given = config.sequencer
+    settings = sequencer_role.SequencerSettings(
+        host=given.host,
+        port=given.port,
+        seal=SealRule(given.batch_bytes, given.batch_seconds),
+        poll_seconds=config.l1.poll_seconds,
+        tick_seconds=given.tick_seconds,
+        unposted_bytes_max=given.unposted_bytes_max,
+        requests_waiting_max=given.requests_waiting_max,
+        rebond_after_conviction=arguments.rebond_after_conviction,
+    )
+    log, key = chain.open_log("sequencer"), load_ethereum_key(arguments.key or config.keys.l1)
+    with Store(config.data) as store, chain.open_sender() as sender:
+        sequencer = sequencer_role.Sequencer(chain.rollup, sender, store, key.secret, settings, log)
+        with _serve_metrics(config, sequencer=sequencer.counters):
+            return run_role(lambda: sequencer_role.run_sequencer(sequencer, settings, log))
+
+
+# follower
+
+
+def _add_follower_parser(commands: Any) -> None:
+    parser = _add_parser(
+        commands,
+        "follower",
+        "re-execute the chain and serve reads",
+        """\
+Derive the chain from L1, trusting nobody, and answer reads of it as a sequencer's gateway does.
+
+  keel follower --l1 http://127.0.0.1:8545 --rollup 0x... --listen 127.0.0.1:7402""",
+    )
+    add_chain_options(parser)
+    parser.add_argument("--listen", metavar="HOST:PORT", help="where to serve (default: 127.0.0.1:7402)")
+    parser.set_defaults(run=run_follower)
+
+
+def run_follower(arguments: argparse.Namespace) -> int:
+    """`keel follower`."""
+    from node import follower_role
+
+    chain = Chain(arguments)
+    host, port = (
+        ("127.0.0.1", 7402) if chain.config is None else (chain.config.follower.host, chain.config.follower.port)
+    )
+    if arguments.listen:
+        host, port = parse_host_port(arguments.listen, "--listen")
+    settings = follower_role.FollowerSettings(host, port, chain.poll_seconds)
+    rollup, log = chain.rollup, chain.open_log("follower")
+    return run_role(lambda: follower_role.run_follower(rollup, settings, log))
+
+
+# watchtower
+
+
+def _add_watchtower_parser(commands: Any) -> None:
+    parser = _add_parser(
+        commands,
+        "watchtower",
+        "convict every wrong root",
+        """\
+Re-execute every batch from L1 data alone and convict the first wrong step: half of the liar's bond is the reward. Needs
+an L1 endpoint, the rollup's address and a key with ether for one proof; nothing else, and no permission.
+
+  keel watchtower --l1 http://127.0.0.1:8545 --rollup 0x... --key tower.json
+  keel watchtower ... --self-test       only show that the judge would convict a wrong step, and exit""",
+    )
+    add_chain_options(parser)
+    add_key_option(parser)
+    parser.add_argument("--self-test", action="store_true", help="dry-run a proof of a wrong step, and exit")
+    parser.add_argument("--delay", metavar="SECONDS", type=float, help="leave a conviction to others for so long")
+    parser.set_defaults(run=run_watchtower)
+
+
+def run_watchtower(arguments: argparse.Namespace) -> int:
+    """`keel watchtower`."""
+    from node import watchtower_role
+
+    chain = Chain(arguments)
+    delay = arguments.delay
+    if delay is None:
+        delay = chain.config.watchtower.delay_seconds if chain.config else 0.0
+    settings = watchtower_role.WatchtowerSettings(chain.poll_seconds, delay)
+    log, rollup = chain.open_log("watchtower"), chain.rollup
+    with chain.open_sender() as sender, ExitStack() as stack:
+        if arguments.self_test:
+            tower = watchtower_role.Watchtower(rollup, sender, settings, log)
+            tower.check_funds()
+            print(tower.self_test())
+            return 0
+
+        def start_metrics(tower: watchtower_role.Watchtower) -> None:
+            stack.enter_context(_serve_metrics(chain.config, watchtower=tower.counters))
+
+        return run_role(lambda: watchtower_role.run_watchtower(rollup, sender, settings, log, on_start=start_metrics))
+
+
+# oracle
+
+
+def _add_oracle_parser(commands: Any) -> None:
+    parser = _add_parser(
+        commands,
+        "oracle",
+        "sign prices and publish them",
+        """\
+Read lines of JSON from standard input, in quote units a lot, and publish each symbol's latest price when it has moved
+enough or its last reading grows old:
+
+  {"symbol": "BTC", "spot": 17000000, "mark": 17010000}
+
+  my-price-source | keel oracle --config exchange""",
+    )
+    add_chain_options(parser)
+    parser.add_argument("--gateway", metavar="HOST:PORT", help="the sequencer's gateway (default: as configured)")
+    parser.add_argument("--key", metavar="FILE", type=Path, action="append", help="an oracle key; may be repeated")
+    parser.set_defaults(run=run_oracle)
+
+
+def run_oracle(arguments: argparse.Namespace) -> int:
+    """`keel oracle`."""
+    from node import oracle_role
+
+    chain = Chain(arguments)
+    config = chain.require_config()
+    host, port = config.sequencer.host, config.sequencer.port
+    if arguments.gateway:
+        host, port = parse_host_port(arguments.gateway, "--gateway")
+    settings = oracle_role.OracleSettings(host, port, config.oracle.heartbeat_seconds, config.oracle.deviation_ppm)
+    keys = [load_ethereum_key(path) for path in arguments.key or config.keys.oracle]
+    oracle = oracle_role.OracleNode(chain.rollup.get_domain(), keys, settings, chain.open_log("oracle"))
+
+    async def run() -> None:
+        async with trio.lowlevel.FdStream(os.dup(0)) as source:
+            await oracle.run(oracle_role.read_lines(source))
+
+    return run_role(run)
+
+
+# status
+
+
+def _add_status_parser(commands: Any) -> None:
+    parser = _add_parser(
+        commands,
+        "status",
+        "what stands where",
+        """\
+What the L1 says of a rollup, and what its sequencer says of itself.
+
+  keel status --config exchange
+  keel status --l1 http://127.0.0.1:8545 --rollup 0x... --gateway 127.0.0.1:7401""",
+    )
+    add_chain_options(parser)
+    parser.add_argument("--gateway", metavar="HOST:PORT", help="ask this node too (default: as configured)")
+    parser.set_defaults(run=run_status)
+
+
+def run_status(arguments: argparse.Namespace) -> int:
+    """`keel status`."""
+    chain = Chain(arguments)
+    for name, value in _read_l1_status(chain).items():
+        print(f"{name:20} {value}")
+    gateway = None if chain.config is None else (chain.config.sequencer.host, chain.config.sequencer.port)
+    if arguments.gateway:
+        gateway = parse_host_port(arguments.gateway, "--gateway")
+    if gateway is not None:
+        print(f"{'gateway':20} {trio.run(_ask_gateway, *gateway)}")
+    return 0
+
+
+def _read_l1_status(chain: Chain) -> dict[str, str]:
+    rollup, head, finalized = chain.rollup, chain.l1.get_block(), chain.l1.get_block("finalized")
+    terms, holder = rollup.get_terms(), rollup.get_slot_holder()
+    tip, final, taken = rollup.view("tip"), rollup.view("final_index"), 0
+    batch = rollup.get_batch(tip)
+    if batch is not None:
+        taken = batch.inbox_cursor
+    return {
+        "chain": f"{chain.l1.get_chain_id()}, block {head.number}, finalized {finalized.number}",
+        "rollup": format_address(rollup.address),
+        "batches": f"{tip} posted, {final} final; final after {terms.challenge_window} s",
+        "generation": str(rollup.view("generation")),
+        "slot": "open" if holder is None else f"{format_address(holder)}{_describe_holder(chain, holder)}",
+        "inbox": f"{rollup.view('inbox_count')} messages, {taken} taken",
+        "message fee": f"{terms.message_fee / ETHER:g} ether",
+    }
+
+
+def _describe_holder(chain: Chain, holder: bytes) -> str:
+    bond = chain.rollup.view("bond_of", holder)
+    silent = ", silent: anyone may evict it" if chain.rollup.view("is_silent") else ""
+    return f", bond {bond / ETHER:g} ether{silent}"
+
+
+async def _ask_gateway(host: str, port: int) -> str:
+    try:
+        async with open_client(host, port) as client:
+            answer = await client.call("status")
+    except GatewayUnreachable:
+        return f"nobody answers at {host}:{port}"
+    if not isinstance(answer, list) or not answer:
+        return f"{host}:{port} answers something else than a Keel node"
+    names = {
+        "sequencer": ("generation", "log position", "time", "cancel-only until", "sealed", "posted", "final"),
+        "follower": ("posted", "final", "root", "wrong batch"),
+    }.get(str(answer[0]), ())
+    shown = [value.hex()[:16] if isinstance(value, bytes) else str(value) for value in answer[1:]]
+    claims = ", ".join(f"{name} {value}" for name, value in zip(names, shown, strict=False))
+    return f"{answer[0]!s} at {host}:{port}: {claims}"
+
+
+# Metrics
+
+
+@contextmanager
+def _serve_metrics(config: Config | None, **sources: object) -> Iterator[None]:
+    if config is None or config.metrics_port == 0:
+        yield
+        return
+    from node.metrics import serve_metrics
+
+    with serve_metrics(config.metrics_port, sources):
+        yield

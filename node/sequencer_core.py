@@ -1,8 +1,8 @@
 """The sequencer's engine joined to its disk: nothing is acknowledged before it is durable, and start-up is recovery.
 
 Synchronous and without a clock; node/sequencer_role.py drives it. The order of writes is the whole of its safety:
-records of a group are durable before their receipts exist; a sealed batch, the leaves after it and the place at which
-the log goes on are one atomic write, made only when every record before it is durable.
+records of a group are durable before their receipts exist; a sealed batch, the leaves after it, the way back before it
+and the place at which the log goes on are one atomic write, made only when every record before it is durable.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ from sequencer.receipts import ReceiptBody, SignedReceipt
 from sequencer.refusals import Refused
 from sequencer.requests import Request
 from state.batches import BatchData, decode_batch
-from state.codec import decode, encode
+from state.codec import Value, decode, encode
 from state.ledger import Slot
 from state.operations import OrderOp
 from state.store import Store, StoreError
@@ -56,11 +56,51 @@ class Group:
     records: list[LogRecord] = field(default_factory=list)
 
 
-class SequencerCore:
-    """One writer of one data folder."""
+@dataclass(frozen=True, slots=True)
+class SealedRecord:
+    """A sealed batch as it is kept until it is final, and what was on disk before it."""
 
-    def __init__(self, store: Store, domain: bytes, receipt_key: PrivateKey, unposted_bytes_max: int) -> None:
+    batch: BatchData
+    before: Head
+    leaves: dict[LeafKey, bytes]
+    slots: dict[bytes, bytes]
+
+    def encode(self) -> bytes:
+        """As kept under its index."""
+        leaves: list[Value] = [[key, data] for key, data in self.leaves.items()]
+        slots: list[Value] = [[key, data] for key, data in self.slots.items()]
+        return encode([self.batch.encode(), self.before.encode(), leaves, slots])
+
+
+def decode_sealed(data: bytes) -> SealedRecord:
+    """The inverse of SealedRecord.encode. Raises StoreError."""
+    value = decode(data)
+    assert isinstance(value, list)
+    batch_bytes, before, leaves, slots = value
+    batch = decode_batch(batch_bytes)  # type: ignore[arg-type]
+    if batch is None:
+        raise StoreError("a sealed batch on disk does not parse: the data folder is damaged")
+    return SealedRecord(
+        batch,
+        decode_head(before),  # type: ignore[arg-type]
+        dict(leaves),  # type: ignore[arg-type]
+        dict(slots),  # type: ignore[arg-type]
+    )
+
+
+class SequencerCore:
+    """One writer of one data folder. A batch is sealed at `batch_bytes_max` while a long log is replayed."""
+
+    def __init__(
+        self,
+        store: Store,
+        domain: bytes,
+        receipt_key: PrivateKey,
+        unposted_bytes_max: int,
+        batch_bytes_max: int = 90_000,
+    ) -> None:
         self._store = store
+        self._batch_bytes_max = batch_bytes_max
         self._domain = domain
         self._receipt_key = receipt_key
         self._unposted_bytes_max = unposted_bytes_max
@@ -68,7 +108,7 @@ class SequencerCore:
         self.batcher = Batcher(build_tree(()), bytes(32))
         self.head: Head | None = None
         self.sealed: dict[int, BatchData] = {}
-        self.opened_at = 0
+        self._slots_on_disk: dict[bytes, bytes] = {}
         identity = store.read_meta(_IDENTITY)
         if identity is not None and identity != domain:
             raise StoreError(f"{store.folder}: this data folder belongs to another rollup; use another folder")
@@ -83,13 +123,32 @@ class SequencerCore:
         head = decode_head(data)
         leaves = self._store.read_leaves()
         self._restore(head, leaves)
-        known = [(_decode_slot_key(key), _decode_slot(value)) for key, value in self._store.read_slots()]
+        self._slots_on_disk = dict(self._store.read_slots())
+        known = [(_decode_slot_key(key), _decode_slot(value)) for key, value in self._slots_on_disk.items()]
         for slot, state in sorted(known, key=lambda item: item[1].order.accepted if item[1].order else -1):
             self.engine.restore_slot(slot, state)
-        self.sealed = {index: _decode_sealed(batch) for index, batch in self._store.read_sealed()}
+        self.sealed = {index: decode_sealed(record).batch for index, record in self._store.read_sealed()}
         self.engine.open_batch(head.generation)
         self._replay(head, get_message)
         return True
+
+    def rewind(self, index: int, get_message: Callable[[int], bytes]) -> None:
+        """Take back every sealed batch after `index`, none of which L1 holds, and batch the same log anew.
+
+        Positions and receipts stay what they were; only where one batch ends and the next begins changes. That is how
+        ops are posted whose batch has grown too old for L1 to take.
+        """
+        records = {number: decode_sealed(record) for number, record in self._store.read_sealed() if number > index}
+        if not records:
+            return
+        leaves: dict[LeafKey, bytes] = {}
+        slots: dict[bytes, bytes] = {}
+        for number in sorted(records, reverse=True):
+            leaves.update(records[number].leaves)
+            slots.update(records[number].slots)
+        before = records[min(records)].before
+        self._store.commit(leaves=leaves, slots=slots, forget_batches=sorted(records), meta={_HEAD: before.encode()})
+        self.recover(get_message)
 
     def restart(
         self,
@@ -104,7 +163,7 @@ class SequencerCore:
         head = Head(generation, index, parent, 0, log_hash)
         self._store.reset(leaves, {_HEAD: head.encode(), _IDENTITY: self._domain})
         self._restore(head, dict(leaves))
-        self.sealed = {}
+        self.sealed, self._slots_on_disk = {}, {}
         self.engine.open_batch(generation)
 
     def _restore(self, head: Head, leaves: dict[LeafKey, bytes]) -> None:
@@ -122,6 +181,8 @@ class SequencerCore:
                 if expected != record:
                     raise StoreError(f"{self._store.folder}: log position {position} does not replay to what it holds")
                 continue
+            if self.engine.pending_bytes >= self._batch_bytes_max:
+                self.seal()
             skip = list(self.engine.replay(record, get_message))[1:]
 
     # Taking requests
@@ -167,7 +228,12 @@ class SequencerCore:
             self.engine.log_hash,
         )
         slots = {_encode_slot_key(slot): self._encode_slot(slot) for slot in self.engine.dirty_slots}
-        self._store.commit(leaves=leaves, slots=slots, sealed=(head.index, batch.encode()), meta={_HEAD: head.encode()})
+        slots_before = {key: self._slots_on_disk.get(key, b"") for key in slots}
+        record = SealedRecord(batch, self.head, dict(sealed.undo), slots_before)
+        self._store.commit(
+            leaves=leaves, slots=slots, sealed=(head.index, record.encode()), meta={_HEAD: head.encode()}
+        )
+        self._slots_on_disk.update(slots)
         self.engine.dirty_slots.clear()
         self.head = head
         self.sealed[head.index] = batch
@@ -211,10 +277,3 @@ def _decode_slot(data: bytes) -> SlotState:
     assert isinstance(op, OrderOp)
     order = RestingOrder(op.terms, request, accepted, remaining, is_registered)  # type: ignore[arg-type]
     return SlotState(counter, order)  # type: ignore[arg-type]
-
-
-def _decode_sealed(data: bytes) -> BatchData:
-    batch = decode_batch(data)
-    if batch is None:
-        raise StoreError("a sealed batch on disk does not parse: the data folder is damaged")
-    return batch

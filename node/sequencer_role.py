@@ -133,6 +133,7 @@ class Sequencer:
         self._outgoing: deque[_Outgoing] = deque()
         self._must_begin_anew = False
         self._must_post_again = False
+        self._must_rebatch = False
         self._opened_at = 0.0
 
     # Start-up
@@ -244,6 +245,8 @@ class Sequencer:
                 self._refuse_all()
                 await self._hold_slot()
                 await self._go_on()
+            if self._must_rebatch:
+                self._rebatch()
             records = self._take_clock() + self._take_messages()
             waiting = [self._requests.popleft() for _ in range(min(GROUP_MAX, len(self._requests)))]
             group = self.core.take([one.request for one in waiting])
@@ -259,6 +262,15 @@ class Sequencer:
             if group.outcomes:
                 self.counters.groups += 1
             self._seal_if_due()
+
+    def _rebatch(self) -> None:
+        """Sealed batches have grown too old for L1: put their ops into new ones, which end now."""
+        replica = self._follower.replica
+        self.core.rewind(replica.tip, replica.messages.__getitem__)
+        missing = [index for index in self.core.sealed if index > replica.tip]
+        self._outgoing = deque(_Outgoing(index, self.core.sealed[index]) for index in missing)
+        self._must_rebatch = False
+        self._log.warning("batched anew", after_batch=replica.tip, position=self.core.engine.next_position)
 
     def _take_clock(self) -> list[LogRecord]:
         now = min(int(self._clock()), self._head_time + CLOCK_AHEAD_MAX)
@@ -357,7 +369,7 @@ class Sequencer:
     async def post(self) -> None:
         """Post sealed batches in order, each until L1 has it or a new generation makes it void."""
         while True:
-            if not self._outgoing or self._must_begin_anew or self._must_post_again:
+            if not self._outgoing or self._must_begin_anew or self._must_post_again or self._must_rebatch:
                 await trio.sleep(self._settings.poll_seconds / 4)
                 continue
             outgoing = self._outgoing[0]
@@ -370,6 +382,8 @@ class Sequencer:
                 outcome = await self._sender.send_async(self._rollup.submit_batch(data))
             except L1Error as error:
                 self._log.warning("not posted", index=outgoing.index, error=str(error))
+                self._must_rebatch = isinstance(error, CallReverted) and error.reason == "rollup: late"
+                self._wake.set()
                 await trio.sleep(self._settings.poll_seconds)
                 continue
             if not isinstance(outcome, Mined):

@@ -16,7 +16,7 @@ from sequencer.requests import build_request
 from state.batches import decode_header
 from state.context import StepContext
 from state.store import Store, StoreError
-from state.tree import build_tree
+from state.tree import GLOBALS_KEY, build_tree
 from tests.sequencer.market import Sequencing
 from tests.world import get_address
 
@@ -117,6 +117,33 @@ def test_what_was_not_durable_was_never_acknowledged(tmp_path: Path, seed: int) 
     desk.crash()
 
     assert desk.picture() == before
+    desk.store.close()
+
+
+def test_batches_that_grew_too_old_are_batched_anew(tmp_path: Path, seed: int) -> None:
+    """The log, its positions and what rests stay; the batches that L1 does not hold become one honest batch."""
+    desk = Desk(tmp_path, seed)
+    state = State(dict(desk.leaves), build_tree(desk.leaves.items()))
+    for _ in range(3):
+        for _ in range(5):
+            desk.keep(desk.core.take(desk.ask()).records)
+        desk.core.seal()
+    desk.keep(desk.core.take(desk.ask()).records)
+    leaves, position, log_hash, _, resting, *_ = desk.picture()
+
+    desk.core.rewind(desk.market.world.batch_index - 1, desk.market.world.messages.__getitem__)
+
+    after = desk.picture()
+    assert (after[1], after[2], after[4]) == (position, log_hash, resting)
+    differing = {key for key in {**leaves, **after[0]} if leaves.get(key) != after[0].get(key)}  # type: ignore[dict-item, attr-defined]
+    assert differing == {GLOBALS_KEY}
+    assert desk.core.sealed == {}
+    _, batch = desk.core.seal()
+    world = desk.market.world
+    context = StepContext(decode_header(batch.header), 0, world.domain, world.messages.__getitem__)
+    assert isinstance(examine_batch(state, batch, context), Honest)
+    desk.crash()
+    assert sorted(desk.core.sealed) == [world.batch_index]
     desk.store.close()
 
 

@@ -107,6 +107,8 @@ TESTS_WITHOUT_MODULE = {
     "tests/*/test_spec.py": "about the package's SPEC.md",
     "tests/parity/*": "about Python and contract together",
     "tests/simulation/*": "about the whole system",
+    "tests/attacks/*": "about whoever means harm",
+    "tests/node/test_vertical.py": "about all roles together",
 }
 
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "helpers", "helper", "common", "misc", "base", "core", "lib", "stuff"}

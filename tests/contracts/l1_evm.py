@@ -51,7 +51,9 @@ class L1Evm(Evm):
         gas: int = TRANSACTION_GAS_LIMIT,
     ) -> Contract:
         """Deploy in a transaction of its own."""
-        constructor = next((entry for entry in artifact.abi if entry["type"] == "constructor"), {"inputs": []})
+        constructor: dict[str, Any] = next(
+            (entry for entry in artifact.abi if entry["type"] == "constructor"), {"inputs": []}
+        )
         assert len(get_abi_input_types({"type": "function", "name": "", "inputs": constructor["inputs"]})) == len(
             arguments
         )

@@ -17,10 +17,10 @@ from state.batches import FLAG_RESCUE, BatchData, Header, Step, decode_header, p
 from state.codes import Code
 from state.constants import PROTOCOL_VERSION
 from state.genesis import Genesis
-from state.leaves import AssetTerms
+from state.leaves import QUOTE_UNDERLYING, AssetTerms
 from state.process_inbox import hash_accumulator
 from tests.evm import Contract, Evm, Outcome
-from tests.world import GENESIS_TIME, QUOTE_UNDERLYING, SYMBOLS, build_params
+from tests.world import GENESIS_TIME, SYMBOLS, build_params
 
 WINDOW, SILENCE, DEADLINE, LAG = 10_000, 5_000, 3_000, 1_000
 """Seconds: the challenge window, the silence limit, the inbox deadline and the largest lag of time."""

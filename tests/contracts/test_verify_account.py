@@ -17,7 +17,6 @@ from state.valuation import add_balance, compute_account_margin, needs_prices, r
 from tests.contracts.court import Court, compute_post_root, dispute, list_grounds
 from tests.contracts.scene import (
     PEOPLE,
-    Bend,
     Scene,
     assert_acquits,
     assert_convicts,
@@ -26,6 +25,9 @@ from tests.contracts.scene import (
     publish_reading,
 )
 from tests.world import World
+
+Break = Callable[[Scene, random.Random], None]
+"""Bends a scene so that one check fails."""
 
 KINDS = (Kind.TRANSFER, Kind.WITHDRAW)
 ROUNDS = 10
@@ -204,7 +206,7 @@ def break_prices(scene: Scene, rng: random.Random) -> None:
     return scene.write(underlying_key(rng.choice(list(quotes))), b"")
 
 
-def break_key(scope: int) -> Bend:
+def break_key(scope: int) -> Break:
     """Of another scope, expired this second, or not there."""
 
     def bend(scene: Scene, rng: random.Random) -> None:
@@ -246,7 +248,7 @@ def break_custody(scene: Scene, rng: random.Random) -> None:
     scene.bend_op(asset=rng.randint(3, ASSETS_MAX - 1))
 
 
-BREAKS: dict[Code, Bend] = {
+BREAKS: dict[Code, Break] = {
     Code.TRANSFER_MUST_DECODE: break_bytes,
     Code.TRANSFER_POSITION_MUST_INCREASE: break_position,
     Code.TRANSFER_ACCOUNT_MUST_EXIST: break_account,

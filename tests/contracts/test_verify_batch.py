@@ -17,8 +17,11 @@ from state.process_inbox import Message, MessageType, encode_amount, encode_key
 from state.transition import PROCESSES
 from state.tree import Collection, leaf_key
 from tests.contracts.court import Court, compute_post_root, dispute
-from tests.contracts.scene import Bend, Scene, assert_acquits, assert_convicts, open_random_market, play_random_trades
+from tests.contracts.scene import Scene, assert_acquits, assert_convicts, open_random_market, play_random_trades
 from tests.world import GENESIS_TIME, PlayedStep, World
+
+Break = Callable[[Scene, random.Random], None]
+"""Bends a scene so that one check fails."""
 
 KINDS = (Kind.OPEN, Kind.CLOSE, Kind.TICK, Kind.L1)
 ROUNDS = 8
@@ -132,7 +135,7 @@ def break_position(scene: Scene, rng: random.Random) -> None:
         scene.bend_header(position_to=scene.decoded.position - rng.randint(0, 1))
 
 
-def miss_header(name: str) -> Bend:
+def miss_header(name: str) -> Break:
     """The header says something else than the state."""
 
     def bend(scene: Scene, rng: random.Random) -> None:
@@ -168,7 +171,7 @@ def break_oldest_price(scene: Scene, rng: random.Random) -> None:
         scene.bend_header(time=oldest + 1)
 
 
-BREAKS: dict[Code, Bend] = {
+BREAKS: dict[Code, Break] = {
     Code.OPEN_MUST_DECODE: break_place,
     Code.OPEN_BATCH_MUST_BE_NEXT: miss_header("index"),
     Code.OPEN_GENERATION_MUST_NOT_FALL: break_generation,

@@ -3,6 +3,7 @@
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from coincurve import PrivateKey
@@ -67,7 +68,7 @@ class Desk:
                 requests.append(build_request(self.market.world.sign_transfer(name, "alice", 1000)))
         return requests
 
-    def picture(self) -> tuple[object, ...]:
+    def picture(self) -> tuple[Any, ...]:
         """Everything that must be the same after a restart."""
         engine = self.core.engine
         resting = sorted(
@@ -135,7 +136,7 @@ def test_batches_that_grew_too_old_are_batched_anew(tmp_path: Path, seed: int) -
 
     after = desk.picture()
     assert (after[1], after[2], after[4]) == (position, log_hash, resting)
-    differing = {key for key in {**leaves, **after[0]} if leaves.get(key) != after[0].get(key)}  # type: ignore[dict-item, attr-defined]
+    differing = {key for key in {**leaves, **after[0]} if leaves.get(key) != after[0].get(key)}
     assert differing == {GLOBALS_KEY}
     assert desk.core.sealed == {}
     _, batch = desk.core.seal()

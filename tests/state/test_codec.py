@@ -1,6 +1,8 @@
 """Canonical msgpack: one value has one encoding, and nothing else decodes."""
 
-import msgpack
+from typing import Any
+
+import msgpack  # type: ignore[import-untyped]
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,6 +67,7 @@ def test_other_forms_are_refused(data: bytes) -> None:
 
 def test_what_has_no_form_is_refused() -> None:
     """Floats, maps and integers beyond 64 bits have no encoding."""
-    for value in (1.5, {}, 1 << 64, [[[[[[[[[[]]]]]]]]]]):
+    values: list[Any] = [1.5, {}, 1 << 64, [[[[[[[[[[]]]]]]]]]]]
+    for value in values:
         with pytest.raises(CodecError):
-            encode(value)  # type: ignore[arg-type]
+            encode(value)

@@ -129,22 +129,28 @@ class _Workload:
     # Stories
 
     def _tick(self) -> Iterator[bytes]:
+        """A little time, or so much that every price is stale; then most often all prices come anew."""
         seconds = self.chance.choice((1, 1, 1, 2, 2, 20, 20, 100, 30_000))
-        return self._play(Tick(self._pick_position(), self.world.globals.time + seconds))
+        yield from self._play(Tick(self._pick_position(), self.world.globals.time + seconds))
+        if seconds >= 100 and self.chance.random() < 0.8:
+            for underlying in range(self.world.globals.underlying_count):
+                yield from self._publish(underlying)
 
     def _price(self) -> Iterator[bytes]:
-        underlying, now = self._pick_underlying(), self.world.globals.time
-        before = self._get_underlying(underlying)
-        if before.oracle_time >= now:
+        underlying = self._pick_underlying()
+        if self._get_underlying(underlying).oracle_time >= self.world.globals.time:
             yield from self._tick()
-            now = self.world.globals.time
+        yield from self._publish(underlying)
+
+    def _publish(self, underlying: int) -> Iterator[bytes]:
+        before = self._get_underlying(underlying)
         if underlying == WILD_UNDERLYING:
             spot = pick_boundary(self.chance, 1, PRICE_MAX)
             mark = pick_boundary(self.chance, 1, PRICE_MAX)
         else:
             spot = max(1, min(PRICE_MAX, before.spot * self.chance.randint(960, 1042) // 1000))
             mark = max(1, min(PRICE_MAX, spot * self.chance.randint(990, 1010) // 1000))
-        time = max(before.oracle_time + 1, now - self.chance.choice((0, 0, 1, 60)))
+        time = max(before.oracle_time + 1, self.world.globals.time - self.chance.choice((0, 0, 1, 60)))
         mask = self.chance.choice((0b011, 0b101, 0b110, 0b111))
         yield from self._play(self.world.sign_reading(underlying, spot, mark, time, mask))
 
@@ -201,12 +207,12 @@ class _Workload:
         yield from self._play(fill)
 
     def _list_standing(self) -> list[tuple[Slot, Order]]:
-        ledger, found = Ledger(self.world.state.leaves), []
+        ledger, found, generation = Ledger(self.world.state.leaves), [], self.world.globals.generation
         for key in self.world.state.leaves:
             if get_collection(key) == Collection.ORDERS:
                 slot = Slot(*divmod(get_index(key), SLOTS_PER_ACCOUNT))
                 order = ledger.get_order(slot)
-                if order is not None and order.remaining:
+                if order is not None and order.remaining and order.generation == generation:
                     found.append((slot, order))
         return found
 
@@ -238,7 +244,8 @@ class _Workload:
         held = account.cash if asset == 0 else account.get_collateral(asset)
         if held <= 0:
             return pick_boundary(self.chance, 1, 1 << 30)
-        return min(AMOUNT_MAX, pick_boundary(self.chance, 1, held))
+        most = self.chance.choice((held, max(1, held // 20)))
+        return min(AMOUNT_MAX, pick_boundary(self.chance, 1, most))
 
     def _transfer(self) -> Iterator[bytes]:
         person, to = self._pick_pair()

@@ -1,0 +1,141 @@
+"""Random histories of all kinds of ops, with what must hold after every step."""
+
+import random
+from collections import Counter
+
+import pytest
+
+from state.codes import Kind
+from state.constants import CASH_MAX, CUSTODY_MAX
+from state.context import MessageUnknown
+from state.ledger import Ledger
+from state.transition import Invalid
+from state.tree import Collection, build_tree, get_collection
+from state.valuation import compute_account_margin, is_within_caps, read_quotes
+from tests.conservation import assert_conserved, list_accounts
+from tests.workload import mutate, random_steps
+from tests.world import Attempt, World, open_market
+
+STEPS = 250
+HISTORIES = 6
+OWN_ACTS = (Kind.L1, Kind.ORDER, Kind.CANCEL, Kind.FILL, Kind.TRANSFER, Kind.WITHDRAW)
+"""All that moves an account; of the other kinds tick and oracle move prices and funding under it."""
+
+histories = pytest.mark.parametrize("history", range(HISTORIES))
+
+
+def compute_excess(world_leaves: dict[int, bytes], account: int) -> int:
+    """Equity above the initial margin, at the prices of that state."""
+    ledger = Ledger(world_leaves)  # type: ignore[arg-type]
+    held, params = ledger.require_account(account), ledger.get_params()
+    margin = compute_account_margin(held, read_quotes(ledger, held, params), ledger.get_globals().time, params)
+    return margin.equity - margin.initial
+
+
+@histories
+def test_money_and_positions_are_conserved(history: int, seed: int) -> None:
+    """After every step accounts and books add up to custody, positions to nothing, longs to open interest."""
+    world = open_market(seed)
+    assert_conserved(world.state.leaves)
+    kinds = Counter[int]()
+    for op in random_steps(world, STEPS):
+        assert_conserved(world.state.leaves)
+        kinds[op[0]] += 1
+    assert kinds[Kind.FILL] > 3
+
+
+@histories
+def test_no_own_act_goes_below_margin(history: int, seed: int) -> None:
+    """Who is above his initial margin is above it after every op but a tick or a reading, his own or another's."""
+    world = open_market(seed)
+    for op in random_steps(world, STEPS):
+        if op[0] not in OWN_ACTS:
+            continue
+        before = world.steps[-1].leaves
+        for account in list_accounts(before):
+            if compute_excess(before, account) >= 0:  # type: ignore[arg-type]
+                assert compute_excess(world.state.leaves, account) >= 0  # type: ignore[arg-type]
+
+
+@histories
+def test_an_invalid_op_changes_nothing(history: int, seed: int) -> None:
+    """Ops beside each valid one are judged in the state before it; whatever the verdict, that state stays."""
+    world, chance = open_market(seed), random.Random(seed)
+    refused = 0
+    for _ in random_steps(world, STEPS):
+        played = world.steps[-1]
+        before = dict(played.leaves)
+        attempt = Attempt(played.leaves, played.context, mutate(played.op, chance))
+        try:
+            refused += isinstance(attempt.judge(), Invalid)
+        except MessageUnknown:
+            continue
+        assert played.leaves == before
+    assert refused > STEPS // 2
+
+
+@histories
+def test_the_root_is_that_of_the_leaves(history: int, seed: int) -> None:
+    """Moved step by step, the tree is the one built from the leaves; a step's pre-root is the last one's post-root."""
+    world = open_market(seed)
+    for _ in random_steps(world, STEPS):
+        continue
+    assert build_tree(world.state.leaves.items()).root == world.root
+    for step, following in zip(world.steps, world.steps[1:], strict=False):
+        assert following.pre_root == step.post_root
+    for step in world.steps[-10:]:
+        assert build_tree(step.leaves.items()).root == step.pre_root
+
+
+@histories
+def test_numbers_only_rise_that_may_only_rise(history: int, seed: int) -> None:
+    """Time, batch, generation, cursors, counters, sequences and counts never fall; accounts never disappear."""
+    world = open_market(seed)
+    before = dict(world.state.leaves)
+    for _ in random_steps(world, STEPS):
+        old, new = Ledger(before).get_globals(), world.globals
+        for name in ("time", "batch", "generation", "inbox_cursor", "outbox_count", "account_count"):
+            assert getattr(new, name) >= getattr(old, name)
+        assert (new.generation, new.next_position) >= (old.generation, old.next_position)
+        assert before.keys() <= world.state.leaves.keys()
+        accounts, ledger = list_accounts(before), Ledger(world.state.leaves)
+        for index, account in accounts.items():
+            assert ledger.require_account(index).sequence >= account.sequence
+            assert ledger.require_account(index).owner == account.owner
+        for key, data in before.items():
+            if get_collection(key) == Collection.ORDERS:
+                assert world.state.leaves[key][:8] >= data[:8]  # the counter stands first
+            if get_collection(key) in (Collection.OUTBOX, Collection.PARAMS):
+                assert world.state.leaves[key] == data
+        before = dict(world.state.leaves)
+
+
+@histories
+def test_numbers_stay_within_their_bounds(history: int, seed: int) -> None:
+    """Every account is within the caps that a proof about it relies on, whoever has sent it what."""
+    world = open_market(seed)
+    for _ in random_steps(world, STEPS):
+        for account in list_accounts(world.state.leaves).values():
+            assert is_within_caps(account)
+            assert abs(account.cash) <= CASH_MAX
+            assert all(0 < amount <= CUSTODY_MAX for _, amount in account.collateral)
+        assert Ledger(world.state.leaves).require_asset(0).custody >= 0
+
+
+def test_a_history_is_replayed_by_its_seed(seed: int) -> None:
+    """The same seed plays the same ops to the same root; another seed others."""
+    worlds: list[World] = [open_market(number) for number in (seed, seed, seed + 1)]
+    ops = [list(random_steps(world, 60)) for world in worlds]
+    assert ops[0] == ops[1] != ops[2]
+    assert worlds[0].root == worlds[1].root != worlds[2].root
+
+
+def test_histories_hold_ops_of_every_kind(seed: int) -> None:
+    """Over a few histories every kind is played, and most reasons for which a message has no effect."""
+    kinds, codes = Counter[int](), Counter[int]()
+    for number in range(4):
+        world = open_market(seed + number)
+        kinds.update(op[0] for op in random_steps(world, STEPS))
+        codes.update(step.result.receipt.message_code for step in world.steps)
+    assert kinds.keys() == {*Kind}
+    assert len(codes) >= 8

@@ -4,6 +4,7 @@ Advisory: what people type and files hold comes in here; nothing that reaches a 
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, DecimalException
 from typing import Any
@@ -27,11 +28,29 @@ class NotFinite:
     """Stands for a NaN or an infinity until somebody asks for the field that holds it."""
 
 
+NESTING_MAX = 64
+"""No document here goes deeper. The parser's own bound is the process's, which a library may have raised too far."""
+
+_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|([\[{])|([\]}])')
+
+
+def is_nested_too_deeply(text: str) -> bool:
+    """Whether brackets outside of strings ever stand deeper than NESTING_MAX."""
+    depth = 0
+    for token in _BRACKETS.finditer(text):
+        depth += bool(token[1]) - bool(token[2])
+        if depth > NESTING_MAX:
+            return True
+    return False
+
+
 def parse_json(text: str) -> Any:
     """A document whose numbers are Decimals, and NotFinite where JSON's extensions are."""
+    if is_nested_too_deeply(text):
+        raise Refused(RiskCode.LINE_NOT_JSON, "")
     try:
         return json.loads(text, parse_float=Decimal, parse_int=Decimal, parse_constant=lambda name: NotFinite())
-    except (ValueError, DecimalException, RecursionError):
+    except (ValueError, DecimalException):
         raise Refused(RiskCode.LINE_NOT_JSON, "") from None
 
 

@@ -1,0 +1,68 @@
+"""An honest sequencer without a network: it takes what L1 holds, seals, posts and finalises when a test says so."""
+
+from pathlib import Path
+
+from coincurve import PrivateKey
+
+from node.chain_follower import ChainFollower
+from node.sequencer_core import SequencerCore
+from node.transactions import Sender, require_mined
+from sequencer.engine import Accepted
+from state.batches import BatchData
+from state.store import Store
+from tests.node.town import TERMS, Town
+
+
+class Clerk:
+    """The engine, its disk and a bonded sender; a context manager."""
+
+    def __init__(self, town: Town, folder: Path) -> None:
+        self.town = town
+        self.sender: Sender = town.open_sender("clerk")
+        self._store = Store(folder)
+        self._follower = ChainFollower(town.rollup)
+        replica = self._follower.replica
+        self._follower.advance()
+        key = PrivateKey(town.get_key("clerk").secret)
+        self.core = SequencerCore(self._store, replica.domain, key, unposted_bytes_max=10**6)
+        self.core.restart(replica.state.leaves, generation=1, index=0, parent=replica.batch_hashes[0])
+        require_mined(self.sender.send(town.rollup.post_bond(TERMS.bond)))
+        require_mined(self.sender.send(town.rollup.take_slot()))
+
+    def __enter__(self) -> "Clerk":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._store.close()
+
+    def take_messages(self) -> None:
+        """Everything in the inbox, at the time of the L1's head."""
+        self._follower.advance()
+        engine, messages = self.core.engine, self._follower.replica.messages
+        records = list(engine.tick(self.town.l1.get_block().time))
+        for index in range(engine.globals.inbox_cursor, len(messages)):
+            records += engine.take_message(index, messages[index])
+        self.core.make_durable(records)
+
+    def take(self, request: bytes) -> Accepted:
+        """One request, which must be taken."""
+        group = self.core.take([request])
+        self.core.make_durable(group.records)
+        (outcome,) = group.outcomes
+        assert isinstance(outcome, Accepted), outcome
+        return outcome
+
+    def seal(self) -> BatchData:
+        """Close the batch with everything in it."""
+        return self.core.seal()[1]
+
+    def post(self, batch: BatchData | None = None) -> None:
+        """Post the sealed batch, or another in its place."""
+        data = (batch or self.seal()).encode()
+        require_mined(self.sender.send(self.town.rollup.submit_batch(data)))
+
+    def finalise(self) -> None:
+        """Let the window pass."""
+        self.town.anvil.request("evm_increaseTime", TERMS.challenge_window + 1)
+        self.town.anvil.request("evm_mine")
+        require_mined(self.sender.send(self.town.rollup.finalise(self.town.rollup.view("tip"))))

@@ -165,6 +165,7 @@ def test_path_is_exact() -> None:
         (index, leaf[:-1] + b"\x08", mask, siblings, "rollup: path"),
         (index, leaf[:-1], mask, siblings, "rollup: leaf"),
         (2**32 + 3, leaf, mask, siblings, "rollup: leaf"),
+        (2**32, leaf, mask, siblings, "rollup: leaf"),
     ]
     for *arguments, reason in wrong:
         assert outbox.chain.refuse("claim", *arguments, batch) == reason

@@ -118,9 +118,10 @@ def test_nothing_leaves_while_an_arrival_is_measured() -> None:
     """Who is called in the middle of his deposit cannot collect there, not even a credit of nothing."""
     chain, token = build_chain(token_zoo.CALLS_THE_OWNER)
     source = compile_once(token_zoo.COLLECTS_WITHIN_A_DEPOSIT)
-    thief = chain.evm.deploy_artifact(source, chain.rollup.address, token.address, FEE, value=FEE)
+    thief = chain.evm.deploy_artifact(source, chain.rollup.address, FEE, value=FEE)
     token.send("give", thief.address, 1000 * TOKEN_UNIT, sender=USER)
 
+    assert not thief.send("collect").reverted
     assert thief.send("deposit", 1000).reverted
     assert chain.read("custody", 0) == 0
 

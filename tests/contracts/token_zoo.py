@@ -132,21 +132,19 @@ def before_move():
         extcall Rollup(ROLLUP).deposit(0, AMOUNT, 0, value=FEE)
 """
 
-# Takes its credit in a token while it deposits of that token.
+# Collects its credit in ether while it deposits.
 COLLECTS_WITHIN_A_DEPOSIT = """
 interface Rollup:
     def deposit(asset: uint256, amount: uint64, account: uint32): payable
     def collect(token: address): nonpayable
 
 ROLLUP: immutable(address)
-TOKEN: immutable(address)
 FEE: immutable(uint256)
 
 @deploy
 @payable
-def __init__(rollup: address, token: address, fee: uint256):
+def __init__(rollup: address, fee: uint256):
     ROLLUP = rollup
-    TOKEN = token
     FEE = fee
 
 @external
@@ -154,6 +152,15 @@ def deposit(amount: uint64):
     extcall Rollup(ROLLUP).deposit(0, amount, 0, value=FEE)
 
 @external
+def collect():
+    extcall Rollup(ROLLUP).collect(empty(address))
+
+@external
 def before_move():
-    extcall Rollup(ROLLUP).collect(TOKEN)
+    extcall Rollup(ROLLUP).collect(empty(address))
+
+@external
+@payable
+def __default__():
+    pass
 """

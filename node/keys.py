@@ -75,6 +75,9 @@ def create_key(path: Path, kind: type[Key]) -> Key:
     text = json.dumps({"kind": kind.kind, "secret": key.secret.hex()} | key.public_text, indent=2) + "\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise KeyFileError(f"cannot write the key file {path}: {error.strerror}") from error
+    try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError as error:
         raise KeyFileError(f"{path} exists: a key is never overwritten; name another file, or move this one") from error

@@ -58,4 +58,5 @@ def _to_plain(value: Any) -> Any:
 
 def _quote(value: Any) -> str:
     text = "-" if value is None else str(value)
-    return json.dumps(text) if not text or any(c.isspace() or c in '"=' for c in text) else text
+    is_plain = text.isprintable() and not any(c in ' "=' for c in text)
+    return text if text and is_plain else json.dumps(text)

@@ -5,6 +5,8 @@
 
 where worst is the least P&L over scenarios and steps. Both are surpluses: an account is in order while they are not
 negative. Requirements are rounded up and values down. Formulas: SPEC.md section 8.
+
+Mirrors contracts/risk_underlying.vy (compute_underlying_risk).
 """
 
 from collections.abc import Sequence

@@ -5,6 +5,8 @@
 C holds what correlation the rules concede, never a negative one: a loss is a worst case in a direction of its own, so a
 correlation's sign says nothing about it. The result is never below the largest single loss, never above the
 sum, and rises with every loss and every entry (SPEC.md section 9).
+
+Mirrors contracts/risk_underlying.vy (combine_losses_ceil).
 """
 
 from collections.abc import Sequence

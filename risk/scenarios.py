@@ -3,6 +3,8 @@
 An option's P&L is linear in its quantity, an expiry's is not: its shocked value is discounted by its sign, and a skew
 scenario takes minus its absolute value, so that what one expiry wins by a skew never pays for another. Hence values
 are summed per expiry first and discounted then. Formulas and roundings: SPEC.md section 7.
+
+Mirrors contracts/risk_scenarios.vy.
 """
 
 from collections.abc import Sequence
@@ -39,6 +41,15 @@ class Terms:
     discount: int
     long_discount: int
     short_discount: int
+
+
+@dataclass(frozen=True, slots=True)
+class SkewTerms:
+    """What all options of an expiry share in the skew scenarios. Q38."""
+
+    linear_cap: int
+    absolute_cap: int
+    width: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,26 +117,32 @@ def compute_terms(parameters: Parameters, expiry: Expiry, step_ms: int) -> Terms
     )
 
 
-def compute_skew_q38(skew: Skew, time_ms: int, log_strike_q38: int) -> tuple[int, int]:
-    """Vol multipliers of both skew scenarios at a strike, never below 0."""
+def compute_skew_terms(skew: Skew, time_ms: int) -> SkewTerms:
+    """Caps and width at a tenor."""
     root = sqrt_years_floor_q38(time_ms)
     width_vol = skew.width_vol_q38 + (skew.width_vol_slope_q38 * root >> 38)
-    width = max((skew.width_scale_q38 * root >> 38) * width_vol >> 38, skew.width_floor_q38, 1)
-    linear_cap = skew.linear_cap_q38 + (skew.linear_slope_q38 * root >> 38)
-    absolute_cap = skew.absolute_cap_q38 + (skew.absolute_slope_q38 * root >> 38)
-    magnitude = (abs(log_strike_q38) << 38) // width
-    linear = min(linear_cap * magnitude >> 38, linear_cap)
-    absolute = min(absolute_cap * magnitude >> 38, absolute_cap)
+    return SkewTerms(
+        linear_cap=skew.linear_cap_q38 + (skew.linear_slope_q38 * root >> 38),
+        absolute_cap=skew.absolute_cap_q38 + (skew.absolute_slope_q38 * root >> 38),
+        width=max((skew.width_scale_q38 * root >> 38) * width_vol >> 38, skew.width_floor_q38, 1),
+    )
+
+
+def compute_skews_q38(skew: SkewTerms, log_strike_q38: int) -> tuple[int, int]:
+    """Vol multipliers of both skew scenarios at a strike, never below 0."""
+    distance = (abs(log_strike_q38) << 38) // skew.width
+    linear = min(skew.linear_cap * distance >> 38, skew.linear_cap)
+    absolute = min(skew.absolute_cap * distance >> 38, skew.absolute_cap)
     return max(ONE_Q38 + (linear if log_strike_q38 >= 0 else -linear), 0), max(ONE_Q38 + absolute, 0)
 
 
 def compute_total_vols_q30(
-    parameters: Parameters, expiry: Expiry, terms: Sequence[Terms], strike: int
+    parameters: Parameters, expiry: Expiry, skew: SkewTerms, terms: Sequence[Terms], strike: int
 ) -> tuple[tuple[int, ...], ...]:
     """v of one strike for every VolShock, at every step."""
     log_strike = ln_q38(strike) - ln_q38(expiry.forward)
     reading = reading_total_vol_q38(expiry.svi, clamp_to_wings_q38(expiry.svi, log_strike, parameters.wing_width))
-    linear, absolute = compute_skew_q38(parameters.skew, expiry.time_ms, log_strike)
+    linear, absolute = compute_skews_q38(skew, log_strike)
     by_step = []
     for term in terms:
         base = reading * term.root >> 38
@@ -161,9 +178,10 @@ def compute_expiry_values(
     """Undiscounted value of an expiry's options, in quote units: as marked, and by step and scenario."""
     forwards = compute_shocked_forwards(parameters, expiry, shocks)
     mark, values = 0, [[0] * len(shocks) for _ in terms]
+    skew = compute_skew_terms(parameters.skew, expiry.time_ms)
     ln_forward = ln_q38(expiry.forward)
     for option in options:
-        vols = compute_total_vols_q30(parameters, expiry, terms, option.strike)
+        vols = compute_total_vols_q30(parameters, expiry, skew, terms, option.strike)
         ln_strike = ln_q38(option.strike)
         x = saturate_log_moneyness_q30(log_moneyness_nearest_q30(ln_forward, ln_strike))
         price = price_floor(expiry.forward, option.strike, x, vols[0][VolShock.NONE], option.is_call)

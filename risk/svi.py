@@ -5,7 +5,7 @@
 The parameters describe the variance up to `time_ms` of the reading, so that the vol at a strike is sqrt(w / T of the
 reading), whatever time is left now.
 
-Mirrors contracts/risk_kernel.vy; fast.py is the numba twin. Source, bounds and rounding: SPEC.md section 6.
+Mirrors contracts/risk_logarithm.vy; fast.py is the numba twin. Source, bounds and rounding: SPEC.md section 6.
 """
 
 from dataclasses import dataclass

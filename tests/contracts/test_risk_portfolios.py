@@ -1,0 +1,196 @@
+"""Whole portfolios in the EVM: marks and losses are the reference's, bit for bit, before and after an op."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+import pytest
+
+from node.contracts import MAX_RUNTIME_SIZE
+from risk import tables
+from risk.fixed_point import DAY_MS, ONE_Q38
+from risk.margin import compute_underlying_risk
+from risk.market import Expiry, Market, Option, Portfolio, Underlying
+from risk.offsets import combine_losses_ceil
+from risk.parameter_sets import PARAMETER_SETS
+from risk.parameters import Parameters, Scenario, VolShock
+from risk.scenarios import compute_spot_unit_q38
+from risk.svi import Svi
+from tests.evm import Contract, Evm
+from tests.risk.samples import make_expiry, make_market, q38
+
+KEEL = PARAMETER_SETS["keel"]
+SETS = [name for name, parameters in PARAMETER_SETS.items() if len(parameters.scenarios) <= 32]
+CHECK_GAS_MAX = 8_400_000
+LANE = 1 << 128
+
+
+@pytest.fixture(scope="module")
+def contract() -> Contract:
+    evm = Evm()
+    scenarios = evm.deploy("risk_scenarios", list(tables.NORMAL), list(tables.LN))
+    assert scenarios.artifact.runtime_size < MAX_RUNTIME_SIZE
+    return evm.deploy("risk_underlying", scenarios.address, list(tables.LN), list(tables.EXP))
+
+
+def encode_rules(parameters: Parameters) -> tuple[int, ...]:
+    """The contract's Rules."""
+    r, s, d, c = parameters.vol_range, parameters.skew, parameters.discount, parameters.contingencies
+    return (
+        *(r.up_q38, r.down_q38, r.floor_q38, r.short_power_q38, r.long_power_q38, r.tenor_floor_ms),
+        *(s.linear_cap_q38, s.linear_slope_q38, s.absolute_cap_q38, s.absolute_slope_q38),
+        *(s.width_floor_q38, s.width_scale_q38, s.width_vol_q38, s.width_vol_slope_q38),
+        *(d.long_factor_q38, d.long_multiple_q38, d.long_spread_q38),
+        *(d.short_factor_q38, d.short_multiple_q38, d.short_spread_q38),
+        *(c.basis_up, c.basis_down, c.basis_add_q38, c.basis_multiple_q38, parameters.steps_ms[-1]),
+        *(parameters.wing_width, parameters.settlement_window_ms, parameters.reference_tenor_ms),
+    )
+
+
+def encode_scenario(scenario: Scenario) -> tuple[Any, ...]:
+    return (
+        scenario.spot_move_q38, int(scenario.vol), scenario.weight_q38, scenario.is_scaled, scenario.counts
+    )  # fmt: skip
+
+
+def encode_reading(expiry: Expiry, options: int) -> tuple[int, ...]:
+    svi = expiry.svi
+    shape = (svi.a, svi.b, svi.rho, svi.m, svi.sigma, svi.time_ms)
+    return (expiry.time_ms, expiry.forward, expiry.fixed, expiry.rate_q38, *shape, options)
+
+
+def encode_call(
+    parameters: Parameters,
+    underlying: Underlying,
+    options: Sequence[Option],
+    after: Sequence[int],
+    linear: tuple[int, int],
+) -> tuple[Any, ...]:
+    """Arguments of compute_underlying_risk; options hold the quantities before."""
+    held = [sum(option.expiry == index for option in options) for index in range(len(underlying.expiries))]
+    return (
+        encode_rules(parameters),
+        [encode_scenario(scenario) for scenario in parameters.scenarios],
+        compute_spot_unit_q38(parameters, underlying),
+        list(linear),
+        [encode_reading(e, count) for e, count in zip(underlying.expiries, held, strict=True) if count],
+        [option.strike << 1 | option.is_call for option in options],
+        [quantity * LANE + option.quantity for option, quantity in zip(options, after, strict=True)],
+    )
+
+
+def compute_reference(
+    parameters: Parameters, underlying: Underlying, options: Sequence[Option], perpetual: int
+) -> tuple[int, int]:
+    """Mark and loss."""
+    portfolio = Portfolio(0, (perpetual,), tuple(options), ())
+    risk = compute_underlying_risk(parameters, Market((underlying,), ONE_Q38), portfolio, 0)
+    return risk.mark, risk.loss
+
+
+def draw_options(random: Random, underlying: Underlying, count: int, quantity_max: int) -> list[Option]:
+    """Sorted positions with distinct instruments."""
+    instruments: set[tuple[int, int, int, bool]] = set()
+    while len(instruments) < count:
+        expiry = random.randrange(len(underlying.expiries))
+        strike = max(int(underlying.expiries[expiry].forward * 2 ** random.uniform(-2, 2)), 1)
+        instruments.add((0, expiry, strike, bool(random.getrandbits(1))))
+    return [Option(*instrument, random.randrange(-quantity_max, quantity_max)) for instrument in sorted(instruments)]
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_random_accounts(contract: Contract, name: str, seed: int) -> None:
+    """Under every set that fits, marks and losses of both lanes agree on random markets and positions."""
+    random = Random(seed)
+    parameters = PARAMETER_SETS[name]
+    if parameters.steps_ms[0] != 0:
+        parameters = replace(parameters, steps_ms=(0, *parameters.steps_ms))
+    for _ in range(12):
+        underlying = make_market(random, underlyings=1, expiries=random.randrange(1, 5)).underlyings[0]
+        size = random.choice((100, 10**6, 1 << 56))
+        options = draw_options(random, underlying, random.randrange(0, 10), size)
+        after = [random.choice((option.quantity, 0, random.randrange(-size, size))) for option in options]
+        perpetuals = [random.randrange(-size, size) for _ in range(2)]
+        linear = (perpetuals[0] * underlying.mark, perpetuals[1] * underlying.mark)
+        marks, losses = contract.read(
+            "compute_underlying_risk", *encode_call(parameters, underlying, options, after, linear)
+        ).value
+        changed = [replace(option, quantity=quantity) for option, quantity in zip(options, after, strict=True)]
+        for lane, held in enumerate((options, changed)):
+            assert (marks[lane], losses[lane]) == compute_reference(parameters, underlying, held, perpetuals[lane])
+
+
+def test_boundaries(contract: Contract, seed: int) -> None:
+    """The ends of every format: time, surface, rate, price, moneyness, and the settlement window."""
+    random = Random(seed)
+    far = Svi(a=-(1 << 45), b=(1 << 42) - 1, rho=-(1 << 38) + 1, m=(1 << 46) - 1, sigma=(1 << 46) - 1, time_ms=1)
+    flat = Svi(a=0, b=0, rho=0, m=0, sigma=1, time_ms=16 * 365 * DAY_MS - 1)
+    top = (1 << 44) - 1
+    for time_ms in (1, 1000, 1_799_999, 1_800_000, DAY_MS, 30 * DAY_MS, 30 * DAY_MS + 1, 16 * 365 * DAY_MS - 1):
+        for svi in (far, flat, make_expiry(random, time_ms, top).svi):
+            for forward, fixed in ((1, 0), (top, top), (top, top // 2), (10**9, 0)):
+                for rate_q38 in (-ONE_Q38, 0, 1 << 58):
+                    expiry = Expiry(time_ms, forward, fixed, rate_q38, ONE_Q38, svi)
+                    underlying = Underlying(10**9, 10**9, ONE_Q38, ONE_Q38, (expiry,))
+                    strikes = sorted({1, forward, top, max(forward // 2, 1)})
+                    sign = random.choice((-1, 1))
+                    options = [Option(0, 0, strike, sign > 0, sign * ((1 << 56) - 1)) for strike in strikes]
+                    after = [-option.quantity for option in options]
+                    call = encode_call(KEEL, underlying, options, after, (0, 0))
+                    marks, losses = contract.read("compute_underlying_risk", *call).value
+                    assert (marks[0], losses[0]) == compute_reference(KEEL, underlying, options, 0)
+
+
+def test_combined_losses(contract: Contract, seed: int) -> None:
+    """The offset between underlyings agrees for losses of every size, up to the widest."""
+    random = Random(seed)
+    for _ in range(200):
+        count = random.randrange(1, 9)
+        losses = [random.choice((0, int(2 ** random.uniform(0, 100)), (1 << 100) - 1)) for _ in range(count)]
+        matrix = [[ONE_Q38 if i == j else random.randrange(ONE_Q38 + 1) for j in range(8)] for i in range(8)]
+        rows = [row[:count] for row in matrix[:count]]
+        combined = contract.read("combine_losses_ceil", losses, matrix).value
+        assert combined == combine_losses_ceil(losses, rows)
+
+
+def test_a_portfolio_at_the_caps_fits_a_proof(contract: Contract, seed: int) -> None:
+    """64 positions and 4 legs over 8 underlyings and 24 expiries, 62 valuations each, leave room for the witnesses."""
+    random = Random(seed)
+    gas = calldata = 0
+    for underlying_index in range(8):
+        days = (60 + underlying_index, 200, 500)
+        forward = random.randrange(1 << 40, 1 << 43)
+        expiries = tuple(make_expiry(random, day * DAY_MS, forward) for day in days)
+        underlying = Underlying(forward, forward, ONE_Q38, ONE_Q38, expiries)
+        count = 9 if underlying_index < 4 else 8
+        strikes = [int(forward * random.uniform(0.8, 1.3)) for _ in range(count)]
+        options = [Option(0, index % 3, strike, bool(index & 1), -100) for index, strike in enumerate(strikes)]
+        options.sort(key=lambda o: (o.expiry, o.strike, o.is_call))
+        outcome = contract.read(
+            "compute_underlying_risk", *encode_call(KEEL, underlying, options, [100] * count, (0, 0))
+        )
+        assert not outcome.reverted
+        gas += outcome.execution_gas
+        calldata += len(outcome.calldata)
+    print(f"68 options, 24 expiries, 8 underlyings, {2 * len(KEEL.scenarios)} valuations, before and after: {gas} gas")
+    assert gas < CHECK_GAS_MAX - 21_000 - 400_000
+
+
+def test_every_option_must_belong_to_an_expiry(contract: Contract, seed: int) -> None:
+    """A witness that names more options than its readings claim is refused."""
+    random = Random(seed)
+    underlying = make_market(random, underlyings=1, expiries=1).underlyings[0]
+    option = Option(0, 0, underlying.spot, True, 5)
+    call = list(encode_call(KEEL, underlying, [option], [5], (0, 0)))
+    call[4] = [(*call[4][0][:-1], 0)]
+    assert contract.read("compute_underlying_risk", *call).reverted
+
+
+def test_scenarios_fit_their_words() -> None:
+    """Every set's moves and weights fit the fields in which scenarios travel."""
+    for name in SETS:
+        for scenario in PARAMETER_SETS[name].scenarios:
+            assert 0 <= scenario.spot_move_q38 + ONE_Q38 < 1 << 62
+            assert scenario.vol in VolShock
+            assert scenario.weight_q38 <= q38(16)

@@ -303,7 +303,8 @@ class Sequencer:
         self._requests.clear()
 
     def _seal_if_due(self) -> None:
-        engine, age = self.core.engine, self._clock() - self._opened_at
+        # Behind a batch that is still on its way age is no reason: a backlog must fill batches, or it becomes too late.
+        engine, age = self.core.engine, 0.0 if self._outgoing else self._clock() - self._opened_at
         if not self._settings.seal.is_due(engine.pending_bytes, engine.pending_count, int(age)):
             return
         sealed, batch = self.core.seal()

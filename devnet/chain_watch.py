@@ -26,6 +26,7 @@ class ChainWatch:
         self.steps = 0
         self.posted_bytes = 0
         self.slot_holder: bytes | None = None
+        self.block = 0
 
     @property
     def tip(self) -> int:
@@ -36,11 +37,6 @@ class ChainWatch:
     def final(self) -> int:
         """The last final batch."""
         return self._follower.replica.final
-
-    @property
-    def message_count(self) -> int:
-        """L1 messages so far."""
-        return len(self._follower.replica.messages)
 
     def list_prices(self) -> list[tuple[str, int]]:
         """Symbol and mark, in quote units a lot, of every market that has a price."""
@@ -59,6 +55,7 @@ class ChainWatch:
             except L1Error:
                 await trio.sleep(POLL_SECONDS)
                 continue
+            self.block = progress.reading.head.number
             self.rollbacks += [event for event in progress.events if isinstance(event, RolledBack)]
             for event, verdict in progress.verdicts:
                 if verdict.is_valid:

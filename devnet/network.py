@@ -68,6 +68,11 @@ class Network:
     forwarder: bytes
     people: dict[str, Person]
 
+    def close(self) -> None:
+        """Let go of everybody's nonce journal."""
+        for person in self.people.values():
+            person.wallet.sender.close()
+
     def get_key_file(self, role: str) -> Path:
         """Of one of ROLES."""
         return self.folder / "keys" / f"{role}.json"
@@ -143,6 +148,9 @@ async def stop_process(process: trio.Process) -> None:
         if patience.cancelled_caught:
             process.kill()
     await process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            await pipe.aclose()
 
 
 async def watch_role(role: Role) -> None:

@@ -76,6 +76,7 @@ class Play:
 
     async def start(self, stack: AsyncExitStack, nursery: trio.Nursery) -> None:
         """Every role, and every person's account. Raises DevnetError when it takes too long."""
+        stack.callback(self.network.close)
         nursery.start_soon(self.watch.run)
         nursery.start_soon(self._show)
         with trio.move_on_after(START_SECONDS) as patience:
@@ -215,21 +216,21 @@ class Play:
 
     async def _show(self) -> None:
         while True:
-            self.console.show(await self._list_facts())
+            self.console.show(self.list_facts())
             await trio.sleep(1)
 
-    async def _list_facts(self) -> list[tuple[str, str]]:
+    def list_facts(self) -> list[tuple[str, str]]:
+        """How things stand, as (name, value)."""
         watch, tally = self.watch, self.tally
-        head = await in_thread(self.network.rollup.l1.get_block)
         refused = ", ".join(f"{code}: {count}" for code, count in tally.refused.most_common(4))
         return [
-            ("L1", f"block {head.number} at {self.network.anvil.url}, a block every {self.block_seconds} s"),
+            ("L1", f"block {watch.block} at {self.network.anvil.url}, a block every {self.block_seconds} s"),
             ("rollup", self.network.deployment.rollup),
             ("batches", f"{watch.tip} posted, {watch.final} final"),
             ("steps", f"{watch.steps:,} re-executed, {watch.posted_bytes:,} bytes"),
             ("trades", f"{tally.accepted:,} requests taken, {tally.lots_filled:,} lots filled"),
             ("refusals", refused or "none"),
-            ("prices", ", ".join(f"{symbol} {price}" for symbol, price in watch.list_prices())),
+            ("marks, $ a lot", ", ".join(f"{symbol} {price / DOLLAR:.2f}" for symbol, price in watch.list_prices())),
             ("convictions", str(len(watch.rollbacks))),
         ]
 

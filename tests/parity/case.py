@@ -16,7 +16,8 @@ from state.ledger import Ledger
 from state.transition import Invalid, Valid, apply_step
 from state.tree import LeafKey
 from tests.contracts.scene import Scene
-from tests.parity.tribunal import Ruling
+from tests.parity.tally import Tally
+from tests.parity.tribunal import Ruling, Tribunal
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +63,17 @@ class Case:
         return root
 
     def claim(self, op: bytes, post_root: bytes, chance: random.Random) -> "Case":
-        """Another step in the place of this one."""
+        """Another step in the place of this one, in a batch made around it."""
         return enclose(self.state, self.context, op, post_root, chance)
+
+    def compare(self, tribunal: Tribunal, tally: Tally, ground: Ground) -> Ruling:
+        """The ruling on a proof with the honest witness, on which contract and twin agree."""
+        witness = self.build_witness(ground)
+        ruling = tribunal.rule(self.batch.batch_hash, self.encode(ground, witness))
+        assert ruling is self.rule(ground, witness), f"{ground} of {self.op.hex()}: the contract says {ruling.value}"
+        assert ruling is not Ruling.BAD_WITNESS, f"{ground} of {self.op.hex()}: an honest witness is refused"
+        tally.add(ground, ruling)
+        return ruling
 
 
 def enclose(state: State, context: StepContext, op: bytes, post_root: bytes, chance: random.Random) -> Case:
@@ -103,5 +113,3 @@ def list_changed(state: State, scene: Scene) -> list[LeafKey]:
 def list_grounds(kind: Kind) -> list[Ground]:
     """Every check of the kind from number 0 on, and EFFECT."""
     return [*(check_ground(code) for code in Code if code // 100 == kind), EFFECT]
-
-

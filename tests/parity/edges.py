@@ -40,7 +40,6 @@ from state.leaves import (
     UnderlyingTerms,
     perpetual,
 )
-from state.ledger import Slot
 from state.operations import OrderOp
 from state.process_fill import BUYER, SELLER, Side, get_orders
 from state.signatures import SECP256K1_ORDER
@@ -592,7 +591,8 @@ def bound(**fields: tuple[int, ...]) -> Edge:
         value = chance.choice(fields[name])
         op = scene.decoded
         if isinstance(op, OrderOp) and name in ORDER_TERMS:
-            scene.bend_op(terms=replace(op.terms, **{name: value}))
+            changes: dict[str, Any] = {name: value}
+            scene.bend_op(terms=replace(op.terms, **changes))
         else:
             scene.bend_op(**{name: value})
 

@@ -4,13 +4,15 @@ import random
 from collections.abc import Iterator
 
 from fraud_proofs.challenger import State
-from state.batches import BatchData, decode_frame, decode_header
+from state.batches import FLAG_RESCUE, BatchData, decode_frame, decode_header
+from state.constants import PPM
 from state.context import StepContext
 from state.leaves import QUOTE_UNDERLYING, AssetTerms, Params, UnderlyingTerms
 from state.ledger import Ledger
 from state.process_inbox import Message
 from state.transition import Valid, apply_step
 from state.tree import build_tree
+from state.valuation import compute_account_margin, read_quotes
 from tests.parity.case import Case
 from tests.parity.tribunal import Tribunal
 from tests.workload import random_steps
@@ -51,10 +53,38 @@ class History(World):
         self.tick(20)
         for underlying, spot in enumerate(SPOTS):
             self.price(underlying, spot, spot * self.random.randint(980, 1020) // 1000)
+        self.fall_short()
+        self.change_hands()
+
+    def fall_short(self) -> None:
+        """Somebody loses so much that his position may only shrink, and it shrinks."""
+        mark, initial_ppm = self.get_mark(0), self.genesis.params.underlyings[0].initial_ppm
+        notional, quantity = 100 * mark, 100
+        self.deposit("poor", notional * initial_ppm // PPM * 11 // 10 + 10**7)
+        self.trade("poor", "alice", 0, quantity, mark)
+        self.tick()
+        self.price(0, mark - mark * initial_ppm * 6 // (10 * PPM))
+        self.trade("alice", "poor", 0, quantity // 10, self.get_mark(0))
+        account, params, ledger = self.account_of("poor"), self.genesis.params, Ledger(self.state.leaves)
+        margin = compute_account_margin(account, read_quotes(ledger, account, params), self.globals.time, params)
+        assert margin.equity < margin.initial, "the story went another way"
+
+    def change_hands(self) -> None:
+        """A rescue batch of the next generation, in which somebody cancels; then an ordinary one."""
+        self.place("bob", 1, 5, 1)
+        self.seal(generation=self.globals.generation + 1, flags=FLAG_RESCUE)
+        self.tick()
+        self.play(self.sign_cancel("bob"))
+        self.seal(generation=self.globals.generation)
+        self.tick(self.genesis.params.cancel_only_interval)
+
+    def get_mark(self, underlying: int) -> int:
+        """Quote units a lot."""
+        return Ledger(self.state.leaves).require_underlying(underlying).mark
 
     def live(self, steps: int) -> Iterator[BatchData]:
         """Random steps, given in batches as they are sealed; the last one is cut off where the steps end."""
-        given = 0
+        given = 0  # what was sealed while the market opened comes first
         for _ in random_steps(self, steps):
             yield from self.batches[given:]
             given = len(self.batches)
@@ -102,5 +132,3 @@ class Replay:
                 result = apply_step(ledger, here, step.op)
                 assert isinstance(result, Valid)
                 assert self.state.commit(ledger.writes) == step.post_root
-
-

@@ -25,6 +25,10 @@ class Tally:
             elif ruling is Ruling.NOT_SHOWN:
                 self.acquitted[ground.code] += 1
 
+    def is_side_enough(self, code: Code, ruling: Ruling) -> bool:
+        """Whether a check had this ruling often enough."""
+        return (self.convicted if ruling is Ruling.FRAUD else self.acquitted)[code] >= LEAST
+
     def is_enough(self, code: Code) -> bool:
         """Whether a check was tried often enough on both sides."""
         return min(self.convicted[code], self.acquitted[code]) >= LEAST

@@ -163,5 +163,3 @@ def _find_call(message: Message) -> tuple[str, tuple[object, ...], int]:
             return "register_key", (message.account, *key), 0
         case _:
             return "cancel_all", (message.account,), 0
-
-

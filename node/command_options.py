@@ -12,7 +12,7 @@ import trio
 
 from node.config import FILE, Config, read_config
 from node.errors import ConfigError
-from node.keys import parse_address
+from node.keys import load_ethereum_key, parse_address
 from node.logs import Log
 
 if TYPE_CHECKING:
@@ -79,14 +79,20 @@ class Chain:
         rollup.check_identity()
         return rollup
 
-    def open_sender(self, key_file: Path | None = None) -> "Sender":
-        """A sender with the key that was named, else the folder's; its journal lies beside the key file."""
-        from node.keys import load_ethereum_key
+    def get_key_path(self, *, is_wallet: bool = False) -> Path:
+        """The key file that was named, else the folder's of the node or of its wallet. Raises ConfigError."""
+        named: Path | None = self._get_option("key")
+        if named is not None:
+            return named
+        if self.config is None:
+            raise ConfigError(f"no key: give --key FILE, or --config FOLDER with a {FILE}")
+        return self.config.keys.wallet if is_wallet else self.config.keys.l1
+
+    def open_sender(self, *, is_wallet: bool = False) -> "Sender":
+        """A sender with that key; its journal lies beside the key file."""
         from node.transactions import Sender
 
-        path = key_file or self._get_option("key") or (self.config.keys.l1 if self.config else None)
-        if path is None:
-            raise ConfigError(f"no key: give --key FILE, or --config FOLDER with a {FILE}")
+        path = self.get_key_path(is_wallet=is_wallet)
         key = load_ethereum_key(path)
         options = {}
         if self.config is not None:

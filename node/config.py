@@ -31,10 +31,11 @@ class L1Config:
 
 @dataclass(frozen=True, slots=True)
 class KeysConfig:
-    """Key files: of the L1 account that submits and signs receipts, of the oracle, of a wallet's session."""
+    """Key files: of the L1 account that submits and signs receipts, of the oracle, of a wallet (by default the first) and its session."""
 
     l1: Path
     oracle: tuple[Path, ...]
+    wallet: Path
     session: Path
 
 
@@ -139,9 +140,11 @@ def _read_l1(table: Table) -> L1Config:
 
 
 def _read_keys(table: Table, folder: Path) -> KeysConfig:
+    l1 = table.take_text("l1", "keys/l1.json")
     keys = KeysConfig(
-        l1=folder / table.take_text("l1", "keys/l1.json"),
+        l1=folder / l1,
         oracle=tuple(folder / name for name in table.take_texts("oracle", ["keys/oracle.json"])),
+        wallet=folder / table.take_text("wallet", l1),
         session=folder / table.take_text("session", "keys/session.json"),
     )
     table.finish()

@@ -23,7 +23,8 @@ poll_seconds = 1
 [keys]                                  # mode 0600, and worth a backup
 l1 = "keys/l1.json"                     # pays on L1, submits batches, signs receipts
 oracle = ["keys/oracle-1.json", "keys/oracle-2.json", "keys/oracle-3.json"]
-session = "keys/session.json"           # a wallet's: signs orders, transfers, withdrawals
+wallet = "keys/wallet.json"             # owns accounts and pays for its messages; not the one that submits
+session = "keys/session.json"           # the wallet's: signs orders, transfers, withdrawals
 
 [node]
 data = "data"                           # the log and the state; only one process may use it
@@ -135,6 +136,7 @@ def init_folder(folder: Path, url: str = "http://127.0.0.1:8545") -> dict[str, K
         keys[f"oracle-{number}"] = key
         assert isinstance(key, Secp256k1Key)
         signers.append(f'    "{format_address(key.address)}",')
+    keys["wallet"] = create_key(folder / "keys" / "wallet.json", Secp256k1Key)
     keys["session"] = create_key(folder / "keys" / "session.json", Ed25519Key)
     try:
         (folder / FILE).write_text(CONFIG_TEXT.format(url=url))

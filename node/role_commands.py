@@ -142,7 +142,7 @@ def run_sequencer(arguments: argparse.Namespace) -> int:
         requests_waiting_max=given.requests_waiting_max,
         rebond_after_conviction=arguments.rebond_after_conviction,
     )
-    log, key = chain.open_log("sequencer"), load_ethereum_key(arguments.key or config.keys.l1)
+    log, key = chain.open_log("sequencer"), load_ethereum_key(chain.get_key_path())
     with Store(config.data) as store, chain.open_sender() as sender:
         sequencer = sequencer_role.Sequencer(chain.rollup, sender, store, key.secret, settings, log)
         with _serve_metrics(config, sequencer=sequencer.counters):

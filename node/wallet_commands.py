@@ -275,7 +275,7 @@ def run_withdraw(arguments: argparse.Namespace) -> int:
 def _send_from_session(chain: Chain, send: SendFromSession) -> Answer:
     """Connect, find account and key, send one op; the receipt must be the slot holder's."""
     domain, key = chain.rollup.get_domain(), load_session_key(_get_session_path(chain))
-    owner = b"" if chain.arguments.account else _get_owner(chain)
+    owner = b"" if chain.arguments.account else load_ethereum_key(chain.get_key_path(is_wallet=True)).address
     holder = chain.rollup.get_slot_holder()
 
     async def run() -> Answer:
@@ -371,7 +371,7 @@ def _print_account(wallet: "Wallet", assets: "list[BridgedAsset]", number: int, 
 def _open_wallet(chain: Chain) -> "Wallet":
     from node.wallet import Wallet
 
-    return Wallet(chain.rollup, chain.open_sender())
+    return Wallet(chain.rollup, chain.open_sender(is_wallet=True))
 
 
 def _get_session_path(chain: Chain) -> Path:
@@ -393,13 +393,6 @@ def _get_public_key(chain: Chain) -> bytes:
     if len(public_key) != 32:
         raise ConfigError(f"--public-key: {named!r} will not do; write 64 hexadecimal digits")
     return public_key
-
-
-def _get_owner(chain: Chain) -> bytes:
-    path = chain.arguments.key or (chain.config.keys.l1 if chain.config else None)
-    if path is None:
-        raise ConfigError("whose account? give --account N, or the owner's --key FILE")
-    return load_ethereum_key(path).address
 
 
 def _get_gateway(chain: Chain) -> tuple[str, int]:

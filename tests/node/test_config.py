@@ -23,7 +23,7 @@ def test_one_key_is_enough(tmp_path: Path) -> None:
     assert (config.l1.chain_id, config.l1.rollup, config.l1.first_block) == (None, None, None)
     assert config.l1.fee_cap == 500 * 10**9
     assert config.data == tmp_path / "data"
-    assert config.keys.l1 == tmp_path / "keys" / "l1.json"
+    assert config.keys.l1 == config.keys.wallet == tmp_path / "keys" / "l1.json"
     assert config.sequencer.host == "127.0.0.1"
     assert config == read_config(tmp_path / "keel.toml")
 
@@ -46,6 +46,7 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
             [keys]
             l1 = "/elsewhere/l1.json"
             oracle = ["a.json", "b.json"]
+            wallet = "w.json"
             session = "s.json"
             [node]
             data = "chain"
@@ -74,6 +75,7 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
     assert config.l1.rollup == bytes([5]) * 20
     assert config.keys.l1 == Path("/elsewhere/l1.json")
     assert config.keys.oracle == (tmp_path / "a.json", tmp_path / "b.json")
+    assert (config.keys.wallet, config.keys.session) == (tmp_path / "w.json", tmp_path / "s.json")
     assert (config.metrics_port, config.is_log_json) == (9100, True)
     assert (config.sequencer.batch_bytes, config.sequencer.tick_seconds) == (50_000, 2.0)
     assert (config.follower.port, config.watchtower.delay_seconds) == (2, 30.0)

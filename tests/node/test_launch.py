@@ -26,7 +26,8 @@ def test_what_init_writes_is_complete(tmp_path: Path) -> None:
 
     check_launch(launch)
     assert config.l1.urls == ("http://127.0.0.1:9",)
-    assert all(path.exists() for path in (config.keys.l1, config.keys.session, *config.keys.oracle))
+    written = (config.keys.l1, config.keys.wallet, config.keys.session, *config.keys.oracle)
+    assert all(path.exists() for path in written)
     signers = [keys[f"oracle-{n}"] for n in (1, 2, 3)]
     assert [k.address for k in signers if isinstance(k, Secp256k1Key)] == list(launch.genesis.params.oracle_signers)
     assert launch.genesis.params.assets[0].underlying == QUOTE_UNDERLYING

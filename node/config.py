@@ -31,7 +31,10 @@ class L1Config:
 
 @dataclass(frozen=True, slots=True)
 class KeysConfig:
-    """Key files: of the L1 account that submits and signs receipts, of the oracle, of a wallet (by default the first) and its session."""
+    """Key files: of the L1 account that submits and signs receipts, of the oracle, of a wallet and its session.
+
+    The wallet's is by default the first; a running node does not share its key with a wallet's commands.
+    """
 
     l1: Path
     oracle: tuple[Path, ...]

@@ -1,8 +1,8 @@
 # pragma version 0.4.3
 """
 @title Exponential in fixed point
-@dev Mirrors risk/fixed_point.py. Arithmetic is unsafe_* because no check could fail: arguments are at most 16 in Q38, and the
-     widest product has 82 bits. The table is an immutable, the words of risk/tables.py as they stand there.
+@dev Mirrors risk/fixed_point.py. Arithmetic is unsafe_* because no check could fail: arguments are at most 16
+     in Q38, and the widest product has 82 bits. The table is an immutable, the words of risk/tables.py as they stand.
 """
 
 ONE_Q38: constant(int256) = 2**38

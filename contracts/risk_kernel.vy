@@ -3,8 +3,8 @@
 @title Black-76 in integers
 @notice Logarithm, exponential, normal tables, SVI variance and option prices, to the bit as the chain computes them.
 @dev Mirrors risk/normal.py and risk/black76.py, and opens the functions of its two modules; formulas, bounds and
-     roundings are risk/SPEC.md's. Nothing here can revert within those bounds. Arithmetic is unsafe_* on purpose: inside them the
-     widest product has 91 bits, and the checks would double the cost of a price. Divisions have a non-negative
+     roundings are risk/SPEC.md's. Nothing here can revert within those bounds. Arithmetic is unsafe_* on purpose: in
+     them the widest product has 91 bits, and the checks would double the cost of a price. Divisions have a non-negative
      numerator and a positive denominator, where EVM and Python agree, but for a total vol of 0 (`call_price_floor`).
      The tables are immutables, the words of risk/tables.py as they stand there.
 """

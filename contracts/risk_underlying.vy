@@ -2,11 +2,12 @@
 """
 @title Scenario risk of one underlying
 @notice Mark and worst loss of an account's options, perpetual and collateral on one underlying, before and after an op.
-@dev Mirrors risk/scenarios.py and risk/margin.py's compute_underlying_risk; the revaluation itself is risk_scenarios.vy's.
-     Per-expiry terms are computed here, since their exponentials do not fit beside the normal tables under EIP-170.
-     Lanes: index 0 is the account before, 1 after; a word holds after * 2^128 + before. Arithmetic is unsafe_* because
-     inside the bounds of risk/SPEC.md section 2 no check could fail: sums stay below 2^115, factors below 2^62. Divisions
-     have a non-negative numerator and a positive denominator. A failed sub-call reverts: a bad witness, not a verdict.
+@dev Mirrors risk/scenarios.py, risk/margin.py (compute_underlying_risk) and risk/offsets.py; the revaluation itself is
+     risk_scenarios.vy's. Per-expiry terms are computed here, since their exponentials do not fit beside the normal
+     tables under EIP-170. A word of lanes is after * 2^128 + before: the account with and without the legs of an op.
+     Arithmetic is unsafe_* because inside the bounds of risk/SPEC.md section 2 no check could fail: sums stay below
+     2^115, factors below 2^62. Divisions have a non-negative numerator and a positive denominator. A failed sub-call
+     reverts: a bad witness, not a verdict.
 """
 
 import risk_exponential
@@ -105,6 +106,15 @@ struct Expiry:
     absolute_cap: int256
     width: int256
 
+# Both lanes' marks and basis contingencies, and lanes of P&L by scenario, today and later.
+struct Sums:
+    mark: int256
+    mark_after: int256
+    basis: int256
+    basis_after: int256
+    pnl: int256[SCENARIOS_MAX]
+    pnl_later: int256[SCENARIOS_MAX]
+
 interface Scenarios:
     def compute_expiry_values(
         expiry: Expiry,
@@ -142,11 +152,7 @@ def compute_underlying_risk(
     @param options by expiry and strike: strike * 2 | is_call; `quantities` are lanes.
     """
     shocks: DynArray[int256, SCENARIOS_MAX] = self._compute_shocks(scenarios, spot_unit)
-    marks: int256[2] = empty(int256[2])
-    basis: int256[2] = empty(int256[2])
-    # Lanes of the sums over expiries, by scenario.
-    sums: int256[SCENARIOS_MAX] = empty(int256[SCENARIOS_MAX])
-    sums_later: int256[SCENARIOS_MAX] = empty(int256[SCENARIOS_MAX])
+    sums: Sums = empty(Sums)
     first: uint256 = 0
     for reading: Reading in readings:
         own: DynArray[int256, OPTIONS_MAX] = []
@@ -155,83 +161,9 @@ def compute_underlying_risk(
             own.append(options[first])
             held.append(quantities[first])
             first = unsafe_add(first, 1)
-        now_terms: Terms = empty(Terms)
-        later_terms: Terms = empty(Terms)
-        now: Discounts = empty(Discounts)
-        then: Discounts = empty(Discounts)
-        now_terms, now = self._compute_terms(rules, reading, 0)
-        later_terms, then = self._compute_terms(rules, reading, rules.later_ms)
-        undiscounted: int256 = 0
-        values: int256[SCENARIOS_MAX] = empty(int256[SCENARIOS_MAX])
-        values_later: int256[SCENARIOS_MAX] = empty(int256[SCENARIOS_MAX])
-        undiscounted, values, values_later = staticcall SCENARIOS.compute_expiry_values(
-            self._compute_expiry(rules, reading), now_terms, later_terms, shocks, own, held
-        )
-        before: int256 = (undiscounted << 128) >> 128
-        mark: int256 = unsafe_mul(before, now.plain) >> 38
-        mark_after: int256 = unsafe_mul(unsafe_sub(undiscounted, before) >> 128, now.plain) >> 38
-        marks[0] = unsafe_add(marks[0], mark)
-        marks[1] = unsafe_add(marks[1], mark_after)
-
-        now_gap: int256 = unsafe_sub(now.short, now.long)
-        then_gap: int256 = unsafe_sub(then.short, then.long)
-        order: uint256 = 0
-        for shock: int256 in shocks:
-            word: int256 = values[order]
-            before = (word << 128) >> 128
-            after: int256 = unsafe_sub(word, before) >> 128
-            # Long value takes the long discount, short value the short one; 0 is 0 under either.
-            before = unsafe_sub(unsafe_mul(before, unsafe_add(now.long, now_gap & (before >> 255))) >> 38, mark)
-            after = unsafe_sub(unsafe_mul(after, unsafe_add(now.long, now_gap & (after >> 255))) >> 38, mark_after)
-            word = values_later[order]
-            before_later: int256 = (word << 128) >> 128
-            after_later: int256 = unsafe_sub(word, before_later) >> 128
-            before_later = unsafe_sub(
-                unsafe_mul(before_later, unsafe_add(then.long, then_gap & (before_later >> 255))) >> 38, mark
-            )
-            after_later = unsafe_sub(
-                unsafe_mul(after_later, unsafe_add(then.long, then_gap & (after_later >> 255))) >> 38, mark_after
-            )
-            if shock & MASK_8 >= LINEAR_SKEW:
-                before = min(before, unsafe_sub(0, before))
-                after = min(after, unsafe_sub(0, after))
-                before_later = min(before_later, unsafe_sub(0, before_later))
-                after_later = min(after_later, unsafe_sub(0, after_later))
-            sums[order] = unsafe_add(sums[order], unsafe_add(after << 128, before))
-            sums_later[order] = unsafe_add(sums_later[order], unsafe_add(after_later << 128, before_later))
-            order = unsafe_add(order, 1)
-
-        worst: int256[2] = empty(int256[2])
-        for index: int256 in [rules.basis_up, rules.basis_down]:
-            if index >= 0:
-                before = (values[index] << 128) >> 128
-                word: int256 = unsafe_sub(values[index], before) >> 128
-                worst[0] = min(worst[0], unsafe_sub(unsafe_mul(before, now.plain) >> 38, mark))
-                worst[1] = min(worst[1], unsafe_sub(unsafe_mul(word, now.plain) >> 38, mark_after))
-        years: int256 = unsafe_div(reading.time_ms << 38, YEAR_MS)
-        factor: int256 = unsafe_add(rules.basis_add, unsafe_mul(rules.basis_multiple, years) >> 38)
-        basis[0] = unsafe_add(basis[0], unsafe_mul(worst[0], factor) >> 38)
-        basis[1] = unsafe_add(basis[1], unsafe_mul(worst[1], factor) >> 38)
+        sums = self._add_expiry(sums, rules, reading, shocks, own, held)
     assert first == len(options) and first == len(quantities)  # every option belongs to one reading
-
-    least: int256 = min(basis[0], 0)
-    least_after: int256 = min(basis[1], 0)
-    order: uint256 = 0
-    for scenario: Scenario in scenarios:
-        if scenario.counts:
-            move: int256 = unsafe_sub(shocks[order] >> 64, ONE_Q38)
-            word: int256 = sums[order]
-            before: int256 = (word << 128) >> 128
-            after: int256 = unsafe_sub(word, before) >> 128
-            word = sums_later[order]
-            before_later: int256 = (word << 128) >> 128
-            before = unsafe_add(min(before, before_later), unsafe_mul(linear[0], move) >> 38)
-            after = min(after, unsafe_sub(word, before_later) >> 128)
-            after = unsafe_add(after, unsafe_mul(linear[1], move) >> 38)
-            least = min(least, unsafe_mul(before, scenario.weight) >> 38)
-            least_after = min(least_after, unsafe_mul(after, scenario.weight) >> 38)
-        order = unsafe_add(order, 1)
-    return marks, [unsafe_sub(0, least), unsafe_sub(0, least_after)]
+    return [sums.mark, sums.mark_after], self._compute_losses(scenarios, shocks, linear, sums)
 
 
 @external
@@ -358,3 +290,108 @@ def _exp_of_rate_q38(rate: int256, years: int256) -> int256:
     @dev e^(-rate * years), the exponent at most 16.
     """
     return risk_exponential._exp_q38(min(unsafe_mul(unsafe_sub(0, rate), years) >> 38, EXP_ARGUMENT_MAX_Q38))
+
+@internal
+@view
+def _add_expiry(
+    sums: Sums,
+    rules: Rules,
+    reading: Reading,
+    shocks: DynArray[int256, SCENARIOS_MAX],
+    options: DynArray[int256, OPTIONS_MAX],
+    quantities: DynArray[int256, OPTIONS_MAX],
+) -> Sums:
+    """
+    @dev Mirrors scenarios.compute_expiry_risk, and adds what it gives to the sums of the expiries before.
+    """
+    total: Sums = sums
+    now_terms: Terms = empty(Terms)
+    then_terms: Terms = empty(Terms)
+    now: Discounts = empty(Discounts)
+    then: Discounts = empty(Discounts)
+    now_terms, now = self._compute_terms(rules, reading, 0)
+    then_terms, then = self._compute_terms(rules, reading, rules.later_ms)
+    undiscounted: int256 = 0
+    values: int256[SCENARIOS_MAX] = empty(int256[SCENARIOS_MAX])
+    values_later: int256[SCENARIOS_MAX] = empty(int256[SCENARIOS_MAX])
+    undiscounted, values, values_later = staticcall SCENARIOS.compute_expiry_values(
+        self._compute_expiry(rules, reading), now_terms, then_terms, shocks, options, quantities
+    )
+    before: int256 = (undiscounted << 128) >> 128
+    mark: int256 = unsafe_mul(before, now.plain) >> 38
+    mark_after: int256 = unsafe_mul(unsafe_sub(undiscounted, before) >> 128, now.plain) >> 38
+    total.mark = unsafe_add(total.mark, mark)
+    total.mark_after = unsafe_add(total.mark_after, mark_after)
+
+    order: uint256 = 0
+    for shock: int256 in shocks:
+        is_skew: bool = shock & MASK_8 >= LINEAR_SKEW
+        pnl: int256 = self._compute_pnl(values[order], now.long, now.short, mark, mark_after, is_skew)
+        total.pnl[order] = unsafe_add(total.pnl[order], pnl)
+        pnl = self._compute_pnl(values_later[order], then.long, then.short, mark, mark_after, is_skew)
+        total.pnl_later[order] = unsafe_add(total.pnl_later[order], pnl)
+        order = unsafe_add(order, 1)
+
+    worst: int256 = 0
+    worst_after: int256 = 0
+    for index: int256 in [rules.basis_up, rules.basis_down]:
+        if index >= 0:
+            before = (values[index] << 128) >> 128
+            after: int256 = unsafe_sub(values[index], before) >> 128
+            worst = min(worst, unsafe_sub(unsafe_mul(before, now.plain) >> 38, mark))
+            worst_after = min(worst_after, unsafe_sub(unsafe_mul(after, now.plain) >> 38, mark_after))
+    years: int256 = unsafe_div(reading.time_ms << 38, YEAR_MS)
+    factor: int256 = unsafe_add(rules.basis_add, unsafe_mul(rules.basis_multiple, years) >> 38)
+    total.basis = unsafe_add(total.basis, unsafe_mul(worst, factor) >> 38)
+    total.basis_after = unsafe_add(total.basis_after, unsafe_mul(worst_after, factor) >> 38)
+    return total
+
+
+@internal
+@pure
+def _compute_pnl(
+    lanes: int256, long: int256, short: int256, mark: int256, mark_after: int256, is_skew: bool
+) -> int256:
+    """
+    @dev An expiry's P&L in lanes. Long value takes the long discount, short value the short one; 0 is 0 under either.
+    """
+    gap: int256 = unsafe_sub(short, long)
+    before: int256 = (lanes << 128) >> 128
+    after: int256 = unsafe_sub(lanes, before) >> 128
+    before = unsafe_sub(unsafe_mul(before, unsafe_add(long, gap & (before >> 255))) >> 38, mark)
+    after = unsafe_sub(unsafe_mul(after, unsafe_add(long, gap & (after >> 255))) >> 38, mark_after)
+    if is_skew:
+        before = min(before, unsafe_sub(0, before))
+        after = min(after, unsafe_sub(0, after))
+    return unsafe_add(after << 128, before)
+
+
+@internal
+@view
+def _compute_losses(
+    scenarios: DynArray[Scenario, SCENARIOS_MAX],
+    shocks: DynArray[int256, SCENARIOS_MAX],
+    linear: int256[2],
+    sums: Sums,
+) -> int256[2]:
+    """
+    @dev Mirrors the end of margin.compute_underlying_risk: the worst step of each scenario, weighted, or the basis.
+    """
+    least: int256 = min(sums.basis, 0)
+    least_after: int256 = min(sums.basis_after, 0)
+    order: uint256 = 0
+    for scenario: Scenario in scenarios:
+        if scenario.counts:
+            move: int256 = unsafe_sub(shocks[order] >> 64, ONE_Q38)
+            word: int256 = sums.pnl[order]
+            before: int256 = (word << 128) >> 128
+            after: int256 = unsafe_sub(word, before) >> 128
+            word = sums.pnl_later[order]
+            before_later: int256 = (word << 128) >> 128
+            before = unsafe_add(min(before, before_later), unsafe_mul(linear[0], move) >> 38)
+            after = min(after, unsafe_sub(word, before_later) >> 128)
+            after = unsafe_add(after, unsafe_mul(linear[1], move) >> 38)
+            least = min(least, unsafe_mul(before, scenario.weight) >> 38)
+            least_after = min(least_after, unsafe_mul(after, scenario.weight) >> 38)
+        order = unsafe_add(order, 1)
+    return [unsafe_sub(0, least), unsafe_sub(0, least_after)]

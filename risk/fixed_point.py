@@ -3,7 +3,7 @@
 `_qN` in a name says that the integer stands for its value times 2^N. `>>` is a floor in Python, numba and the EVM
 alike; division is never used on negative numbers, whose quotient the EVM truncates and Python floors.
 
-Mirrors contracts/risk_logarithm.vy and contracts/risk_exponential.vy; fast.py is the numba twin. Formulas: SPEC.md section 3.
+Mirrors contracts/risk_logarithm.vy and contracts/risk_exponential.vy; fast.py is the numba twin. SPEC.md section 3.
 """
 
 from math import isqrt

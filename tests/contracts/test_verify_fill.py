@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fraud_proofs.grounds import EFFECT
+from fraud_proofs.grounds import EFFECT, check_ground
 from state.codes import Code, Kind
 from state.constants import (
     ACCOUNT_EXPIRIES_MAX,
@@ -539,8 +539,12 @@ def limit_band(scene: Scene, rng: random.Random, side: Side) -> None:
 
 
 def limit_fee(scene: Scene, rng: random.Random, side: Side) -> None:
-    """The fee as high as was signed for."""
+    """The fee as high as was signed for, to the unit where the notional divides evenly."""
     scene.bend_params(l1_fee=rng.randint(1, 10**6))
+    if rng.random() < 0.5:
+        scene.bend_op(quantity=1_000, price=scene.decoded.price // 1_000 * 1_000)
+        notional_millionth = scene.decoded.quantity * scene.decoded.price // PPM
+        scene.bend_params(maker_fee_ppm=0, taker_fee_ppm=0, l1_fee=notional_millionth * rng.randint(1, 999))
     scene.bend_order(find_slot(side, scene), max_fee_ppm=compute_least_fee_limit(side, scene))
 
 
@@ -602,6 +606,17 @@ def test_what_is_just_allowed_does_not_convict(
             bend(scene, rng, side)
             assert_acquits(court, scene, code)
             court.judge(dispute(scene.played, EFFECT))
+
+
+def test_a_fill_with_oneself_falls_to_its_check_alone(court: Court, world: World, seed: int) -> None:
+    """One account on both sides, in one slot or two: both judges agree on every ground, and EFFECT shows nothing."""
+    rng = random.Random(seed)
+    for number in range(len(break_accounts(find_valid_fill(world, rng), rng))):
+        scene = find_valid_fill(world, rng)
+        break_accounts(scene, rng)[number]()
+        verdicts = {ground: court.judge(dispute(scene.played, ground)) for ground in list_grounds(Kind.FILL)}
+        assert verdicts[check_ground(Code.FILL_ACCOUNTS_MUST_DIFFER)]
+        assert not verdicts[EFFECT]
 
 
 def test_judges_agree_on_any_bytes(court: Court, world: World, seed: int) -> None:

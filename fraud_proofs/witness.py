@@ -5,11 +5,12 @@ A witness is built from a ledger that recorded what the honest rules read; so it
 Mirrors contracts/witness.vy.
 """
 
+import struct
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from fraud_proofs.ed25519 import build_signature_hints
+from fraud_proofs.ed25519 import Hints, build_signature_hints
 from fraud_proofs.grounds import Ground, GroundKind
 from state.codes import Code
 from state.context import StepContext, get_key, is_passed
@@ -17,6 +18,9 @@ from state.ledger import Ledger, SubjectMissing
 from state.operations import L1, Cancel, Operation, OrderOp, Transfer, Withdraw, hash_digest
 from state.transition import PROCESSES, decode_step
 from state.tree import LeafKey, Path, Tree, hash_leaf
+
+_HINTS = struct.Struct(">B32s32s32s32s")
+HINTS_BYTES = _HINTS.size
 
 SIGNATURE_CODES = (
     Code.ORDER_SIGNATURE_MUST_VERIFY,
@@ -71,7 +75,14 @@ def encode_hints(ledger: Ledger, context: StepContext, op: OrderOp | Cancel | Tr
     if key is None:
         return b""
     kind, hints = build_signature_hints(key.public_key, op.signature, hash_digest(context.domain, op))
-    return bytes([kind]) + b"".join(hint.to_bytes(32) for hint in hints)
+    return _HINTS.pack(kind, *(hint.to_bytes(32) for hint in hints))
+
+
+def decode_hints(data: bytes) -> tuple[int, Hints]:
+    """Hint kind and hints from HINTS_BYTES bytes."""
+    kind, *words = _HINTS.unpack(data)
+    first, second, third, fourth = (int.from_bytes(word) for word in words)
+    return kind, (first, second, third, fourth)
 
 
 def is_message_claimed(context: StepContext, op: Operation) -> bool:

@@ -5,7 +5,9 @@ keeps every step with the state before it, so that a test can dispute any of the
 """
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from coincurve import PrivateKey
 from eth_hash.auto import keccak
@@ -81,6 +83,13 @@ def build_params(**changes: object) -> Params:
         "underlyings": tuple(UnderlyingTerms(100_000, 60_000) for _ in SYMBOLS),
     }
     return Params(**(terms | changes))  # type: ignore[arg-type]
+
+
+def read_inbox(messages: Sequence[bytes], index: int) -> bytes:
+    """One of the messages. Raises MessageUnknown."""
+    if index >= len(messages):
+        raise MessageUnknown(f"L1 message {index} is not known")
+    return messages[index]
 
 
 @dataclass
@@ -289,15 +298,13 @@ class World:
 
     def get_message(self, index: int) -> bytes:
         """An inbox message. Raises MessageUnknown."""
-        if index >= len(self.messages):
-            raise MessageUnknown(f"L1 message {index} is not known")
-        return self.messages[index]
+        return read_inbox(self.messages, index)
 
     def attempt_message(self, kind: int, sender: bytes, account: int, payload: bytes) -> Attempt:
         """The l1 op that would take this message next."""
         messages = [*self.messages, Message(kind, sender, GENESIS_TIME, account, payload).encode()]
         bare = self.attempt(L1(self.position, len(self.messages)))
-        return replace(bare, context=replace(bare.context, get_message=messages.__getitem__))
+        return replace(bare, context=replace(bare.context, get_message=partial(read_inbox, messages)))
 
     def send(self, kind: int, sender: bytes, account: int, payload: bytes) -> Valid:
         """Put a message in the inbox and take it."""

@@ -121,6 +121,7 @@ stored_batches: HashMap[uint256, StoredBatch]
 
 slot_holder: public(address)  # empty: the slot is open
 slot_taken_at: public(uint256)
+has_served: public(bool)  # the holder has left no overdue message since he took the slot
 bond_of: public(HashMap[address, uint256])
 last_batch_of: public(HashMap[address, uint256])
 bond_doubled_until: public(uint256)
@@ -317,6 +318,7 @@ def take_slot():
     assert self.bond_of[msg.sender] >= self._get_required_bond(), "rollup: bond"
     self.slot_holder = msg.sender
     self.slot_taken_at = block.timestamp
+    self.has_served = False
     log SlotTaken(holder=msg.sender)
 
 
@@ -326,13 +328,17 @@ def evict():
     @notice Opens the slot of a silent holder. A tenth of the bond burns and the next holder's must be double for one
             challenge window, so that to squat costs.
     """
-    holder: address = self.slot_holder
-    assert holder != empty(address) and self._is_silent(), "rollup: not silent"
-    penalty: uint256 = self.bond_of[holder] // 10
-    self.bond_of[holder] -= penalty
-    self._burn(penalty)
-    self.bond_doubled_until = block.timestamp + TERMS.challenge_window
-    self._open_slot()
+    assert self.slot_holder != empty(address) and self._is_silent(), "rollup: not silent"
+    self._dismiss()
+
+
+@external
+def leave_slot():
+    """
+    @notice Gives up the slot. The bond stays until the last batch is final; then it can be withdrawn.
+    """
+    assert msg.sender == self.slot_holder, "rollup: holder"
+    self._leave_slot()
 
 
 @external
@@ -343,11 +349,11 @@ def withdraw_bond():
          until the chain is final up to the lower of tip and that index. Late for an innocent, never early for a liar.
     """
     assert min(self.last_batch_of[msg.sender], self.tip) <= self.final_index, "rollup: pending"
+    if msg.sender == self.slot_holder:
+        self._leave_slot()
     bond: uint256 = self.bond_of[msg.sender]
     self.bond_of[msg.sender] = 0
     self.balance_of[ETH][msg.sender] += bond
-    if msg.sender == self.slot_holder:
-        self._open_slot()
 
 
 # ---------------------------------------------------------------- Batches
@@ -403,6 +409,8 @@ def submit_batch(batch: Bytes[constants.BATCH_BYTES_MAX]):
     batch_hash: bytes32 = sha256(concat(header_bytes, slice(abi_encode(frame_hashes), 0, 32 * frame_count)))
     # A batch with the duty undone, or done by a rescuer, leaves the holder as silent as before.
     duty_at: uint256 = block.timestamp if is_duty_done and not is_rescuer else parent.duty_at
+    if is_duty_done and not is_rescuer and not self.has_served:
+        self.has_served = True
     self._append(header, batch_hash, duty_at)
 
 
@@ -598,6 +606,30 @@ def _is_silent() -> bool:
     """
     duty_at: uint256 = self._load(self.tip).duty_at
     return block.timestamp > max(duty_at, self.slot_taken_at) + TERMS.silence_limit
+
+
+@internal
+def _leave_slot():
+    """
+    @notice Opens the slot for its holder, who pays as if evicted when silent, or when he has not served since he took it.
+            [Else a squatter leaves just before he is silent and takes the slot again: each time a new clock, for nothing.]
+    """
+    if self._is_silent() or not self.has_served:
+        self._dismiss()
+    else:
+        self._open_slot()
+
+
+@internal
+def _dismiss():
+    """
+    @notice Opens the slot at its holder's cost.
+    """
+    penalty: uint256 = self.bond_of[self.slot_holder] // 10
+    self.bond_of[self.slot_holder] -= penalty
+    self._burn(penalty)
+    self.bond_doubled_until = block.timestamp + TERMS.challenge_window
+    self._open_slot()
 
 
 @internal

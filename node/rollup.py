@@ -37,6 +37,7 @@ ABI: dict[str, Signature] = {
     "post_bond": Signature(),
     "take_slot": Signature(),
     "evict": Signature(),
+    "leave_slot": Signature(),
     "withdraw_bond": Signature(),
     "submit_batch": Signature(("bytes",)),
     "prove": Signature(("uint256", "bytes")),
@@ -208,6 +209,10 @@ class Rollup:
     def evict(self) -> Call:
         """Open the slot of a silent holder."""
         return self._call("evict")
+
+    def leave_slot(self) -> Call:
+        """Give up the slot; the bond stays until the last batch is final."""
+        return self._call("leave_slot")
 
     def withdraw_bond(self) -> Call:
         """Credit the sender's bond to be collected, and leave the slot."""

@@ -52,7 +52,8 @@ def test_slot_belongs_to_one(chain: Chain) -> None:
 
     assert chain.refuse("take_slot", sender=bob) == "rollup: slot"
     assert chain.refuse("submit_batch", chain.draft(bob).encode(), sender=bob) == "rollup: slot"
-    chain.do("withdraw_bond", sender=alice)
+    chain.post(alice)
+    chain.do("leave_slot", sender=alice)
     assert chain.read("slot_holder") == NOBODY
     chain.post(bob)
     chain.do("take_slot", sender=bob)
@@ -310,6 +311,7 @@ def test_bond_stays_while_a_batch_is_pending(chain: Chain) -> None:
     alice = chain.holder("alice")
     index = chain.post(alice)
     assert chain.refuse("withdraw_bond", sender=alice) == "rollup: pending"
+    chain.do("leave_slot", sender=alice)
     chain.wait(WINDOW)
     assert chain.refuse("withdraw_bond", sender=alice) == "rollup: pending"
     chain.do("finalise", index)

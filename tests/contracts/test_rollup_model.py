@@ -48,6 +48,7 @@ class Model:
     last_submitter: str = ""
     holder: str = ""
     taken_at: int = 0
+    has_served: bool = False
     doubled_until: int = 0
     last_rollback: int = 0
     messages: list[int] = field(default_factory=list)
@@ -81,15 +82,26 @@ class Model:
     def take_slot(self, who: str) -> bool:
         if self.holder or self.bonds[who] < self.required_bond:
             return False
-        self.holder, self.taken_at = who, self.now
+        self.holder, self.taken_at, self.has_served = who, self.now, False
         return True
 
     def evict(self) -> bool:
         if not self.holder or not self.is_silent:
             return False
+        self.dismiss()
+        return True
+
+    def dismiss(self) -> None:
         self.credits["burned"] += self.bonds[self.holder] // 10
         self.bonds[self.holder] -= self.bonds[self.holder] // 10
         self.holder, self.doubled_until = "", self.now + WINDOW
+
+    def leave_slot(self, who: str) -> bool:
+        if self.holder != who:
+            return False
+        if self.is_silent or not self.has_served:
+            self.dismiss()
+        self.holder = ""
         return True
 
     def send_message(self) -> bool:
@@ -109,6 +121,7 @@ class Model:
         self.generation += who != self.last_submitter
         self.last_submitter = who
         duty_at = self.now if is_duty_done and not is_rescuer else parent.duty_at
+        self.has_served |= is_duty_done and not is_rescuer
         self.batches.append(ModelBatch(who, self.now, duty_at, cursor, self.generation, is_false))
         return True
 
@@ -132,9 +145,9 @@ class Model:
         return True
 
     def withdraw_bond(self, who: str) -> None:
+        self.leave_slot(who)
         self.credits[who] += self.bonds[who]
         self.bonds[who] = 0
-        self.holder = "" if self.holder == who else self.holder
 
 
 class Life:
@@ -156,7 +169,7 @@ class Life:
         actions = [
             *[self.submit] * 6,
             *[self.post_bond, self.take_slot, self.prove, self.finalise, self.send_message, self.wait] * 2,
-            *[self.evict, self.withdraw_bond, self.deposit, self.collect, self.withdraw_bond],
+            *[self.evict, self.withdraw_bond, self.deposit, self.collect, self.withdraw_bond, self.leave_slot],
         ]
         action = self.random.choice(actions)
         is_done = action(self.random.choice(PEOPLE))
@@ -185,6 +198,11 @@ class Life:
     def evict(self, who: str) -> bool:
         done = self.send("evict", who=who)
         assert done == self.model.evict()
+        return done
+
+    def leave_slot(self, who: str) -> bool:
+        done = self.send("leave_slot", who=who)
+        assert done == self.model.leave_slot(who)
         return done
 
     def send_message(self, who: str) -> bool:

@@ -611,8 +611,8 @@ def _is_silent() -> bool:
 @internal
 def _leave_slot():
     """
-    @notice Opens the slot for its holder, who pays as if evicted when silent, or when he has not served since he took it.
-            [Else a squatter leaves just before he is silent and takes the slot again: each time a new clock, for nothing.]
+    @notice Opens the slot for its holder, who pays as if evicted when silent, or not having served since he took it.
+            [Else a squatter leaves just before he is silent and takes the slot again: a new clock for nothing.]
     """
     if self._is_silent() or not self.has_served:
         self._dismiss()

@@ -13,7 +13,7 @@ def chain() -> Chain:
 
 
 def test_squatter_renews_his_clock(chain: Chain) -> None:
-    """A squatter posts nothing, leaves a second before he would be silent, and takes the slot again with a new clock."""
+    """A squatter posts nothing, leaves a second before he is silent, and takes the slot again with a new clock."""
     squatter = chain.holder("squatter")
     chain.wait(SILENCE)
     assert not chain.read("is_silent")

@@ -10,7 +10,7 @@ PROTOCOL_VERSION: constant(uint256) = 1
 TOP_DEPTH: constant(uint256) = 3
 ACCOUNTS_MAX: constant(uint256) = 2**24
 SLOTS_PER_ACCOUNT: constant(uint256) = 1024
-UNDERLYINGS_MAX: constant(uint256) = 256
+UNDERLYINGS_MAX: constant(uint256) = 64
 ASSETS_MAX: constant(uint256) = 16
 KEYS_MAX: constant(uint256) = 8
 POSITIONS_MAX: constant(uint256) = 64
@@ -48,8 +48,8 @@ ASSETS: constant(uint256) = 7
 DEPTHS: constant(uint256[8]) = [0, 24, 34, 8, 20, 8, 32, 4]
 PATH_LENGTH_MAX: constant(uint256) = 37  # TOP_DEPTH and the deepest collection
 
-# Bytes. The longest leaf is a params leaf with every asset and underlying: 149 + 22 * 16 + 8 * 256.
-LEAF_BYTES_MAX: constant(uint256) = 2549
+# Bytes. The longest leaf is an account as accounts.vy bounds it.
+LEAF_BYTES_MAX: constant(uint256) = 1968
 WITNESS_BYTES_MAX: constant(uint256) = 32_768
 # Header, count and hashes of frames, number, length and bytes of one frame, step, ground, check, witness.
 PROOF_BYTES_MAX: constant(uint256) = 228 + 2 + 32 * 64 + 2 + 4 + 8192 + 2 + 1 + 1 + 32_768

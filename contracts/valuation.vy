@@ -79,7 +79,7 @@ def _compute_fee_ceil(quantity: uint256, price: uint256, rate_ppm: uint256, l1_f
 @pure
 def _list_needed(account: accounts.Account, params: parameters.Params) -> uint256:
     """
-    @notice The underlyings that the account's margin needs: bit u stands for underlying u, of UNDERLYINGS_MAX = 256.
+    @notice The underlyings that the account's margin needs: bit u stands for underlying u.
             A fill adds the bit of the traded one.
     """
     needed: uint256 = 0

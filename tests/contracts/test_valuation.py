@@ -44,38 +44,38 @@ import valuation
 
 @external
 @pure
-def encode(account: Bytes[2549]) -> Bytes[2549]:
+def encode(account: Bytes[1968]) -> Bytes[1968]:
     return accounts._encode_account(accounts._decode_account(account))
 
 @external
 @pure
-def add_position(account: Bytes[2549], instrument: uint256, quantity: int256) -> Bytes[2549]:
+def add_position(account: Bytes[1968], instrument: uint256, quantity: int256) -> Bytes[1968]:
     return accounts._encode_account(
         valuation._add_position(accounts._decode_account(account), instrument, quantity)
     )
 
 @external
 @pure
-def add_balance(account: Bytes[2549], asset: uint256, amount: int256) -> Bytes[2549]:
+def add_balance(account: Bytes[1968], asset: uint256, amount: int256) -> Bytes[1968]:
     return accounts._encode_account(valuation._add_balance(accounts._decode_account(account), asset, amount))
 
 @external
 @pure
-def is_within_caps_with(account: Bytes[2549], instrument: uint256, quantity: int256) -> bool:
+def is_within_caps_with(account: Bytes[1968], instrument: uint256, quantity: int256) -> bool:
     return valuation._is_within_caps(
         valuation._add_position(accounts._decode_account(account), instrument, quantity)
     )
 
 @external
 @pure
-def compute_funding_index_floor(underlying: Bytes[2549], time: uint256, params: Bytes[2549]) -> int256:
+def compute_funding_index_floor(underlying: Bytes[1968], time: uint256, params: Bytes[1968]) -> int256:
     return valuation._compute_funding_index_floor(
         underlyings._decode_underlying(underlying), time, parameters._decode_params(params)
     )
 
 @external
 @pure
-def compute_premium_clamped(spot: uint256, mark: uint256, params: Bytes[2549]) -> int256:
+def compute_premium_clamped(spot: uint256, mark: uint256, params: Bytes[1968]) -> int256:
     return valuation._compute_premium_clamped(spot, mark, parameters._decode_params(params))
 
 @external
@@ -85,18 +85,18 @@ def compute_fee_ceil(quantity: uint256, price: uint256, rate_ppm: uint256, l1_fe
 
 @external
 @pure
-def needs_prices(account: Bytes[2549], asset: uint256, amount: uint256) -> bool:
+def needs_prices(account: Bytes[1968], asset: uint256, amount: uint256) -> bool:
     return valuation._needs_prices(accounts._decode_account(account), asset, amount)
 
 @external
 @pure
-def list_needed(account: Bytes[2549], params: Bytes[2549]) -> uint256:
+def list_needed(account: Bytes[1968], params: Bytes[1968]) -> uint256:
     return valuation._list_needed(accounts._decode_account(account), parameters._decode_params(params))
 
 @external
 @pure
 def value_account(
-    account: Bytes[2549], leaves: Bytes[32768], needed: uint256, time: uint256, params: Bytes[2549]
+    account: Bytes[1968], leaves: Bytes[32768], needed: uint256, time: uint256, params: Bytes[1968]
 ) -> (int256, int256, int256, bool):
     terms: parameters.Params = parameters._decode_params(params)
     quotes: valuation.Quotes = valuation._peek_quotes(leaves, 0, needed, time, terms)

@@ -8,7 +8,8 @@ DOLLAR = 1_000_000
 """Quote units in a dollar."""
 
 ETHER = 10**18
-"""Wei in an ether."""
+GWEI = 10**9
+"""Wei in an ether, and in a gwei."""
 
 
 def parse_amount(text: str, units_per_token: int, name: str = "amount") -> int:

@@ -75,7 +75,8 @@ class Chain:
         """The rollup, known to be one. Raises ConfigError, L1Error."""
         from node.rollup import Rollup
 
-        rollup = Rollup(self.l1, self._find_rollup_address())
+        l1 = self.l1
+        rollup = Rollup(l1, *self._find_rollup())
         rollup.check_identity()
         return rollup
 
@@ -112,17 +113,19 @@ class Chain:
     def _get_option(self, name: str) -> Any:
         return getattr(self.arguments, name, None)
 
-    def _find_rollup_address(self) -> bytes:
-        named = self._get_option("rollup")
+    def _find_rollup(self) -> tuple[bytes, int | None]:
+        """Its address, and a block before its first log where one is known."""
+        named, config = self._get_option("rollup"), self.config
         if named:
-            return parse_address(named, "--rollup")
-        if self.config is None:
+            return parse_address(named, "--rollup"), None
+        if config is None:
             raise ConfigError(f"no rollup: give --rollup ADDRESS, or --config FOLDER with a {FILE}")
-        if self.config.l1.rollup is not None:
-            return self.config.l1.rollup
+        if config.l1.rollup is not None:
+            return config.l1.rollup, config.l1.first_block
         from node.deploy import read_deployment
 
-        return read_deployment(self.config.deployment).address
+        deployment = read_deployment(config.deployment)
+        return deployment.address, deployment.first_block
 
 
 def run_role(role: Callable[[], Awaitable[None]]) -> int:

@@ -7,11 +7,11 @@ a default that nobody sees. Paths are relative to the file.
 from dataclasses import dataclass
 from pathlib import Path
 
+from node.amounts import GWEI
 from node.errors import ConfigError
 from node.toml_fields import Table, read_toml
 
 FILE = "keel.toml"
-GWEI = 10**9
 PORT_MAX = 65_535
 DAY = 86_400
 

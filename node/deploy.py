@@ -1,7 +1,9 @@
 """Deploying a rollup: every contract in the order in which they need each other, and a record of where they stand.
 
-deployment = deploy(sender, launch, report=print)
-write_deployment(deployment, Path("deployment.json"))
+    deployment = deploy(sender, launch, report=print)
+    write_deployment(deployment, Path("deployment.json"))
+
+What is deployed is what `check_launch` has passed, and it is read back from the chain before the record is written.
 """
 
 import json

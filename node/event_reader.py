@@ -1,10 +1,12 @@
 """Following a rollup's events on an L1 that may change its mind.
 
-reader = EventReader(rollup)
-reading = reader.read()          # again and again; `await in_thread(reader.read)` beside other tasks
-if reading.is_reorg:
-    ...                          # forget every event of block reading.first and later
-for event in reading.events: ...
+    reader = EventReader(rollup)
+    reading = reader.read()          # again and again; `await in_thread(reader.read)` beside other tasks
+    if reading.is_reorg:
+        ...                          # forget every event of block reading.first and later
+    for event in reading.events: ...
+
+A read that fails leaves no trace: the next one tells what it would have told.
 """
 
 from collections.abc import Iterator
@@ -52,7 +54,7 @@ class EventReader:
         What the reader has told its caller ends at block `_told`; the checkpoints may have had to go back further.
         """
         self.rollup = rollup
-        self._first = first
+        self._first = rollup.first_block if first is None else first
         self._checkpoints: list[_Checkpoint] = []
         self._told = -1
 
@@ -61,7 +63,6 @@ class EventReader:
         if not self._checkpoints:
             birth = self.rollup.l1.find_birth(self.rollup.address) if self._first is None else self._first
             self._checkpoints.append(_Checkpoint(birth - 1, None, L1Cursor()))
-            self._told = birth - 1
         for _ in range(ATTEMPTS):
             reading = self._read_once(tag)
             if reading is not None:
@@ -79,7 +80,12 @@ class EventReader:
         fresh: list[_Checkpoint] = []
         cursor = start.cursor
         for first, last in _split(start.number + 1, head.number, finalized):
-            cursor, found = self.rollup.read_events(cursor, first, last)
+            try:
+                cursor, found = self.rollup.read_events(cursor, first, last)
+            except L1Inconsistent:
+                # A log may have been missing in an earlier read already, unnoticed: begin at the beginning.
+                self._checkpoints.clear()
+                raise
             block = head if last == head.number else l1.get_block(last)
             fresh.append(_Checkpoint(last, block.hash, cursor))
             events.extend(found)

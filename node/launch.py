@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from node.amounts import ETHER, GWEI
 from node.errors import ConfigError
 from node.rollup import ETH, Terms
 from node.toml_fields import Table, read_toml
-from node.transactions import ETHER, GWEI
 from state.constants import (
     AMOUNT_MAX,
     ASSETS_MAX,

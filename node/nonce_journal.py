@@ -59,14 +59,13 @@ class NonceJournal:
             self._lock = -1
 
     def put(self, entry: Entry) -> None:
-        """Write down a transaction, or its new fees; durable when this returns."""
-        self.entries[entry.fields.nonce] = entry
-        self._write()
+        """Write down a transaction, or its new fees; durable when this returns. Raises JournalError."""
+        self._write(self.entries | {entry.fields.nonce: entry})
 
     def strike(self, nonce: int) -> None:
-        """The end of this transaction is known."""
-        if self.entries.pop(nonce, None) is not None:
-            self._write()
+        """The end of this transaction is known. Raises JournalError."""
+        if nonce in self.entries:
+            self._write({other: entry for other, entry in self.entries.items() if other != nonce})
 
     def _take_lock(self) -> None:
         try:
@@ -89,8 +88,9 @@ class NonceJournal:
             raise JournalError(f"the nonce journal {self._path} is of another key or chain; {_HOW_TO_DROP}")
         self.entries = {entry.fields.nonce: entry for entry in entries}
 
-    def _write(self) -> None:
-        stored = self._identity | {"transactions": [_encode_entry(entry) for entry in self.entries.values()]}
+    def _write(self, entries: dict[int, Entry]) -> None:
+        """What is not on disk is not in memory either: a nonce must not be taken by what nobody will remember."""
+        stored = self._identity | {"transactions": [_encode_entry(entry) for entry in entries.values()]}
         fresh = self._path.with_name(self._path.name + ".new")
         try:
             with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
@@ -105,6 +105,7 @@ class NonceJournal:
                 os.close(folder)
         except OSError as error:
             raise JournalError(f"cannot write the nonce journal {self._path}: {error.strerror}") from error
+        self.entries = entries
 
 
 _HOW_TO_DROP = "if none of this key's transactions waits any more, delete it"

@@ -9,13 +9,12 @@ from typing import Any
 
 import trio
 
+from node.amounts import ETHER
 from node.client import GatewayUnreachable, open_client
 from node.command_options import Chain, add_chain_options, add_config_option, add_key_option, run_role
-from node.config import Config, parse_host_port
+from node.config import parse_host_port
 from node.init_folder import init_folder
 from node.keys import Ed25519Key, format_address, load_ethereum_key
-
-ETHER = 10**18
 
 
 def add_parsers(commands: Any) -> None:
@@ -145,7 +144,7 @@ def run_sequencer(arguments: argparse.Namespace) -> int:
     log, key = chain.open_log("sequencer"), load_ethereum_key(chain.get_key_path())
     with Store(config.data) as store, chain.open_sender() as sender:
         sequencer = sequencer_role.Sequencer(chain.rollup, sender, store, key.secret, settings, log)
-        with _serve_metrics(config, sequencer=sequencer.counters):
+        with _serve_metrics(config.metrics_port, sequencer=sequencer.counters):
             return run_role(lambda: sequencer_role.run_sequencer(sequencer, settings, log))
 
 
@@ -201,6 +200,7 @@ an L1 endpoint, the rollup's address and a key with ether for one proof; nothing
     add_key_option(parser)
     parser.add_argument("--self-test", action="store_true", help="dry-run a proof of a wrong step, and exit")
     parser.add_argument("--delay", metavar="SECONDS", type=float, help="leave a conviction to others for so long")
+    parser.add_argument("--metrics-port", metavar="PORT", type=int, help="serve Prometheus on 127.0.0.1")
     parser.set_defaults(run=run_watchtower)
 
 
@@ -212,6 +212,9 @@ def run_watchtower(arguments: argparse.Namespace) -> int:
     delay = arguments.delay
     if delay is None:
         delay = chain.config.watchtower.delay_seconds if chain.config else 0.0
+    metrics_port = arguments.metrics_port
+    if metrics_port is None:
+        metrics_port = chain.config.metrics_port if chain.config else 0
     settings = watchtower_role.WatchtowerSettings(chain.poll_seconds, delay)
     log, rollup = chain.open_log("watchtower"), chain.rollup
     with chain.open_sender() as sender, ExitStack() as stack:
@@ -222,7 +225,7 @@ def run_watchtower(arguments: argparse.Namespace) -> int:
             return 0
 
         def start_metrics(tower: watchtower_role.Watchtower) -> None:
-            stack.enter_context(_serve_metrics(chain.config, watchtower=tower.counters))
+            stack.enter_context(_serve_metrics(metrics_port, watchtower=tower.counters))
 
         return run_role(lambda: watchtower_role.run_watchtower(rollup, sender, settings, log, on_start=start_metrics))
 
@@ -346,11 +349,12 @@ async def _ask_gateway(host: str, port: int) -> str:
 
 
 @contextmanager
-def _serve_metrics(config: Config | None, **sources: object) -> Iterator[None]:
-    if config is None or config.metrics_port == 0:
+def _serve_metrics(port: int, **sources: object) -> Iterator[None]:
+    """On a port of 127.0.0.1 for the length of a `with` block; 0 serves none."""
+    if port == 0:
         yield
         return
     from node.metrics import serve_metrics
 
-    with serve_metrics(config.metrics_port, sources):
+    with serve_metrics(port, sources):
         yield

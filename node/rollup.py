@@ -113,10 +113,11 @@ class PostedBatch(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rollup:
-    """One rollup on one L1. Views read the latest block."""
+    """One rollup on one L1. Views read the latest block. `first_block` is one before all its logs, where known."""
 
     l1: L1
     address: bytes
+    first_block: int | None = None
 
     # Identity
 
@@ -177,7 +178,7 @@ class Rollup:
         try:
             return derive_events(cursor, self.address, logs)
         except DerivationError as error:
-            raise L1Inconsistent(f"the L1 endpoint contradicts itself: {error}; try another endpoint") from error
+            raise L1Inconsistent(f"the L1 endpoint contradicts itself: {error}; {_ADVICE}") from error
 
     # Calls
 
@@ -265,6 +266,9 @@ class Rollup:
 
     def _call(self, name: str, *values: Any, value: int = 0) -> Call:
         return Call(self.address, encode_call(name, ABI[name].inputs, values), value, name)
+
+
+_ADVICE = "use another endpoint, or leave l1.first_block out if it lies behind the rollup's deployment"
 
 
 def _view(l1: L1, contract: bytes, name: str, signature: Signature, values: Sequence[Any]) -> Any:

@@ -5,7 +5,8 @@
         outcome = await sender.send_async(...)             # beside other trio tasks
 
 After a crash the journal knows what was on its way. The same call made again takes that transaction up instead of
-sending a second one; `settle` waits for all of them.
+sending a second one; `settle` waits for all of them. The end is that of the L1's head: who needs to know that no reorg
+takes it back follows the rollup's events instead.
 """
 
 import threading
@@ -16,13 +17,22 @@ from typing import Self
 
 import trio
 
+from node.amounts import ETHER as ETHER
+from node.amounts import GWEI as GWEI
 from node.errors import CallReverted, FeeTooHigh, L1Error, L1Refused, L1Unavailable, NotMined, Underfunded
 from node.keys import Secp256k1Key, format_address
-from node.l1 import L1, TRANSACTION_GAS_MAX, Call, SignedTransaction, TransactionFields, in_thread, sign_transaction
+from node.l1 import (
+    L1,
+    TRANSACTION_GAS_MAX,
+    Block,
+    Call,
+    SignedTransaction,
+    TransactionFields,
+    in_thread,
+    sign_transaction,
+)
 from node.nonce_journal import Entry, NonceJournal
 
-GWEI = 10**9
-ETHER = 10**18
 FEE_CAP = 500 * GWEI
 """Wei a gas that a transaction may at most offer, unless the operator says otherwise."""
 
@@ -181,6 +191,16 @@ class Sender:
     def _is_any_known(self, entry: Entry) -> bool:
         """An endpoint may count a transaction before it has its receipt; but then it knows the transaction."""
         return any(self.l1.is_known(transaction) for transaction in entry.hashes)
+
+    def _is_caught_up(self, head: Block) -> bool:
+        """Whether the endpoint that had no receipt knows the block up to which nonces were counted.
+
+        Another one may have counted; and one alone may count a transaction before it has its receipt.
+        """
+        try:
+            return self.l1.get_block(head.number).hash == head.hash
+        except L1Refused:
+            return False
 
     def _find_outcome(self, entry: Entry) -> Outcome | None:
         for transaction in reversed(entry.hashes):

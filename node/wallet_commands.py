@@ -204,7 +204,10 @@ def _add_trading_parsers(verbs: Any) -> None:
     transfer = _add_verb(verbs, "transfer", "move tokens to another account", run_transfer)
     transfer.add_argument("--to", type=_account, required=True, help="the other account's number")
     _add_amount(transfer)
-    _add_amount(_add_verb(verbs, "withdraw", "move tokens to the outbox, for L1", run_withdraw))
+    withdraw = _add_verb(verbs, "withdraw", "move tokens to the outbox, for L1", run_withdraw)
+    _add_amount(withdraw)
+    for parser in (order, cancel, transfer, withdraw):
+        parser.add_argument("--receipts", metavar="FILE", type=Path, help="append the sequencer's signed receipt")
 
 
 def run_order(arguments: argparse.Namespace) -> int:
@@ -283,7 +286,11 @@ def _send_from_session(chain: Chain, send: SendFromSession) -> Answer:
             session = await open_session(client, domain, key, owner, chain.arguments.account, holder)
             return await send(session, client)
 
-    return trio.run(run)
+    answer = trio.run(run)
+    if chain.arguments.receipts:
+        with open(chain.arguments.receipts, "a") as file:
+            print(answer.receipt.encode().hex(), file=file)
+    return answer
 
 
 def _describe(answer: Answer) -> str:

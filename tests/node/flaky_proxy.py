@@ -1,8 +1,10 @@
-"""An L1 endpoint that misbehaves on demand: before a real one it stands, and refuses, drops or changes what it is told.
+"""An L1 endpoint that misbehaves on demand.
 
-with run_proxy(anvil.url) as proxy:
-    proxy.rules["eth_getLogs"] = lambda request: Refusal("range too wide")
-    L1([proxy.url])
+    with run_proxy(anvil.url) as proxy:
+        proxy.rules["eth_getLogs"] = lambda request: Refusal("range too wide")
+        L1([proxy.url])
+
+It stands before a real one and passes on what no rule refuses, drops or changes.
 """
 
 import json

@@ -18,7 +18,9 @@ from node.cli import build_parser, explain, main
 from node.client import GatewayUnreachable
 from node.errors import ConfigError
 from node.gateway import MethodError
-from node.keys import load_ethereum_key
+from node.keys import load_ethereum_key, parse_address
+from sequencer.receipts import decode_receipt
+from state.operations import hash_domain
 from tests.node.town import Town, give_ether, open_town
 
 NOBODY = "http://127.0.0.1:1"
@@ -226,7 +228,7 @@ def test_a_signal_stops_a_role_in_order(town: Town) -> None:
 
 def test_from_init_to_a_trade(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The commands of the help text, in their order, against a sequencer in a process of its own."""
-    folder = tmp_path / "exchange"
+    folder, receipts = tmp_path / "exchange", tmp_path / "receipts"
     with run_anvil() as anvil:
         assert main(["init", str(folder), "--l1", anvil.url]) == 0
         prepare(folder, anvil)
@@ -239,6 +241,7 @@ def test_from_init_to_a_trade(tmp_path: Path, capsys: pytest.CaptureFixture[str]
                 (["wallet", "deposit", "0.5", "--asset", "1", "--wait"], "message 0 is taken"),
                 (["wallet", "register-key", "--wait"], "message 1 is taken"),
                 (["wallet", "order", "buy", "2", "BTC", "--price", "17.5"], "0 lots traded at once, 2 rest in slot 0"),
+                (["wallet", "order", "buy", "3", "BTC", "--price", "17.5", "--receipts", str(receipts)], "3 rest in"),
                 (["wallet", "cancel"], "slot 0 is empty from log position"),
                 (["wallet", "withdraw", "0.125", "--asset", "1"], "0.125 moved to the outbox"),
                 (["status"], f"rollup               {record['rollup']}"),
@@ -251,6 +254,10 @@ def test_from_init_to_a_trade(tmp_path: Path, capsys: pytest.CaptureFixture[str]
             assert "DOGE is not listed; listed are: BTC, ETH" in fail(
                 capsys, "wallet", "order", "buy", "1", "DOGE", "--price", "1", *at
             )
+    receipt = decode_receipt(bytes.fromhex(receipts.read_text()))
+    assert receipt is not None
+    domain = hash_domain(record["chain_id"], parse_address(record["rollup"]))
+    assert receipt.recover(domain) == load_ethereum_key(folder / "keys" / "l1.json").address
 
 
 def test_only_what_people_can_put_right_is_explained() -> None:

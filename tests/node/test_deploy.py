@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from node.amounts import ETHER
 from node.anvil import Anvil
 from node.contracts import MAX_RUNTIME_SIZE, compile_contract
 from node.deploy import (
@@ -22,7 +23,7 @@ from node.keys import Secp256k1Key, create_key, parse_address
 from node.l1 import L1
 from node.launch import Launch, check_launch, compute_genesis_root
 from node.rollup import ETH, Rollup
-from node.transactions import ETHER, Sender
+from node.transactions import Sender
 from tests.node.town import build_launch, give_ether
 
 

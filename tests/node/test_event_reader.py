@@ -11,7 +11,7 @@ from node.l1 import L1
 from node.rollup import Rollup
 from node.transactions import Sender
 from state.l1_events import GenesisSet, L1Event, MessageSent
-from tests.node.flaky_proxy import Silence, run_proxy
+from tests.node.flaky_proxy import Answer, Silence, run_proxy
 from tests.node.town import Town, open_town
 
 ETHER_UNITS = 10**8
@@ -102,6 +102,33 @@ def test_a_finalized_block_never_changes(town: Town, alice: Sender) -> None:
 
     with pytest.raises(L1Inconsistent, match="was finalized and has changed"):
         reader.read()
+
+
+def test_a_log_that_was_left_out_is_made_good(town: Town, alice: Sender) -> None:
+    """An endpoint that hides a message is found out by the next one, and then everything is read anew."""
+    with run_proxy(town.anvil.url) as proxy:
+        reader = EventReader(Rollup(L1([proxy.url]), town.rollup.address))
+        reader.read()
+        town.deposit_ether(alice, ETHER_UNITS)
+        proxy.rules["eth_getLogs"] = lambda request: Answer([])
+        assert reader.read().events == ()
+        proxy.rules.clear()
+        town.deposit_ether(alice, 2 * ETHER_UNITS)
+        with pytest.raises(L1Inconsistent, match="message must be next"):
+            reader.read()
+        reading = reader.read()
+
+    assert reading.is_reorg
+    assert isinstance(reading.events[0], GenesisSet)
+    assert amounts(reading.events) == [ETHER_UNITS, 2 * ETHER_UNITS]
+
+
+def test_a_first_block_behind_the_deployment_is_named(town: Town) -> None:
+    """The genesis would be missing, and the advice says why it may be."""
+    town.deposit_ether(town.open_sender("carol"), ETHER_UNITS)
+    head = town.l1.get_block().number
+    with pytest.raises(L1Inconsistent, match=r"leave l1\.first_block out"):
+        EventReader(Rollup(town.l1, town.rollup.address, head)).read()
 
 
 def test_only_final_blocks_are_read_when_asked(town: Town, alice: Sender) -> None:

@@ -1,12 +1,15 @@
 """The journal keeps what is on its way, and nothing else, through any restart."""
 
+import resource
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from node.errors import JournalError
 from node.l1 import Call, TransactionFields
 from node.nonce_journal import Entry, NonceJournal
 
@@ -58,3 +61,20 @@ def test_a_torn_write_leaves_the_last_whole_one(tmp_path: Path) -> None:
         journal.put(build_entry(1))
     with NonceJournal(path, ADDRESS, CHAIN) as journal:
         assert set(journal.entries) == {0, 1}
+
+
+def test_a_full_disk_is_named_and_harms_nothing(tmp_path: Path) -> None:
+    """What cannot be written down is not sent; what was written before stays whole."""
+    path = tmp_path / "journal"
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with NonceJournal(path, ADDRESS, CHAIN) as journal:
+        journal.put(build_entry(0))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 10, hard))
+        try:
+            with pytest.raises(JournalError, match="cannot write the nonce journal"):
+                journal.put(build_entry(1))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+        assert journal.entries == {0: build_entry(0)}
+    with NonceJournal(path, ADDRESS, CHAIN) as journal:
+        assert journal.entries == {0: build_entry(0)}

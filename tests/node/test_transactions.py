@@ -5,14 +5,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from node.amounts import GWEI
 from node.errors import CallReverted, FeeTooHigh, JournalError, L1Refused, NotMined, Underfunded
 from node.keys import Secp256k1Key, create_key
 from node.l1 import L1, Call, TransactionFields, encode_call, sign_transaction
 from node.transactions import (
-    GWEI,
     Mined,
     Outcome,
     Replaced,
@@ -21,7 +22,7 @@ from node.transactions import (
     format_outcome,
     require_mined,
 )
-from tests.node.flaky_proxy import Proxy, Refusal, Silence, SilenceAfter, run_proxy
+from tests.node.flaky_proxy import Answer, Proxy, Refusal, Silence, SilenceAfter, run_proxy
 from tests.node.town import Town, open_town
 
 SHOP = bytes([9]) * 20
@@ -218,6 +219,23 @@ def test_another_transaction_of_the_key_replaces_it(town: Town, name: str) -> No
     assert outcome == Replaced(nonce)
     with pytest.raises(NotMined, match="in use elsewhere"):
         require_mined(outcome)
+
+
+def test_a_lagging_endpoint_replaces_nothing(town: Town, proxy: Proxy, name: str) -> None:
+    """One endpoint counts the nonce, another has not seen the block: that is no proof that somebody else took it."""
+    sender = town.open_sender(name, L1([proxy.url]))
+    nonce = sender.begin(pay())
+    hidden = hex(town.l1.get_block().number)
+
+    def lag(request: dict[str, Any]) -> Refusal | None:
+        return Refusal("unknown block") if request["params"][0] == hidden else None
+
+    proxy.rules["eth_getTransactionReceipt"] = lambda request: Answer(None)
+    proxy.rules["eth_getBlockByNumber"] = lag
+    assert sender.poll(nonce) is None
+    proxy.rules.clear()
+
+    assert isinstance(sender.poll(nonce), Mined)
 
 
 def test_an_empty_purse_is_named(town: Town, tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """A development L1 with a rollup on it and people who can pay: what tests of the L1 edge need.
 
-with open_town(tmp_path) as town:
-    sender = town.open_sender("alice")
-    sender.send(town.rollup.take_slot())
+    with open_town(tmp_path) as town:
+        sender = town.open_sender("alice")
+        sender.send(town.rollup.take_slot())
+
+The rollup is the real one; no proof is sent here, so nobody sits in the judge's place.
 """
 
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from node.amounts import ETHER
 from node.anvil import Anvil, run_anvil
 from node.contracts import compile_contract
 from node.deploy import Deployment, deploy_rollup, mint
@@ -17,7 +20,7 @@ from node.keys import Secp256k1Key, create_key, load_ethereum_key
 from node.l1 import L1, Call, encode_values
 from node.launch import Launch, LaunchAsset
 from node.rollup import ETH, Rollup, Terms
-from node.transactions import ETHER, Mined, Sender, require_mined
+from node.transactions import Mined, Sender, require_mined
 from state.genesis import Genesis
 from tests.world import SYMBOLS, build_params
 

@@ -89,7 +89,7 @@ def decode_sealed(data: bytes) -> SealedRecord:
 
 
 class SequencerCore:
-    """One writer of one data folder. A batch is sealed at `batch_bytes_max` while a long log is replayed."""
+    """One writer of one data folder. Nothing more is taken into a batch that has reached `batch_bytes_max`."""
 
     def __init__(
         self,
@@ -181,16 +181,26 @@ class SequencerCore:
                 if expected != record:
                     raise StoreError(f"{self._store.folder}: log position {position} does not replay to what it holds")
                 continue
-            if self.engine.pending_bytes >= self._batch_bytes_max:
+            if self.is_full:
                 self.seal()
             skip = list(self.engine.replay(record, get_message))[1:]
 
     # Taking requests
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the open batch must be sealed first: L1 takes no larger one than it may still become."""
+        return self.engine.pending_bytes >= self._batch_bytes_max
+
     def take(self, requests: Sequence[bytes]) -> Group:
-        """Judge requests in order. Nothing of the group may be told before `make_durable` has returned."""
+        """Judge requests in order until the batch is full: of the rest the group has no outcomes.
+
+        Nothing of the group may be told before `make_durable` has returned.
+        """
         group = Group()
         for request in requests:
+            if self.is_full:
+                break
             outcome = self.engine.submit(request)
             group.outcomes.append(outcome)
             if isinstance(outcome, Accepted):

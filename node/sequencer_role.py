@@ -250,6 +250,8 @@ class Sequencer:
             records = self._take_clock() + self._take_messages()
             waiting = [self._requests.popleft() for _ in range(min(GROUP_MAX, len(self._requests)))]
             group = self.core.take([one.request for one in waiting])
+            self._requests.extendleft(reversed(waiting[len(group.outcomes) :]))
+            del waiting[len(group.outcomes) :]
             try:
                 await trio.to_thread.run_sync(self.core.make_durable, records + group.records)
             except StoreError:
@@ -280,6 +282,8 @@ class Sequencer:
         records: list[LogRecord] = []
         messages = self._follower.replica.messages
         for index in range(self.core.engine.globals.inbox_cursor, min(self._finalized_messages, len(messages))):
+            if self.core.is_full:
+                break
             records += self.core.engine.take_message(index, messages[index])
         return records
 
@@ -305,8 +309,10 @@ class Sequencer:
     def _seal_if_due(self) -> None:
         # Behind a batch that is still on its way age is no reason: a backlog must fill batches, or it becomes too late.
         engine, age = self.core.engine, 0.0 if self._outgoing else self._clock() - self._opened_at
-        if not self._settings.seal.is_due(engine.pending_bytes, engine.pending_count, int(age)):
+        is_due = self._settings.seal.is_due(engine.pending_bytes, engine.pending_count, int(age))
+        if not is_due and not self.core.is_full:
             return
+        self._wake.set()
         sealed, batch = self.core.seal()
         self._opened_at = self._clock()
         self._outgoing.append(_Outgoing(sealed.header.index, batch, sealed))

@@ -42,6 +42,10 @@ _SELLER_CODES = (
     Code.FILL_SELLER_MARGIN_MUST_HOLD,
 )
 
+# Of resting orders that one order may meet: a batch must have room for all that a request leads to. What remains of
+# an order behind so many leaves the book.
+MEETINGS_MAX = 64
+
 
 def accept_any(public_key: bytes, digest: bytes, signature: bytes) -> bool:
     """The verifier for what this node has verified before: records of its own log."""
@@ -293,7 +297,9 @@ class Engine:
 
     def _match(self, book: Book, taker: RestingOrder, records: list[LogRecord]) -> None:
         """Trade until nothing crosses. Whoever a check speaks against leaves the book."""
-        while self._slot(taker.slot).order is taker:
+        for _ in range(MEETINGS_MAX):
+            if self._slot(taker.slot).order is not taker:
+                return
             maker = book.get_best_against(taker.is_sell)
             if maker is None or not taker.crosses(maker.terms.price):
                 return
@@ -313,6 +319,8 @@ class Engine:
                 self.dirty_slots[order.slot] = None
                 if order.remaining == 0:
                     self._drop(order)
+        if self._slot(taker.slot).order is taker:
+            self._drop(taker)
 
     def _build_trade(self, maker: RestingOrder, taker: RestingOrder) -> list[Operation]:
         """Register what is not registered yet, then fill."""

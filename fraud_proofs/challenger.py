@@ -95,22 +95,30 @@ class _Run:
 
 
 def examine_batch(state: State, batch: BatchData, context: StepContext) -> Honest | Proof:
-    """Re-execute a batch that L1 accepted. `state` is the parent's; an honest batch moves it, a wrong one does not.
+    """Re-execute a batch that L1 accepted. `state` is the parent's; an honest batch moves it, and nothing else does.
 
     Raises MessageUnknown when the batch takes an L1 message that the caller has not derived yet.
     """
     run = _Run(state)
+    is_honest = False
+    try:
+        proof = _find_fault(run, batch, context)
+        is_honest = proof is None
+    finally:
+        if not is_honest:
+            state.commit(run.undo)
+    return Honest(run.undo, run.receipts) if proof is None else proof
+
+
+def _find_fault(run: _Run, batch: BatchData, context: StepContext) -> Proof | None:
     for number, data in enumerate(batch.frames):
         frame = decode_frame(data)
         if frame is None:
-            proof = Proof(batch, number, 0, MALFORMED, Witness(()))
-            state.commit(run.undo)
+            return Proof(batch, number, 0, MALFORMED, Witness(()))
+        proof = _examine_frame(run, batch, number, frame, context)
+        if proof is not None:
             return proof
-        found = _examine_frame(run, batch, number, frame, context)
-        if found is not None:
-            state.commit(run.undo)
-            return found
-    return Honest(run.undo, run.receipts)
+    return None
 
 
 def _examine_frame(run: _Run, batch: BatchData, number: int, frame: Frame, context: StepContext) -> Proof | None:

@@ -68,7 +68,10 @@ class Chain:
         urls = self._get_option("l1") or (self.config.l1.urls if self.config else None)
         if not urls:
             raise ConfigError(f"no L1: give --l1 URL, or --config FOLDER with a {FILE}")
-        return L1(urls, chain_id=self.config.l1.chain_id if self.config else None)
+        l1 = L1(urls, chain_id=self.config.l1.chain_id if self.config else None)
+        if len(urls) > 1:
+            l1.check_endpoints()
+        return l1
 
     @cached_property
     def rollup(self) -> "Rollup":

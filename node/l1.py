@@ -13,6 +13,7 @@ import functools
 import json
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
@@ -102,6 +103,10 @@ class TransactionReceipt:
     contract: bytes | None
 
 
+_FoundLog = tuple[RawLog, bytes]
+"""A log without what it does not say itself, and the hash of its transaction."""
+
+
 class L1:
     """One chain behind one or more endpoints."""
 
@@ -122,6 +127,12 @@ class L1:
         if self._chain_id is None:
             self._ask("eth_chainId", lambda web3: web3.eth.chain_id)
         return cast(int, self._chain_id)
+
+    def check_endpoints(self) -> None:
+        """Ask every endpoint for its chain now, not when it is needed. Silence is forgiven. Raises WrongChain."""
+        for endpoint in self._endpoints:
+            with suppress(*_NO_ANSWER):
+                self._check_chain(endpoint)
 
     # Blocks and accounts
 
@@ -169,7 +180,8 @@ class L1:
             end = min(last, first + span - 1)
             try:
                 found = self._get_logs_at_once(address, first, end)
-            except L1Refused:
+            except (L1Refused, L1Unavailable):
+                # Too wide a range is refused by some, and by others in vain waited for.
                 if first == end:
                     raise
                 span = (end - first + 1) // 2
@@ -178,12 +190,12 @@ class L1:
             first = end + 1
         return logs
 
-    def _get_logs_at_once(self, address: bytes, first: int, last: int) -> "list[_FoundLog]":
+    def _get_logs_at_once(self, address: bytes, first: int, last: int) -> list[_FoundLog]:
         what = f"logs of blocks {first} to {last}"
         wanted = {"address": to_checksum_address(address), "fromBlock": first, "toBlock": last}
         return self._ask(what, lambda web3: _read_logs(web3.eth.get_logs(cast(Any, wanted))))
 
-    def _complete_log(self, found: "_FoundLog") -> RawLog:
+    def _complete_log(self, found: _FoundLog) -> RawLog:
         """Add what a log does not say: the time of a batch's block and the data in its transaction."""
         log, transaction = found
         if log.topics[:1] != (BATCH_SUBMITTED,):
@@ -351,9 +363,6 @@ def _call_fields(call: Call, sender: bytes | None) -> TxParams:
 
 
 # Answers as values: whatever is missing or of the wrong type in them raises, and counts as no answer
-
-_FoundLog = tuple[RawLog, bytes]
-"""A log without what it does not say, and the hash of its transaction."""
 
 
 def _read_block(found: BlockData) -> Block:

@@ -78,8 +78,6 @@ def _list_broken_terms(terms: Terms) -> Iterator[str]:
             yield f"terms.{name} must be from 1 to {U32} seconds"
     if terms.time_lag_max > terms.silence_limit:
         yield "terms.time_lag_max must not exceed silence_limit, or a punctual holder could count as silent"
-    if terms.time_lag_max >= terms.challenge_window:
-        yield "terms.challenge_window must exceed time_lag_max, or a batch could be final at once"
     if terms.bond // 2 < WORST_PROOF_GAS * PROOF_GAS_PRICE:
         least = 2 * WORST_PROOF_GAS * PROOF_GAS_PRICE
         yield f"terms.bond must be at least {least / ETHER:g} ether, so that its half pays for the dearest proof"

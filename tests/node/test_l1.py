@@ -75,6 +75,14 @@ def test_an_endpoint_of_another_chain_is_an_error(town: Town, proxy: Proxy) -> N
         l1.get_block()
 
 
+def test_every_endpoint_can_be_asked_beforehand(town: Town, proxy: Proxy) -> None:
+    """A fallback of another chain is better found on the first day than when it is needed; a silent one may recover."""
+    L1([town.anvil.url, NOBODY]).check_endpoints()
+    proxy.rules["eth_chainId"] = lambda request: Answer("0x5")
+    with pytest.raises(WrongChain, match="serves chain 5"):
+        L1([town.anvil.url, proxy.url]).check_endpoints()
+
+
 def test_an_error_is_an_answer(town: Town, proxy: Proxy) -> None:
     """What one endpoint refuses, another is not asked: it would say the same, or worse, something else."""
     proxy.rules["eth_getBlockByNumber"] = lambda request: Refusal("not today")
@@ -111,18 +119,19 @@ def test_birth_is_the_block_of_deployment(town: Town, proxy: Proxy) -> None:
     assert L1([proxy.url]).find_birth(address) <= birth
 
 
-def test_logs_come_whole_from_an_endpoint_of_small_ranges(town: Town, proxy: Proxy) -> None:
-    """A range that is refused is halved until it is not."""
+@pytest.mark.parametrize("refusal", [Refusal("block range too wide"), Silence()])
+def test_logs_come_whole_from_an_endpoint_of_small_ranges(town: Town, proxy: Proxy, refusal: Refusal | Silence) -> None:
+    """A range that is refused, or too wide to be answered in time, is halved until it is not."""
     sender = town.open_sender("depositor")
     for _ in range(5):
         town.deposit_ether(sender, 10**7)
     sender.close()
     last = town.l1.get_block().number
 
-    def limit(request: dict[str, Any]) -> Refusal | None:
+    def limit(request: dict[str, Any]) -> Refusal | Silence | None:
         wanted = request["params"][0]
         span = int(wanted["toBlock"], 16) - int(wanted["fromBlock"], 16) + 1
-        return Refusal("block range too wide") if span > 3 else None
+        return refusal if span > 3 else None
 
     proxy.rules["eth_getLogs"] = limit
     found = L1([proxy.url]).get_logs(town.rollup.address, 0, last)

@@ -29,6 +29,7 @@ class ChainFollower:
 
     def __init__(self, rollup: Rollup) -> None:
         self.rollup = rollup
+        self._is_restarted = False
         self._begin()
 
     def _begin(self) -> None:
@@ -45,9 +46,10 @@ class ChainFollower:
         return self._take(await in_thread(self._reader.read))
 
     def _take(self, reading: Reading) -> Progress:
-        is_restarted = reading.is_reorg
-        if is_restarted:
-            # What the replica has seen is no longer so, and L1 holds everything: begin anew.
+        if reading.is_reorg:
+            # What the replica has seen is no longer so, and L1 holds everything: begin anew. Should L1 fall silent here,
+            # the next look that succeeds tells of it.
+            self._is_restarted = True
             self._begin()
             reading = self._reader.read()
         verdicts: list[tuple[BatchPosted, Verdict]] = []
@@ -60,5 +62,6 @@ class ChainFollower:
                     verdicts.append((event, verdict))
         except ForeignContract as error:
             raise WrongContract(f"this rollup cannot be followed: {error}") from error
+        is_restarted, self._is_restarted = self._is_restarted, False
         finalized = sum(1 for block in self._message_blocks if block <= reading.finalized)
         return Progress(reading, reading.events, tuple(verdicts), is_restarted, finalized)

@@ -44,6 +44,8 @@ GROUP_MAX = 1024
 DEPTH_MAX = 50
 # State time may run so far ahead of the L1's head; posting waits until it has caught up.
 CLOCK_AHEAD_MAX = 10
+# What L1 says to a batch that was sealed too long ago: it lags, or leaves out messages that have become overdue.
+TOO_OLD = ("rollup: late", "rollup: overdue")
 
 
 class Convicted(NodeError):
@@ -130,6 +132,8 @@ class Sequencer:
         self._finalized_messages = 0
         self._final_seen = 0
         self._head_time = 0
+        self._submitters: dict[int, bytes] = {}
+        self._known_rollbacks: set[int] = set()
         self._outgoing: deque[_Outgoing] = deque()
         self._must_begin_anew = False
         self._must_post_again = False
@@ -336,17 +340,22 @@ class Sequencer:
         for event in progress.events:
             if isinstance(event, RolledBack):
                 self._log.error("rolled back", index=event.index, generation=event.generation)
-                if not self._settings.rebond_after_conviction and self.core.head is not None:
+                # After a reorg all of history is read again; another's conviction costs us batches, not the bond.
+                is_new = event.generation not in self._known_rollbacks and self.core.head is not None
+                is_own = self._submitters.get(event.index) == self._sender.address
+                self._known_rollbacks.add(event.generation)
+                if is_new and is_own and not self._settings.rebond_after_conviction:
                     raise Convicted(
                         f"batch {event.index} was convicted and the bond behind it is gone; find out why before "
                         "posting another (rebond_after_conviction allows it, for networks without value)"
                     )
                 self._must_begin_anew = True
-            elif isinstance(event, BatchPosted) and event.submitter != self._sender.address:
-                self._must_begin_anew = True
+            elif isinstance(event, BatchPosted):
+                self._submitters[event.index] = event.submitter
+                self._must_begin_anew |= event.submitter != self._sender.address
             elif isinstance(event, Finalised):
                 self.core.forget_final(event.index)
-        self._must_post_again = progress.is_restarted
+        self._must_post_again |= progress.is_restarted
         if self.core.head is None:
             self._must_begin_anew = False
         self._wake.set()
@@ -389,7 +398,7 @@ class Sequencer:
                 outcome = await self._sender.send_async(self._rollup.submit_batch(data))
             except L1Error as error:
                 self._log.warning("not posted", index=outgoing.index, error=str(error))
-                self._must_rebatch = isinstance(error, CallReverted) and error.reason == "rollup: late"
+                self._must_rebatch = isinstance(error, CallReverted) and error.reason in TOO_OLD
                 self._wake.set()
                 await trio.sleep(self._settings.poll_seconds)
                 continue

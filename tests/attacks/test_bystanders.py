@@ -1,0 +1,123 @@
+"""Attacks on an honest sequencer through what others do on L1: convictions of others, reorgs, silence at a bad moment."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from fraud_proofs.replica import Replica
+from node.chain_follower import ChainFollower, Progress
+from node.errors import L1Unavailable
+from node.event_reader import Reading
+from node.l1 import Block
+from node.logs import Log
+from node.rollup import Rollup
+from node.sequencer_role import Convicted, Sequencer, SequencerSettings
+from node.transactions import Sender
+from state.l1_events import BatchPosted, L1Event, RolledBack
+from state.store import Store
+from tests.node.test_sequencer_core import Desk
+
+US, LIAR, PROVER = b"\x01" * 20, b"\x02" * 20, b"\x03" * 20
+HEAD = Block(100, bytes(32), 1_700_000_000, 1)
+
+
+class Stranger:
+    """All that a sequencer asks of a rollup and of a sender before it has looked at L1."""
+
+    first_block = None
+    address = US
+
+    def __init__(self, domain: bytes) -> None:
+        self._domain = domain
+
+    def get_domain(self) -> bytes:
+        return self._domain
+
+
+@pytest.fixture
+def sequencer(tmp_path: Path) -> Iterator[Sequencer]:
+    """One that is at work in generation 2."""
+    desk = Desk(tmp_path / "desk")
+    world = desk.market.world
+    stranger = Stranger(world.domain)
+    with Store(tmp_path / "store") as store:
+        one = Sequencer(
+            cast(Rollup, stranger), cast(Sender, stranger), store, b"\x07" * 32, SequencerSettings(), Log("test")
+        )
+        one.core.restart(desk.leaves, generation=2, index=world.batch_index - 1, parent=world.parent)
+        yield one
+
+
+def tell(sequencer: Sequencer, *events: L1Event, is_restarted: bool = False) -> None:
+    """What one look at L1 brings."""
+    sequencer._note(Progress(Reading(events, 0, HEAD, 0, False), events, (), is_restarted, 0))
+
+
+def post(index: int, submitter: bytes, generation: int) -> BatchPosted:
+    return BatchPosted(1, index, submitter, b"", bytes(32), generation, 0)
+
+
+def test_conviction_of_another(sequencer: Sequencer) -> None:
+    """A liar posts into the open slot and is convicted, so that the honest sequencer who came after him stops."""
+    tell(sequencer, post(1, LIAR, 1))
+    sequencer._must_begin_anew = False
+    tell(sequencer, RolledBack(2, 1, 2, PROVER))
+
+    assert sequencer._must_begin_anew
+
+
+def test_own_conviction(sequencer: Sequencer) -> None:
+    """A sequencer that was convicted itself does stop: something in it is wrong."""
+    tell(sequencer, post(1, US, 2))
+    with pytest.raises(Convicted):
+        tell(sequencer, RolledBack(2, 1, 3, PROVER))
+
+
+def test_reorg_after_a_conviction_long_ago(sequencer: Sequencer) -> None:
+    """After a reorg history is read again, with a conviction in it that is years old."""
+    head, sequencer.core.head = sequencer.core.head, None
+    history = (post(1, US, 1), RolledBack(2, 1, 2, PROVER), post(1, US, 2))
+    tell(sequencer, *history)
+    sequencer.core.head = head
+
+    tell(sequencer, *history, is_restarted=True)
+
+    assert sequencer._must_post_again
+
+
+def test_reorg_is_not_forgotten_by_the_next_look(sequencer: Sequencer) -> None:
+    """L1 is looked at twice while the engine is busy; the batches that a reorg threw out must still be posted again."""
+    tell(sequencer, is_restarted=True)
+    tell(sequencer)
+
+    assert sequencer._must_post_again
+
+
+def test_silence_in_the_middle_of_a_reorg() -> None:
+    """The endpoint reports a reorg and then falls silent, so that nobody hears of the reorg."""
+    follower = ChainFollower(cast(Rollup, Stranger(bytes(32))))
+    answers: list[Any] = [Reading((), 5, HEAD, 0, True), L1Unavailable("silence"), Reading((), 0, HEAD, 0, False)]
+
+    def read() -> Reading:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return cast(Reading, answer)
+
+    class Endpoint:
+        def __init__(self) -> None:
+            self.read = read
+
+    def begin(one: ChainFollower = follower) -> None:
+        one._reader = cast(Any, Endpoint())
+        one.replica = Replica(bytes(32))
+        one._message_blocks = []
+
+    begin()
+    follower._begin = begin  # type: ignore[method-assign]
+
+    with pytest.raises(L1Unavailable):
+        follower.advance()
+    assert follower.advance().is_restarted

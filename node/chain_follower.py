@@ -47,8 +47,8 @@ class ChainFollower:
 
     def _take(self, reading: Reading) -> Progress:
         if reading.is_reorg:
-            # What the replica has seen is no longer so, and L1 holds everything: begin anew. Should L1 fall silent here,
-            # the next look that succeeds tells of it.
+            # What the replica has seen is no longer so, and L1 holds everything: begin anew. Should L1 fall silent
+            # here, the next look that succeeds tells of it.
             self._is_restarted = True
             self._begin()
             reading = self._reader.read()

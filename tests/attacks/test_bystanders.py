@@ -1,4 +1,4 @@
-"""Attacks on an honest sequencer through what others do on L1: convictions of others, reorgs, silence at a bad moment."""
+"""Attacks on an honest sequencer through L1: convictions of others, reorgs, silence at a bad moment."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -465,7 +465,7 @@ def bend_fit(side: Side) -> Edge:
                 hold(scene, slot.account, instrument, side.sign * pick_beside(chance, held))
             case 1:
                 count = ACCOUNT_UNDERLYINGS_MAX - chance.randrange(2)
-                others = [perpetual(100 + i) for i in range(count)]
+                others = [perpetual(50 + i) for i in range(count)]
                 scene.bend_account(slot.account, positions=tuple((other, 1) for other in others))
             case 2:
                 # The other side may be over too, so that both checks have their turn.

@@ -131,19 +131,28 @@ class Tree:
             else:
                 nodes[key] = leaf_hash
             waiting.setdefault(key.bit_length(), []).append(key)
-        level = max(waiting, default=1)
-        dirty: dict[int, None] = {}
-        while level > 1:
-            dirty.update(dict.fromkeys(waiting.get(level, ())))
-            dirty = dict.fromkeys(name >> 1 for name in dirty)
-            for name in dirty:
-                left, right = nodes.get(2 * name), nodes.get(2 * name + 1)
-                if left is not None or right is not None:
-                    nodes[name] = sha256((left or EMPTY) + (right or EMPTY)).digest()
-                else:
-                    nodes.pop(name, None)
-            level -= 1
+        changed: list[int] = []
+        for level in range(max(waiting, default=1), 1, -1):
+            if level in waiting:
+                changed = sorted([*changed, *waiting[level]])
+            changed = self._hash_parents(changed)
         return self.root
+
+    def _hash_parents(self, changed: list[int]) -> list[int]:
+        """Hash each parent of some nodes of one level anew, once; ascending in, ascending out."""
+        nodes, parents, last = self._nodes, [], 0
+        for name in changed:
+            parent = name >> 1
+            if parent == last:
+                continue
+            left, right = nodes.get(2 * parent, EMPTY), nodes.get(2 * parent + 1, EMPTY)
+            if left is EMPTY and right is EMPTY:
+                nodes.pop(parent, None)
+            else:
+                nodes[parent] = sha256(left + right).digest()
+            parents.append(parent)
+            last = parent
+        return parents
 
     def prove(self, key: LeafKey) -> Path:
         """The path of a leaf, empty or not, in the tree as it stands."""

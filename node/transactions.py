@@ -11,6 +11,8 @@ takes it back follows the rollup's events instead.
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -111,43 +113,56 @@ class Sender:
     async def send_async(self, call: Call) -> Outcome:
         """The same for trio, without a timeout of its own; while no endpoint answers it goes on asking."""
         nonce = await in_thread(self.begin, call)
-        while True:
-            try:
-                outcome = await in_thread(self.poll, nonce)
-            except L1Unavailable:
-                outcome = None
-            if outcome is not None:
-                return outcome
-            await trio.sleep(self._poll_seconds)
+        with self._waiting_for(nonce):
+            while True:
+                outcome = await in_thread(self._poll_patiently, nonce)
+                if outcome is not None:
+                    return outcome
+                await trio.sleep(self._poll_seconds)
 
     def settle(self, timeout_seconds: float = 180) -> list[Outcome]:
         """Wait for what an earlier run left on its way; call this before deciding anything anew."""
-        with self._lock:
-            left, self._orphans = self._orphans, []
-        return [self._wait(nonce, timeout_seconds) for nonce in left]
+        outcomes = []
+        while self._orphans:
+            outcomes.append(self._wait(self._orphans.pop(0), timeout_seconds))
+        return outcomes
 
     def _wait(self, nonce: int, timeout_seconds: float) -> Outcome:
         deadline = time.monotonic() + timeout_seconds
-        while time.monotonic() < deadline:
-            try:
-                outcome = self.poll(nonce)
-            except L1Unavailable:
-                outcome = None
-            if outcome is not None:
-                return outcome
-            time.sleep(self._poll_seconds)
+        with self._waiting_for(nonce):
+            while time.monotonic() < deadline:
+                outcome = self._poll_patiently(nonce)
+                if outcome is not None:
+                    return outcome
+                time.sleep(self._poll_seconds)
         entry = self._journal.entries[nonce]
         raise NotMined(
             f"{entry.call.label}: transaction 0x{entry.hashes[-1].hex()} is not mined after {timeout_seconds:.0f} s; "
             "it keeps its nonce, so run the same again to wait on"
         )
 
+    @contextmanager
+    def _waiting_for(self, nonce: int) -> Iterator[None]:
+        """Whoever stops waiting before the end leaves the transaction to the next who makes the same call."""
+        try:
+            yield
+        finally:
+            if nonce in self._journal.entries:
+                self._orphans.append(nonce)
+
+    def _poll_patiently(self, nonce: int) -> Outcome | None:
+        """An endpoint that is silent, or refuses for a while, is not the end of anything."""
+        try:
+            return self.poll(nonce)
+        except (L1Unavailable, L1Refused):
+            return None
+
     # Steps of the way
 
     def begin(self, call: Call) -> int:
         """Sign, write down and broadcast; the nonce names the transaction from here on.
 
-        A call that an earlier run left on its way is taken up, not sent again. Raises CallReverted, Underfunded,
+        A call that somebody left on its way is taken up, not sent again. Raises CallReverted, Underfunded,
         FeeTooHigh, L1Refused, and then nothing was sent.
         """
         with self._lock:
@@ -249,7 +264,10 @@ class Sender:
 
     def _raise_fees(self, fields: TransactionFields) -> TransactionFields:
         """Both fees up by an eighth, which every pool takes as a replacement; unchanged where the cap forbids it."""
-        fresh_max, fresh_priority = self._choose_fees()
+        try:
+            fresh_max, fresh_priority = self._choose_fees()
+        except FeeTooHigh:
+            return fields
         max_fee = max(_add_eighth_up(fields.max_fee), fresh_max)
         if max_fee > self._fee_cap:
             return fields

@@ -262,13 +262,37 @@ def test_waiting_ends_with_the_callers_patience(town: Town, name: str) -> None:
 
 
 async def test_sending_beside_other_tasks_survives_a_silent_endpoint(town: Town, proxy: Proxy, name: str) -> None:
-    """While no endpoint answers, it goes on asking."""
+    """While no endpoint answers, or one refuses for a moment, it goes on asking."""
     sender = town.open_sender(name, L1([proxy.url]))
-    silences = [Silence()] * 5
-    proxy.rules["eth_getTransactionReceipt"] = lambda request: silences.pop() if silences else None
+    troubles: list[Silence | Refusal] = [Silence(), Refusal("header not found")] * 3
+    proxy.rules["eth_getTransactionReceipt"] = lambda request: troubles.pop() if troubles else None
 
     assert isinstance(await sender.send_async(pay()), Mined)
-    assert silences == []
+    assert troubles == []
+
+
+def test_who_gives_up_waiting_leaves_it_to_the_next(town: Town, name: str) -> None:
+    """Within one process too: the same call waits on for the same transaction."""
+    sender = town.open_sender(name)
+    with hand_mined(town):
+        for _ in range(2):
+            with pytest.raises(NotMined):
+                sender.send(pay(), timeout_seconds=0.02)
+    assert isinstance(sender.send(pay()), Mined)
+    assert town.l1.get_nonce(sender.address) == 1
+
+
+def test_a_fee_above_the_cap_is_waited_out(town: Town, name: str) -> None:
+    """A transaction on its way is not given up because it cannot be offered dearer now."""
+    sender = town.open_sender(name, fee_cap=20 * GWEI, bump_after_blocks=1)
+    with hand_mined(town):
+        nonce = sender.begin(pay())
+        town.anvil.request("anvil_setNextBlockBaseFeePerGas", hex(100 * GWEI))
+        town.anvil.request("evm_mine")
+        assert sender.poll(nonce) is None
+        town.anvil.request("anvil_setNextBlockBaseFeePerGas", hex(GWEI))
+        town.anvil.request("evm_mine")
+    assert isinstance(poll_until(sender, nonce), Mined)
 
 
 def test_a_journal_has_one_owner(town: Town, name: str, tmp_path: Path) -> None:

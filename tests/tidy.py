@@ -37,6 +37,7 @@ ADVISORY = {
     "risk/explain_plot.py": "draws",
     "risk/quotes.py": "reads quotes and writes decimals for people",
     "risk/pm2.py": "reads a venue's case files",
+    "risk/fast_margin.py": "margin of many accounts over arrays; held to the reference by tests/risk/test_fast_margin.py",
     "risk/generate_tables.py": "computes the tables that are pinned in risk/SPEC.md; not imported by the core",
 }
 """File in a pure package -> why it may use floats, arrays and files: nothing that reaches a root imports it."""

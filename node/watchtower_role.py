@@ -17,6 +17,7 @@ from node.l1 import Call, decode_values, encode_call, in_thread
 from node.logs import Log
 from node.rollup import Rollup
 from node.transactions import ETHER, Mined, Sender
+from state.l1_events import BatchPosted
 
 PROOF_GAS_MAX = 8_400_000
 """No proof costs more (fraud_proofs/SPEC.md section 4)."""
@@ -56,6 +57,7 @@ class Watchtower:
         self._log = log
         self._follower = ChainFollower(rollup)
         self._window = 0
+        self._accused: tuple[BatchPosted, Proof] | None = None
         self.counters = WatchtowerCounters()
 
     # Before it starts
@@ -99,6 +101,7 @@ class Watchtower:
             try:
                 progress = await self._follower.advance_async()
                 await self._judge(progress)
+                await self._convict(progress)
             except L1Error as error:
                 self.counters.unavailable += 1
                 self._log.warning("unavailable", error=str(error), verdict="unavailable")
@@ -114,8 +117,7 @@ class Watchtower:
                 self._log.info("batch", index=event.index, verdict="valid", steps=len(verdict.receipts))
                 continue
             self.counters.batches_invalid += 1
-            left = event.posted_at + self._window - progress.reading.head.time
-            self.counters.seconds_left = left
+            self._accused = event, verdict.proof
             self._log.error(
                 "batch",
                 index=event.index,
@@ -123,35 +125,42 @@ class Watchtower:
                 ground=str(verdict.proof.ground),
                 frame=verdict.proof.frame_number,
                 step=verdict.proof.step,
-                seconds_left=left,
+                seconds_left=self._count_seconds_left(event, progress),
             )
-            await self._convict(event.index, verdict.proof)
+            await trio.sleep(self._settings.delay)
 
-    async def _convict(self, index: int, proof: Proof) -> None:
-        """Send the proof, unless somebody else was faster; try again while L1 does not answer."""
-        call = self._rollup.prove(index, proof.encode())
-        await trio.sleep(self._settings.delay)
-        while True:
-            try:
-                await in_thread(self._rollup.l1.call, call, self._sender.address, "pending")
-                outcome = await self._sender.send_async(call)
-            except CallReverted as error:
-                if error.reason == "rollup: not pending":
-                    self._log.info("convicted by another", index=index)
-                else:
-                    self._log.error("proof refused", index=index, reason=error.reason, ground=str(proof.ground))
-                return
-            except L1Error as error:
-                self.counters.unavailable += 1
-                self._log.error("cannot convict yet", index=index, error=str(error))
-                await trio.sleep(self._settings.poll_seconds)
-                continue
-            if isinstance(outcome, Mined):
-                self.counters.convictions += 1
-                self._log.info("convicted", index=index, transaction="0x" + outcome.hash.hex(), gas=outcome.gas_used)
-            else:
-                self._log.warning("proof did not count", index=index, outcome=str(outcome))
+    def _count_seconds_left(self, event: BatchPosted, progress: Progress) -> float:
+        self.counters.seconds_left = event.posted_at + self._window - progress.reading.head.time
+        return self.counters.seconds_left
+
+    async def _convict(self, progress: Progress) -> None:
+        """Send the proof of a wrong batch that L1 still holds; look after look, until L1 holds it no more."""
+        if self._accused is None:
             return
+        event, proof = self._accused
+        replica = self._follower.replica
+        if replica.wrong != event.index or replica.final >= event.index:
+            if replica.wrong == event.index:
+                self._log.error("a wrong batch is final", index=event.index)
+            self._accused = None
+            return
+        left = self._count_seconds_left(event, progress)
+        call = self._rollup.prove(event.index, proof.encode())
+        try:
+            await in_thread(self._rollup.l1.call, call, self._sender.address, "pending")
+            outcome = await self._sender.send_async(call)
+        except CallReverted as error:
+            if error.reason == "rollup: not pending":
+                self._log.info("convicted by another", index=event.index)
+            else:
+                self._log.error("proof refused", index=event.index, reason=error.reason, ground=str(proof.ground))
+            return
+        if isinstance(outcome, Mined):
+            self.counters.convictions += 1
+            hash_text = "0x" + outcome.hash.hex()
+            self._log.info("convicted", index=event.index, transaction=hash_text, gas=outcome.gas_used)
+        else:
+            self._log.error("proof did not count", index=event.index, outcome=str(outcome), seconds_left=left)
 
 
 async def run_watchtower(

@@ -242,6 +242,7 @@ def fill_prices(
     forward: Integers,
     ln_forward: Integers,
     surfaces: Integers,
+    skews: Integers,
     terms: Integers,
     shocked: Integers,
     kinds: Integers,

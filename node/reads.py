@@ -14,6 +14,9 @@ from state.tree import LeafKey, account_key, order_key, underlying_key
 
 Leaves = Mapping[LeafKey, bytes]
 
+# Whoever pays for them may open accounts without end, and an answer must fit a frame.
+ACCOUNTS_ANSWERED_MAX = 1000
+
 
 def build_read_methods(get_leaves: Callable[[], Leaves]) -> dict[str, Method]:
     """Methods by name, each over the state as it stands when it is called."""
@@ -25,7 +28,7 @@ def build_read_methods(get_leaves: Callable[[], Leaves]) -> dict[str, Method]:
         return get_leaves().get(account_key(take_int(arguments, 0, "account", ACCOUNTS_MAX)), b"")
 
     async def find_accounts(arguments: list[Value]) -> Value:
-        """[owner address] -> every account that it owns."""
+        """[owner address] -> the accounts that it owns, the first ACCOUNTS_ANSWERED_MAX of them."""
         nonlocal known
         owner = take_bytes(arguments, 0, "owner", 20)
         count = Ledger(get_leaves()).get_globals().account_count
@@ -37,7 +40,7 @@ def build_read_methods(get_leaves: Callable[[], Leaves]) -> dict[str, Method]:
             if account is not None:
                 owners.setdefault(account.owner, []).append(index)
         known = count
-        return list(owners.get(owner, []))
+        return list(owners.get(owner, [])[:ACCOUNTS_ANSWERED_MAX])
 
     async def get_order(arguments: list[Value]) -> Value:
         """[account, slot] -> order leaf."""

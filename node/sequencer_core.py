@@ -16,7 +16,7 @@ from sequencer.matching import RestingOrder
 from sequencer.oplog import LogRecord, decode_record
 from sequencer.receipts import ReceiptBody, SignedReceipt
 from sequencer.refusals import Refused
-from sequencer.requests import Request
+from sequencer.requests import Request, decode_request
 from state.batches import BatchData, decode_batch
 from state.codec import Value, decode, encode
 from state.ledger import Slot
@@ -192,7 +192,7 @@ class SequencerCore:
         """Whether the open batch must be sealed first: L1 takes no larger one than it may still become."""
         return self.engine.pending_bytes >= self._batch_bytes_max
 
-    def take(self, requests: Sequence[bytes]) -> Group:
+    def take(self, requests: Sequence[bytes | Request]) -> Group:
         """Judge requests in order until the batch is full: of the rest the group has no outcomes.
 
         Nothing of the group may be told before `make_durable` has returned.
@@ -283,7 +283,8 @@ def _decode_slot(data: bytes) -> SlotState:
     if not rest:
         return SlotState(counter)  # type: ignore[arg-type]
     request, accepted, remaining, is_registered = rest
-    op = Request(request).place(0)  # type: ignore[arg-type]
-    assert isinstance(op, OrderOp)
-    order = RestingOrder(op.terms, request, accepted, remaining, is_registered)  # type: ignore[arg-type]
+    decoded = decode_request(request)  # type: ignore[arg-type]
+    assert decoded is not None
+    assert isinstance(decoded.op, OrderOp)
+    order = RestingOrder(decoded.op.terms, request, accepted, remaining, is_registered)  # type: ignore[arg-type]
     return SlotState(counter, order)  # type: ignore[arg-type]

@@ -14,17 +14,18 @@ from sequencer.matching import Book, Market, RestingOrder, get_market
 from sequencer.oplog import LogRecord, RecordKind, hash_log
 from sequencer.refusals import Refusal, Refused
 from sequencer.requests import Request, decode_request
+from sequencer.verdicts import SignedMessage
 from state.batches import Header
 from state.codes import Code, Kind
 from state.constants import NEVER
-from state.context import StepContext, draft_header, no_messages
-from state.leaves import FLAG_POST_ONLY, Globals
+from state.context import StepContext, Verifier, draft_header, no_messages
+from state.leaves import FLAG_POST_ONLY, Globals, decode_account
 from state.ledger import Ledger, Slot
-from state.operations import L1, Cancel, Close, Fill, Open, Operation, OrderOp, Tick, hash_digest
+from state.operations import L1, Cancel, Close, Fill, Open, Operation, Oracle, OrderOp, Tick
 from state.process_batch import compute_oldest_oracle_time
 from state.signatures import is_ed25519_valid
-from state.transition import Invalid, Valid, apply_step
-from state.tree import LeafKey
+from state.transition import Invalid, apply_operation, find_failed_check
+from state.tree import LeafKey, account_key
 
 # A fill's checks of one side; any other failure is blamed on the order that rests.
 _BUYER_CODES = (
@@ -100,8 +101,15 @@ class _Group:
 class Engine:
     """One writer. `leaves` is the head state, which the engine owns from then on."""
 
-    def __init__(self, leaves: dict[LeafKey, bytes], domain: bytes, unposted_bytes_max: int = 4_000_000) -> None:
+    def __init__(
+        self,
+        leaves: dict[LeafKey, bytes],
+        domain: bytes,
+        unposted_bytes_max: int = 4_000_000,
+        verify: Verifier = is_ed25519_valid,
+    ) -> None:
         self.leaves = leaves
+        self._verify = verify
         self.domain = domain
         self.unposted_bytes_max = unposted_bytes_max
         self.unposted_bytes = 0
@@ -126,6 +134,16 @@ class Engine:
     def is_open(self) -> bool:
         """Whether a batch is open, so that ops can be taken."""
         return self._context is not None
+
+    def get_signed(self, request: Request) -> SignedMessage | None:
+        """What must be verified of a request, as the state stands now; None for one that no session key signs."""
+        op = request.op
+        if isinstance(op, Oracle):
+            return None
+        account = decode_account(self.leaves.get(account_key(op.account), b""))
+        if account is None or op.key_index >= len(account.keys):
+            return None
+        return SignedMessage(account.keys[op.key_index].public_key, request.hash_digest(self.domain), op.signature)
 
     @property
     def pending_bytes(self) -> int:
@@ -159,7 +177,7 @@ class Engine:
             position_from=0 if generation > state.generation else state.next_position,
             flags=flags,
         )
-        self._context = StepContext(header, 0, self.domain, no_messages)
+        self._context = StepContext(header, 0, self.domain, no_messages, self._verify)
         self._pending, self._pending_bytes, self._undo = [], 0, {}
         self._commit(self._try([Open()], self._context))
 
@@ -200,9 +218,9 @@ class Engine:
         known: Callable[[int], bytes] = {index: data}.__getitem__
         return tuple(self._post(L1(self.next_position, index), known).records)
 
-    def submit(self, data: bytes) -> Accepted | Refused:
-        """Judge a request; when it is taken, do everything that follows from it."""
-        request = decode_request(data)
+    def submit(self, data: bytes | Request) -> Accepted | Refused:
+        """Judge a request, as bytes or decoded; when it is taken, do everything that follows from it."""
+        request = decode_request(data) if isinstance(data, bytes) else data
         if request is None:
             return Refused(Refusal.REQUEST_MALFORMED)
         if self._context is None:
@@ -218,7 +236,7 @@ class Engine:
         if isinstance(group, Refused):
             return group
         self._commit(group)
-        return self._accept(op, group.records)
+        return self._accept(request, group.records)
 
     def replay(self, record: LogRecord, messages: Callable[[int], bytes]) -> tuple[LogRecord, ...]:
         """Do again what a record of the log did; answers every record that it gave then and gives now."""
@@ -229,7 +247,7 @@ class Engine:
             return self._replay(record, messages)
         finally:
             self.unposted_bytes_max = limit
-            self._context = replace(self._context, verify=is_ed25519_valid)
+            self._context = replace(self._context, verify=self._verify)
 
     def _replay(self, record: LogRecord, messages: Callable[[int], bytes]) -> tuple[LogRecord, ...]:
         body, kind = record.body, record.body[0]
@@ -248,9 +266,9 @@ class Engine:
         cancel = request.place(self.next_position)
         assert isinstance(cancel, Cancel)
         slot = Slot(cancel.account, cancel.slot)
-        group = self._try([cancel])
-        if isinstance(group, Refused):
-            return group
+        refused = self._judge(cancel)
+        if refused is not None:
+            return refused
         held = Ledger(self.leaves).get_order(slot)
         known = self._slot(slot)
         is_resting = known.order is not None and known.order.terms.counter <= cancel.counter
@@ -261,21 +279,20 @@ class Engine:
             self._drop(known.order)
         known.counter = max(known.counter, cancel.counter)
         if is_registered:
-            self._commit(group)
-            return self._accept(cancel, group.records)
-        return self._accept(cancel, [self._record(RecordKind.ACCEPTED, request.data)])
+            return self._accept(request, self._post(cancel).records)
+        return self._accept(request, [self._record(RecordKind.ACCEPTED, request.data)])
 
     def _submit_order(self, request: Request) -> Accepted | Refused:
         op = request.place(self.next_position)
         assert isinstance(op, OrderOp)
         terms = op.terms
-        judged = self._try([op])
-        if isinstance(judged, Refused):
-            return judged
+        refused = self._judge(op)
+        if refused is not None:
+            return refused
         known = self._slot(Slot(terms.account, terms.slot))
         if terms.counter <= known.counter:
             return Refused(Refusal.COUNTER_MUST_RISE)
-        book = self._books.setdefault(get_market(terms), Book())
+        book = self._get_book(get_market(terms))
         order = RestingOrder(terms, request.data, op.position, terms.size)
         best = book.get_best_against(order.is_sell)
         if terms.flags & FLAG_POST_ONLY and best is not None and order.crosses(best.terms.price):
@@ -289,7 +306,7 @@ class Engine:
         self._match(book, order, records)
         return Accepted(
             op.position,
-            hash_digest(self.domain, op),
+            request.hash_digest(self.domain),
             log_hash,
             tuple(records),
             filled=terms.size - order.remaining,
@@ -327,7 +344,9 @@ class Engine:
         ops: list[Operation] = []
         for order in (maker, taker):
             if not order.is_registered:
-                ops.append(Request(order.request).place(self.next_position + len(ops), order.accepted))
+                request = decode_request(order.request)
+                assert request is not None
+                ops.append(request.place(self.next_position + len(ops), order.accepted))
         buyer, seller = (taker, maker) if maker.is_sell else (maker, taker)
         quantity = min(maker.remaining, taker.remaining)
         position = self.next_position + len(ops)
@@ -356,13 +375,25 @@ class Engine:
         """Put back what was remembered of a slot, in order of acceptance."""
         self.slots[slot] = known
         if known.order is not None:
-            self._books.setdefault(get_market(known.order.terms), Book()).add(known.order)
+            self._get_book(get_market(known.order.terms)).add(known.order)
 
     def get_depth(self, market: Market, depth: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
         """Bids and asks of a market, best first, as (price, lots)."""
-        return self._books.setdefault(market, Book()).get_depth(depth)
+        return self._get_book(market).get_depth(depth)
+
+    def _get_book(self, market: Market) -> Book:
+        book = self._books.get(market)
+        if book is None:
+            book = self._books[market] = Book()
+        return book
 
     # Ops and records
+
+    def _judge(self, op: Operation) -> Refused | None:
+        """Why an op may not stand next; None when it may. Nothing changes."""
+        assert self._context is not None
+        code = find_failed_check(Ledger(self.leaves), self._context.at(len(self._pending)), op)
+        return None if code is None else Refused(code)
 
     def _try(
         self,
@@ -373,15 +404,16 @@ class Engine:
         """Judge ops one after the other, all or none; nothing is committed."""
         context = context or self._context
         assert context is not None
+        if get_message is not no_messages:
+            context = replace(context, get_message=get_message)
         group = _Group()
         for op in ops:
-            here = replace(context, step=len(self._pending) + len(group.ops), get_message=get_message)
-            ledger = Ledger(ChainMap(group.writes, self.leaves))
-            data = op.encode()
-            result = apply_step(ledger, here, data)
+            here = context.at(len(self._pending) + len(group.ops))
+            ledger = Ledger(ChainMap(group.writes, self.leaves) if group.writes else self.leaves)
+            result = apply_operation(ledger, here, op)
             if isinstance(result, Invalid):
                 return Refused(result.code)
-            assert isinstance(result, Valid)
+            data = op.encode()
             group.ops.append(PostedOp(data, ledger.writes))
             group.writes.update(ledger.writes)
             if op.kind not in (Kind.OPEN, Kind.CLOSE):
@@ -415,6 +447,5 @@ class Engine:
         self._append(record)
         return record
 
-    def _accept(self, op: Operation, records: list[LogRecord]) -> Accepted:
-        digest = hash_digest(self.domain, op)  # type: ignore[arg-type]
-        return Accepted(records[0].position, digest, self.log_hash, tuple(records))
+    def _accept(self, request: Request, records: list[LogRecord]) -> Accepted:
+        return Accepted(records[0].position, request.hash_digest(self.domain), self.log_hash, tuple(records))

@@ -3,45 +3,54 @@
 A request's bytes are its op's without position (an order's: without accepted too): `kind u8 || signed fields || tail`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import cast
 
 from state.codes import Kind
-from state.operations import Cancel, Operation, Oracle, OrderOp, Transfer, Withdraw, decode_operation
+from state.operations import Cancel, Operation, Oracle, OrderOp, Transfer, Withdraw, decode_operation, hash_digest
 
 REQUEST_KINDS = (Kind.ORACLE, Kind.ORDER, Kind.CANCEL, Kind.TRANSFER, Kind.WITHDRAW)
 REQUEST_BYTES_MAX = 512
+_SIGNED_TAIL_BYTES = 65
 
 RequestOp = Oracle | OrderOp | Cancel | Transfer | Withdraw
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Well-formed request bytes; `place` makes them an op of the chain."""
+    """Well-formed request bytes and what they say; `place` makes them an op of the chain."""
 
     data: bytes
+    op: RequestOp
 
     @property
     def kind(self) -> Kind:
         """Which op it asks for."""
-        return Kind(self.data[0])
+        return self.op.kind
 
     def place(self, position: int, accepted: int | None = None) -> RequestOp:
         """The op at a log position; an order was accepted there too unless said otherwise."""
-        op = decode_operation(self._insert(position, position if accepted is None else accepted))
-        assert isinstance(op, RequestOp)
-        return op
+        op = self.op
+        if isinstance(op, OrderOp):
+            return OrderOp(position, position if accepted is None else accepted, op.terms, op.key_index, op.signature)
+        return replace(op, position=position)
 
-    def _insert(self, position: int, accepted: int) -> bytes:
-        places = position.to_bytes(8) + (accepted.to_bytes(8) if self.data[0] == Kind.ORDER else b"")
-        return self.data[:1] + places + self.data[1:]
+    def hash_digest(self, domain: bytes) -> bytes:
+        """What its signatures are over."""
+        if isinstance(self.op, Oracle):
+            return hash_digest(domain, self.op)
+        # The same, cut from the bytes: what is signed stands between the kind and the tail.
+        return sha256(domain + self.data[:-_SIGNED_TAIL_BYTES]).digest()
 
 
 def decode_request(data: bytes) -> Request | None:
     """None for bytes that are no well-formed request of a kind that users may send."""
     if not 1 <= len(data) <= REQUEST_BYTES_MAX or data[0] not in REQUEST_KINDS:
         return None
-    request = Request(data)
-    return None if decode_operation(request._insert(0, 0)) is None else request
+    # A position (of an order two) stands between the kind and the rest; here it is zero.
+    op = decode_operation(data[:1] + bytes(16 if data[0] == Kind.ORDER else 8) + data[1:])
+    return None if op is None else Request(data, cast(RequestOp, op))
 
 
 def build_request(op: Operation) -> bytes:

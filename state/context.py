@@ -38,7 +38,7 @@ class StepContext:
 
     def at(self, step: int) -> "StepContext":
         """The same batch at another step."""
-        return replace(self, step=step)
+        return StepContext(self.header, step, self.domain, self.get_message, self.verify)
 
 
 def draft_header(

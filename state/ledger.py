@@ -5,8 +5,8 @@ what a proof of the step must supply (SPEC.md section 6, column "reads").
 """
 
 import struct
-from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Protocol, TypeVar
 
 from state.leaves import (
     Account,
@@ -49,6 +49,9 @@ class Encodable(Protocol):
         """The leaf's bytes. Raises struct.error or OverflowError for a number that does not fit."""
 
 
+Value = TypeVar("Value")
+
+
 class Slot(NamedTuple):
     """Where an order stands."""
 
@@ -57,14 +60,18 @@ class Slot(NamedTuple):
 
 
 class Ledger:
-    """Reads through to `leaves`; `reads` and `writes` are ordered by first touch."""
+    """Reads through to `leaves`; `reads` and `writes` are ordered by first touch.
 
-    __slots__ = ("_leaves", "reads", "writes")
+    A leaf is decoded once a step: the checks of one op ask for the same few again and again.
+    """
+
+    __slots__ = ("_leaves", "_values", "reads", "writes")
 
     def __init__(self, leaves: Mapping[LeafKey, bytes]) -> None:
         self._leaves = leaves
         self.reads: dict[LeafKey, bytes] = {}
         self.writes: dict[LeafKey, bytes] = {}
+        self._values: dict[LeafKey, object] = {}
 
     def get(self, key: LeafKey) -> bytes:
         """A leaf's bytes as this step sees them; empty when there is none."""
@@ -78,6 +85,14 @@ class Ledger:
         """Write a leaf. It counts as read first, since a proof must authenticate what it replaces."""
         self.get(key)
         self.writes[key] = data
+        self._values.pop(key, None)
+
+    def view(self, key: LeafKey, decode: Callable[[bytes], Value | None]) -> Value | None:
+        """A leaf's value as this step sees it; each key has one decoder."""
+        known = self._values.get(key)
+        if known is None:
+            known = self._values[key] = decode(self.get(key))
+        return known  # type: ignore[return-value]
 
     def put_value(self, key: LeafKey, value: Encodable) -> None:
         """Write a leaf. Raises BoundPassed."""
@@ -86,10 +101,11 @@ class Ledger:
         except (struct.error, OverflowError) as error:
             raise BoundPassed(str(error)) from None
         self.put(key, data)
+        self._values[key] = value
 
     def get_globals(self) -> Globals:
         """The globals leaf; every state has one."""
-        found = decode_globals(self.get(GLOBALS_KEY))
+        found = self.view(GLOBALS_KEY, decode_globals)
         if found is None:
             raise SubjectMissing("globals")
         return found
@@ -101,14 +117,14 @@ class Ledger:
     def get_params(self) -> Params:
         """The active parameters; reads globals for their version."""
         version = self.get_globals().params_version
-        found = decode_params(self.get(leaf_key(Collection.PARAMS, version)))
+        found = self.view(leaf_key(Collection.PARAMS, version), decode_params)
         if found is None:
             raise SubjectMissing("params")
         return found
 
     def get_account(self, account: int) -> Account | None:
         """None for an account that was never created."""
-        return decode_account(self.get(account_key(account)))
+        return self.view(account_key(account), decode_account)
 
     def require_account(self, account: int) -> Account:
         """The account. Raises SubjectMissing."""
@@ -123,7 +139,7 @@ class Ledger:
 
     def get_order(self, slot: Slot) -> Order | None:
         """None for a slot that was never used."""
-        return decode_order(self.get(order_key(slot.account, slot.slot)))
+        return self.view(order_key(slot.account, slot.slot), decode_order)
 
     def require_order(self, slot: Slot) -> Order:
         """The order that lives in a slot, its legs readable. Raises SubjectMissing."""
@@ -138,7 +154,7 @@ class Ledger:
 
     def get_underlying(self, underlying: int) -> Underlying | None:
         """None when not listed."""
-        return decode_underlying(self.get(underlying_key(underlying)))
+        return self.view(underlying_key(underlying), decode_underlying)
 
     def require_underlying(self, underlying: int) -> Underlying:
         """The underlying. Raises SubjectMissing."""
@@ -153,7 +169,7 @@ class Ledger:
 
     def require_asset(self, asset: int) -> Asset:
         """The asset's books. Raises SubjectMissing."""
-        found = decode_asset(self.get(leaf_key(Collection.ASSETS, asset)))
+        found = self.view(leaf_key(Collection.ASSETS, asset), decode_asset)
         if found is None:
             raise SubjectMissing("asset")
         return found

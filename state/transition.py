@@ -66,18 +66,30 @@ def get_decode_code(op_bytes: bytes) -> Code:
     return Code(100 * kind) if kind in PROCESSES else Code.KIND_MUST_BE_KNOWN
 
 
+def find_failed_check(ledger: Ledger, context: StepContext, op: Operation) -> Code | None:
+    """The first check that speaks against a decoded op, in order of precedence; None when all hold. Writes nothing."""
+    if not may_stand(op.kind, context):
+        return Code(100 * op.kind)
+    for code, check in PROCESSES[op.kind].checks:
+        if not is_passed(check, ledger, context, op):
+            return code
+    return None
+
+
+def apply_operation(ledger: Ledger, context: StepContext, op: Operation) -> Valid | Invalid:
+    """As `apply_step`, for an op that its caller has decoded."""
+    # CHECKS
+    code = find_failed_check(ledger, context, op)
+    if code is not None:
+        return Invalid(code)
+    # EFFECTS and RECEIPT
+    return Valid(PROCESSES[op.kind].apply_effects(ledger, context, op))
+
+
 def apply_step(ledger: Ledger, context: StepContext, op_bytes: bytes) -> Valid | Invalid:
     """Judge one op against the state that `ledger` shows, and write its effects there when it is valid.
 
     Raises MessageUnknown when an l1 op names a message that `context.get_message` does not have.
     """
-    # CHECKS
-    op = decode_step(context, op_bytes)
-    if op is None:
-        return Invalid(get_decode_code(op_bytes))
-    process = PROCESSES[op.kind]
-    for code, check in process.checks:
-        if not is_passed(check, ledger, context, op):
-            return Invalid(code)
-    # EFFECTS and RECEIPT
-    return Valid(process.apply_effects(ledger, context, op))
+    op = decode_operation(op_bytes)
+    return Invalid(get_decode_code(op_bytes)) if op is None else apply_operation(ledger, context, op)

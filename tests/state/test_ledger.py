@@ -32,6 +32,19 @@ def test_writes_are_seen_by_the_step_alone() -> None:
     assert Ledger(leaves).require_account(7).cash == 1
 
 
+def test_a_value_is_what_its_bytes_say_however_it_was_written() -> None:
+    """What a step put, as a value or as bytes, it reads back as anybody would decode it."""
+    leaves = {account_key(7): Account(OWNER, cash=1).encode()}
+    ledger = Ledger(leaves)
+    assert ledger.require_account(7).cash == 1
+    ledger.put(account_key(7), Account(OWNER, cash=2).encode())
+    assert ledger.require_account(7).cash == 2
+    ledger.put_account(7, Account(OWNER, cash=3))
+    assert ledger.require_account(7) == Ledger(ledger.writes).require_account(7)
+    ledger.put(account_key(7), b"")
+    assert ledger.get_account(7) is None
+
+
 def test_a_write_counts_as_read() -> None:
     """A proof must authenticate what a write replaces, even if nothing asked for it."""
     ledger = Ledger({})

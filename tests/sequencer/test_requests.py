@@ -1,0 +1,46 @@
+"""Requests: an op before it has a place, and what its signature is over."""
+
+from collections.abc import Callable
+
+import pytest
+
+from sequencer.requests import REQUEST_KINDS, build_request, decode_request
+from state.operations import Operation, OrderOp, decode_operation, hash_digest
+from tests.world import World, open_market
+
+SIGNED: list[Callable[[World], Operation]] = [
+    lambda world: world.sign_order("alice", 0, 10, 17_000_000),
+    lambda world: world.sign_cancel("alice", 0),
+    lambda world: world.sign_transfer("alice", "bob", 1000),
+    lambda world: world.sign_withdraw("alice", 1000),
+    lambda world: world.sign_reading(0, 17_000_000, 17_000_000, world.globals.time),
+]
+
+
+@pytest.mark.parametrize("sign", SIGNED, ids=[kind.name for kind in REQUEST_KINDS[1:]] + ["ORACLE"])
+def test_a_placed_request_is_the_op_that_was_signed(sign: Callable[[World], Operation]) -> None:
+    """Whatever its position, its bytes decode to it and its digest is the protocol's."""
+    world = open_market(keep_steps=False)
+    op = sign(world)
+    request = decode_request(build_request(op))
+    assert request is not None
+
+    placed = request.place(77)
+
+    assert decode_operation(placed.encode()) == placed
+    assert placed.position == 77
+    assert build_request(placed) == request.data
+    assert request.hash_digest(world.domain) == hash_digest(world.domain, op)  # type: ignore[arg-type]
+    if isinstance(placed, OrderOp):
+        assert placed.accepted == 77
+        later = request.place(80, 77)
+        assert isinstance(later, OrderOp)
+        assert (later.position, later.accepted) == (80, 77)
+
+
+def test_what_no_user_may_send_is_no_request() -> None:
+    """Ticks, fills and the batch's own ops are the sequencer's."""
+    world = open_market(keep_steps=False)
+    for data in (b"", b"\x01", b"\x08" * 29, bytes(600)):
+        assert decode_request(data) is None
+    assert decode_request(build_request(world.sign_cancel("alice", 0))[:-1]) is None

@@ -73,6 +73,11 @@ class Replica:
             raise ForeignContract(f"L1 message {event.index} came where {len(self.messages)} was due")
         self.messages.append(event.data)
 
+    def _get_message(self, index: int) -> bytes:
+        if index >= len(self.messages):
+            raise ForeignContract(f"a batch takes L1 message {index}, which L1 has not announced")
+        return self.messages[index]
+
     def _roll_back(self, index: int) -> None:
         for dead in range(self.tip, index - 1, -1):
             undo = self._undos.pop(dead, None)
@@ -95,7 +100,7 @@ class Replica:
         batch = decode_batch(event.data)
         if batch is None or event.index != self.tip + 1 or batch.batch_hash != event.batch_hash:
             raise ForeignContract(f"batch {event.index}: the posted bytes are not what the contract took")
-        context = StepContext(decode_header(batch.header), 0, self.domain, self.messages.__getitem__)
+        context = StepContext(decode_header(batch.header), 0, self.domain, self._get_message)
         found = examine_batch(self.state, batch, context)
         if isinstance(found, Proof):
             self.wrong = event.index

@@ -6,7 +6,7 @@ from contextlib import suppress
 import pytest
 
 from fraud_proofs.ed25519 import Verdict, judge_signature
-from fraud_proofs.grounds import EFFECT, MALFORMED, Ground, GroundKind, check_ground
+from fraud_proofs.grounds import EFFECT, MALFORMED, check_ground
 from fraud_proofs.step import fold_witness
 from fraud_proofs.witness import HINTS_BYTES, SIGNATURE_CODES, Witness, WitnessLeaf, build_witness, decode_hints
 from state.codes import Code
@@ -128,12 +128,3 @@ def test_no_hints_for_a_key_that_does_not_exist() -> None:
         dispute = dispute_lie(world.attempt(world.sign_order("alice", 0, 1, 17_000_000, **changes)))
         assert dispute.build(ground).hints == b""
         assert dispute.is_shown(ground)
-
-
-def test_grounds_name_themselves() -> None:
-    """A ground says its kind and its check as the proof's two bytes and as words."""
-    ground = check_ground(Code.FILL_SELLER_MARGIN_MUST_HOLD)
-    assert (ground.kind, ground.check, str(ground)) == (GroundKind.CHECK, 20, "CHECK FILL_SELLER_MARGIN_MUST_HOLD")
-    assert (EFFECT.kind, EFFECT.check, str(EFFECT)) == (2, 0, "EFFECT")
-    assert (MALFORMED.kind, MALFORMED.check, str(MALFORMED)) == (0, 0, "MALFORMED")
-    assert Ground(GroundKind.CHECK, Code.KIND_MUST_BE_KNOWN).check == 0

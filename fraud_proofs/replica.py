@@ -10,6 +10,7 @@ from state.batches import decode_batch, decode_header
 from state.context import Receipt, StepContext
 from state.genesis import decode_genesis
 from state.l1_events import BatchPosted, Finalised, GenesisSet, L1Event, MessageSent, RolledBack
+from state.process_inbox import hash_accumulator
 from state.tree import LeafKey, build_tree
 
 
@@ -38,6 +39,7 @@ class Replica:
     domain: bytes
     state: State = field(default_factory=lambda: State({}, build_tree(())))
     messages: list[bytes] = field(default_factory=list)
+    accumulators: list[bytes] = field(default_factory=lambda: [bytes(32)])
     tip: int = 0
     final: int = 0
     wrong: int | None = None
@@ -72,6 +74,7 @@ class Replica:
         if event.index != len(self.messages):
             raise ForeignContract(f"L1 message {event.index} came where {len(self.messages)} was due")
         self.messages.append(event.data)
+        self.accumulators.append(hash_accumulator(self.accumulators[-1], event.data))
 
     def _get_message(self, index: int) -> bytes:
         if index >= len(self.messages):
@@ -100,7 +103,11 @@ class Replica:
         batch = decode_batch(event.data)
         if batch is None or event.index != self.tip + 1 or batch.batch_hash != event.batch_hash:
             raise ForeignContract(f"batch {event.index}: the posted bytes are not what the contract took")
-        context = StepContext(decode_header(batch.header), 0, self.domain, self._get_message)
+        header = decode_header(batch.header)
+        # L1 has compared these: a message that is not the one it took must not pass for a lie of the batch.
+        if [header.inbox_hash] != self.accumulators[header.inbox_cursor : header.inbox_cursor + 1]:
+            raise ForeignContract(f"batch {event.index}: the inbox that it takes is not the one that was told")
+        context = StepContext(header, 0, self.domain, self._get_message)
         found = examine_batch(self.state, batch, context)
         if isinstance(found, Proof):
             self.wrong = event.index

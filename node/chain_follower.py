@@ -61,6 +61,9 @@ class ChainFollower:
                 if verdict is not None and isinstance(event, BatchPosted):
                     verdicts.append((event, verdict))
         except ForeignContract as error:
+            # Whatever was told is worth nothing now; the next look reads all of it again.
+            self._is_restarted = True
+            self._begin()
             raise WrongContract(f"this rollup cannot be followed: {error}") from error
         is_restarted, self._is_restarted = self._is_restarted, False
         finalized = sum(1 for block in self._message_blocks if block <= reading.finalized)

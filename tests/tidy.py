@@ -38,6 +38,8 @@ ADVISORY = {
     "risk/quotes.py": "reads quotes and writes decimals for people",
     "risk/pm2.py": "reads a venue's case files",
     "risk/fast_margin.py": "margin of many accounts over arrays; held to the reference by tests/risk/test_fast_margin.py",
+    "risk/implied.py": "implied vols and fitted surfaces, for readings; never margin",
+    "risk/value_at_risk.py": "simulated and historical tails, for alarms; never margin",
     "risk/generate_tables.py": "computes the tables that are pinned in risk/SPEC.md; not imported by the core",
 }
 """File in a pure package -> why it may use floats, arrays and files: nothing that reaches a root imports it."""
@@ -106,6 +108,7 @@ ORDERED = {"list", "tuple", "iter", "next", "enumerate", "zip", "map", "filter"}
 TESTS_WITHOUT_MODULE = {
     "tests/test_tidy.py": "about every file",
     "tests/*/test_spec.py": "about the package's SPEC.md",
+    "tests/*/test_invariants.py": "about whole histories of the package",
     "tests/parity/*": "about Python and contract together",
     "tests/simulation/*": "about the whole system",
     "tests/attacks/*": "about whoever means harm",

@@ -93,15 +93,21 @@ def enclose(state: State, context: StepContext, op: bytes, post_root: bytes, cha
 
 
 @contextmanager
-def bent(case: Case, scene: Scene, chance: random.Random) -> Iterator[Case]:
-    """The case in the state, under the header and with the op of a bent scene; at the end the state is as it was."""
-    state = case.state
+def overlay(state: State, scene: Scene) -> Iterator[None]:
+    """The state with the leaves of a scene; at the end it is as it was."""
     before = {key: state.leaves.get(key, b"") for key in list_changed(state, scene)}
     state.commit({key: scene.leaves.get(key, b"") for key in before})
     try:
-        yield enclose(state, scene.context, scene.op, chance.randbytes(32), chance)
+        yield
     finally:
         state.commit(before)
+
+
+@contextmanager
+def bent(case: Case, scene: Scene, chance: random.Random) -> Iterator[Case]:
+    """The case in the state, under the header and with the op of a bent scene; at the end the state is as it was."""
+    with overlay(case.state, scene):
+        yield enclose(case.state, scene.context, scene.op, chance.randbytes(32), chance)
 
 
 def list_changed(state: State, scene: Scene) -> list[LeafKey]:

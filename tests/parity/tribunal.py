@@ -16,11 +16,10 @@ from state.constants import AMOUNT_MAX, PROTOCOL_VERSION
 from state.genesis import Genesis
 from state.process_inbox import Message, MessageType, decode_message, hash_accumulator
 from tests.contracts.rollup_chain import BOND, DEADLINE, ETH, FEE, LAG, SILENCE, WINDOW
-from tests.evm import SENDER, Contract, Evm
+from tests.evm import SENDER, Contract, Evm, Outcome
 from tests.world import GENESIS_TIME, SYMBOLS, build_params
 
 NOT_SHOWN = "rollup: not shown"
-ASSET_COUNT = 3
 STORAGE_SLOTS = 200
 """More than the rollup's own variables take."""
 
@@ -36,22 +35,10 @@ class Ruling(Enum):
 class Tribunal:
     """A rollup of its own, with an empty inbox, on an L1 whose time stands still at GENESIS_TIME."""
 
-    def __init__(self) -> None:
+    def __init__(self, asset_count: int = 3) -> None:
         self.evm = Evm(timestamp=GENESIS_TIME)
-        contracts: dict[str, Contract] = {}
-        for name, needs in JUDGE_CONTRACTS.items():
-            contracts[name] = self.evm.deploy(name, *(contracts[needed].address for needed in needs))
-        params = build_params()
-        terms = (params.assets[0], *[params.assets[1]] * (ASSET_COUNT - 1))
-        genesis = Genesis(build_params(assets=terms), SYMBOLS, GENESIS_TIME)
-        self.rollup = self.evm.deploy(
-            "rollup",
-            genesis.encode(),
-            bytes(32),
-            contracts["judge"].address,
-            [(ETH, 1, AMOUNT_MAX)] * ASSET_COUNT,
-            (WINDOW, SILENCE, DEADLINE, LAG, BOND, FEE),
-        )
+        self.genesis = genesis = build_genesis(asset_count)
+        self.rollup = deploy_rollup(self.evm, deploy_judge(self.evm), genesis)
         self._messages: list[bytes] = []
         self._accumulator = bytes(32)
         self._commitments = self._find_mapping(0, genesis.batch_hash)
@@ -101,15 +88,19 @@ class Tribunal:
         assert bonded.reason is None and posted.reason is None, posted.reason  # noqa: PT018
 
     def rule(self, batch_hash: bytes, proof: bytes) -> Ruling:
-        """What `prove` says of a pending batch with this hash. Nothing remains of it but the hash."""
+        """What `prove` says of a pending batch with this hash."""
+        reason = self.prove(batch_hash, proof).reason
+        if reason is None:
+            return Ruling.FRAUD
+        return Ruling.NOT_SHOWN if reason == NOT_SHOWN else Ruling.BAD_WITNESS
+
+    def prove(self, batch_hash: bytes, proof: bytes) -> Outcome:
+        """The call as it is; nothing remains of it but the hash of the batch."""
         if batch_hash != self._posted:
             slot = _hash_slot(self._commitments, 1)
             self.evm.write_storage(self.rollup.address, slot, int.from_bytes(batch_hash))
             self._posted = batch_hash
-        reason = self.rollup.read("prove", 1, proof).reason
-        if reason is None:
-            return Ruling.FRAUD
-        return Ruling.NOT_SHOWN if reason == NOT_SHOWN else Ruling.BAD_WITNESS
+        return self.rollup.read("prove", 1, proof)
 
     # The inbox
 
@@ -121,7 +112,7 @@ class Tribunal:
         """
         index = len(self._messages)
         message = decode_message(data)
-        function, arguments, value = _find_call(message)
+        function, arguments, value = find_call(message)
         sender = "0x" + message.sender.hex()
         self.evm.set_balance(sender, 10**24)
         outcome = self.rollup.send(function, *arguments, sender=sender, value=FEE + value)
@@ -149,7 +140,29 @@ def _hash_slot(variable: int, key: int) -> int:
     return int.from_bytes(keccak(variable.to_bytes(32) + key.to_bytes(32)))
 
 
-def _find_call(message: Message) -> tuple[str, tuple[object, ...], int]:
+def build_genesis(asset_count: int) -> Genesis:
+    """Of a rollup with this many assets; what stands in it is nowhere asked for here."""
+    params = build_params()
+    terms = (params.assets[0], *[params.assets[1]] * (asset_count - 1))
+    return Genesis(build_params(assets=terms), SYMBOLS, GENESIS_TIME)
+
+
+def deploy_judge(evm: Evm) -> str:
+    """The judge and all verifiers; its address."""
+    contracts: dict[str, Contract] = {}
+    for name, needs in JUDGE_CONTRACTS.items():
+        contracts[name] = evm.deploy(name, *(contracts[needed].address for needed in needs))
+    return contracts["judge"].address
+
+
+def deploy_rollup(evm: Evm, judge: str, genesis: Genesis, genesis_root: bytes = bytes(32)) -> Contract:
+    """A rollup whose assets are all ether, by the wei."""
+    assets = [(ETH, 1, AMOUNT_MAX)] * len(genesis.params.assets)
+    terms = (WINDOW, SILENCE, DEADLINE, LAG, BOND, FEE)
+    return evm.deploy("rollup", genesis.encode(), genesis_root, judge, assets, terms)
+
+
+def find_call(message: Message) -> tuple[str, tuple[object, ...], int]:
     """The function of the rollup that makes such a message, its arguments and the wei that it moves."""
     payload = message.payload
     asset, amount = int.from_bytes(payload[:2]), int.from_bytes(payload[2:10])

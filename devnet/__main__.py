@@ -6,22 +6,23 @@ python -m devnet --until drill --lies F   and the bytes that the rows of F say, 
 """
 
 import argparse
+import fcntl
 import shutil
 import signal
 import sys
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 import trio
 
 from devnet.console import Console
 from devnet.drill import Command, list_commands
-from devnet.flips import BadRow, read_flips
+from devnet.flips import read_flips
 from devnet.network import build_network
 from devnet.play import TRADERS, Play
 from devnet.verify import STATE
-from node.anvil import AnvilError, open_anvil
+from node.anvil import open_anvil
 from node.cli import explain
 from node.errors import ConfigError
 from node.l1 import in_thread
@@ -59,7 +60,9 @@ def choose_commands(arguments: argparse.Namespace) -> list[Command]:
 
 async def run(arguments: argparse.Namespace, commands: list[Command]) -> int:
     """Everything, until the drill is over or a signal comes; then all that was started is stopped."""
-    console, folder, status = Console(), arguments.folder.resolve(), 1
+    console, folder = Console(), arguments.folder.resolve()
+    # Without a goal a person's signal is the end that was meant.
+    status = 1 if arguments.until else 0
     async with trio.open_nursery() as outer:
         outer.start_soon(wait_for_signal, outer.cancel_scope)
         async with open_anvil(state_file=folder / STATE, log=folder / "anvil.log") as anvil:
@@ -78,7 +81,7 @@ async def run(arguments: argparse.Namespace, commands: list[Command]) -> int:
                 status = 0
                 nursery.cancel_scope.cancel()
         outer.cancel_scope.cancel()
-    console.say("everything is stopped" if status == 0 else "stopped")
+    console.finish("everything is stopped" if status == 0 else "stopped before the drill was over")
     return status
 
 
@@ -94,26 +97,35 @@ def main() -> int:
     arguments = parse_arguments()
     try:
         commands = choose_commands(arguments)
-        prepare_folder(arguments.folder)
-        return trio.run(run, arguments, commands)
-    except (BadRow, AnvilError) as error:
-        print(f"devnet: {error}", file=sys.stderr)
+        with open_folder(arguments.folder):
+            return trio.run(run, arguments, commands)
     except Exception as error:
         sentence = explain(error)
         if sentence is None:
             raise
         print(f"devnet: {sentence}", file=sys.stderr)
-    return 1
+        return 1
 
 
-def prepare_folder(folder: Path) -> None:
-    """Empty it, so that nothing of an earlier run counts for this one. Raises ConfigError for another's folder."""
+@contextmanager
+def open_folder(folder: Path) -> Iterator[None]:
+    """Hold the folder, empty: nothing of an earlier run counts for this one. Raises ConfigError for another's."""
     mark = folder / MARK
     if folder.exists() and any(folder.iterdir()) and not mark.exists():
         raise ConfigError(f"{folder} is not empty and no earlier run's: name another folder")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    mark.write_text("The development network empties this folder when it starts.\n")
+    folder.mkdir(parents=True, exist_ok=True)
+    with mark.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(f"a development network runs in {folder}: stop it, or name another folder") from error
+        file.write("The development network empties this folder when it starts.\n")
+        for path in folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path != mark:
+                path.unlink()
+        yield
 
 
 if __name__ == "__main__":

@@ -41,6 +41,10 @@ class Console:
             self._facts_at = time.monotonic()
             self._print(f"{self._clock} " + " · ".join(f"{name} {value}" for name, value in facts) + "\n")
 
+    def finish(self, text: str) -> None:
+        """The last word, below the picture."""
+        self._print(f"{self._clock} {text}\n")
+
     def draw(self, facts: Sequence[tuple[str, str]]) -> str:
         """The whole picture."""
         width = max((len(name) for name, _ in facts), default=0)

@@ -87,6 +87,7 @@ class Drill:
     line: LiarLine
     watch: ChainWatch
     sequencer: bytes
+    watchtowers: Sequence[bytes]
     send_message: Callable[[], Awaitable[None]]
     say: Callable[[str], None]
     _told: list[_Told] = field(default_factory=list)
@@ -113,10 +114,12 @@ class Drill:
         if command.variety is not None and command.variety.is_refused:
             raise DrillFailed(f"{command.name}: L1 took what it must refuse, in {told.transaction}")
         await self.watch.wait_until(lambda: len(self.watch.rollbacks) > rollbacks)
-        generation = self.watch.rollbacks[-1].generation
-        self.say(f"convicted: batch {self.watch.rollbacks[-1].index} is dead")
+        rollback = self.watch.rollbacks[-1]
+        if rollback.prover not in self.watchtowers:
+            raise DrillFailed(f"{command.name}: convicted by 0x{rollback.prover.hex()}, which is no watchtower")
+        self.say(f"convicted: batch {rollback.index} is dead")
         await self.watch.wait_until(
-            lambda: self.watch.slot_holder == self.sequencer and self.watch.valid[-1].generation >= generation
+            lambda: self.watch.slot_holder == self.sequencer and self.watch.valid[-1].generation >= rollback.generation
         )
         self.say(f"the slot is taken again, and batch {self.watch.valid[-1].index} is honest")
 

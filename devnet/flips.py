@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeGuard
 
+from node.errors import ConfigError
 from state.batches import FRAME_HEAD_BYTES, HEADER_BYTES, BatchData, decode_frame
 
 
-class BadRow(Exception):
+class BadRow(ConfigError):
     """A row that names no change; the text says which row, and what it should say."""
 
 

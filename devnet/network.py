@@ -21,7 +21,7 @@ from node.anvil import Anvil
 from node.contracts import compile_source
 from node.deploy import Deployment, deploy, write_deployment
 from node.errors import NodeError
-from node.keys import Secp256k1Key, format_address, parse_address
+from node.keys import Secp256k1Key, format_address, load_ethereum_key, parse_address
 from node.l1 import L1, Call, encode_values
 from node.rollup import Rollup
 from node.transactions import Sender, require_mined
@@ -45,7 +45,8 @@ def __default__():
 """
 """A contract through which a batch can be submitted, if the rollup lets it."""
 
-ROLES = ("sequencer", "stranger", "watchtower-1", "watchtower-2", "oracle-1", "oracle-2", "oracle-3")
+WATCHTOWERS = ("watchtower-1", "watchtower-2")
+ROLES = ("sequencer", "stranger", *WATCHTOWERS, "oracle-1", "oracle-2", "oracle-3")
 FRIENDS = ("frank", "fiona")
 """Two who collude with the operator; nobody else signs for him."""
 
@@ -76,6 +77,10 @@ class Network:
     def get_key_file(self, role: str) -> Path:
         """Of one of ROLES."""
         return self.folder / "keys" / f"{role}.json"
+
+    def get_address(self, role: str) -> bytes:
+        """Of one of ROLES."""
+        return load_ethereum_key(self.get_key_file(role)).address
 
 
 def build_network(folder: Path, anvil: Anvil, names: Sequence[str]) -> Network:
@@ -193,10 +198,10 @@ def list_liar_command(network: Network, port: int, seal_seconds: int) -> list[st
     return command
 
 
-def list_watchtower_command(network: Network, number: int) -> list[str]:
+def list_watchtower_command(network: Network, name: str) -> list[str]:
     """An L1 URL, the rollup's address and a funded key, and nothing else."""
     command = [KEEL, "watchtower", "--l1", network.anvil.url, "--rollup", format_address(network.rollup.address)]
-    return [*command, "--key", str(network.get_key_file(f"watchtower-{number}"))]
+    return [*command, "--key", str(network.get_key_file(name))]
 
 
 def list_follower_command(network: Network, port: int) -> list[str]:

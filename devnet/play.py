@@ -15,6 +15,7 @@ from devnet.genesis import DOLLAR
 from devnet.market import compute_minute, list_lines, read_markets
 from devnet.network import (
     FRIENDS,
+    WATCHTOWERS,
     DevnetError,
     Network,
     Role,
@@ -32,7 +33,6 @@ from devnet.traders import Tally, Trader, Turn, make_market, pay, take
 from devnet.verify import RECORD
 from node.client import GatewayUnreachable, open_client
 from node.gateway import MethodError
-from node.keys import load_ethereum_key
 from node.l1 import in_thread
 from node.session import Session, SessionError, find_account
 
@@ -47,6 +47,9 @@ PAYER = "paula"
 TRADERS = (*TURNS, PAYER)
 
 DEPOSIT = 50_000 * DOLLAR
+HEDGER, ETHER_DEPOSIT = "maria", 5 * 10**9
+"""Who deposits ether too, as collateral, and how many gwei."""
+
 WITHDRAWAL = 250 * DOLLAR
 FINAL_BATCHES = 3
 
@@ -72,7 +75,7 @@ class Play:
 
     def __post_init__(self) -> None:
         self.watch = ChainWatch(self.network.rollup)
-        self.sequencer = load_ethereum_key(self.network.get_key_file("sequencer")).address
+        self.sequencer = self.network.get_address("sequencer")
 
     async def start(self, stack: AsyncExitStack, nursery: trio.Nursery) -> None:
         """Every role, and every person's account. Raises DevnetError when it takes too long."""
@@ -99,8 +102,8 @@ class Play:
             return role
 
         liar = await start("sequencer", list_liar_command(network, find_port(), seal_seconds=1), is_piped=True)
-        for number in (1, 2):
-            await start(f"watchtower-{number}", list_watchtower_command(network, number))
+        for name in WATCHTOWERS:
+            await start(name, list_watchtower_command(network, name))
         follower_port = find_port()
         await start("follower", list_follower_command(network, follower_port))
         self.line = LiarLine(liar)
@@ -142,6 +145,8 @@ class Play:
                 except SessionError:
                     await trio.sleep(0.5)
         await trio.to_thread.run_sync(person.register_key)
+        if person.name == HEDGER:
+            await trio.to_thread.run_sync(person.wallet.deposit, 1, ETHER_DEPOSIT, person.account)
 
     def _get_trader(self, name: str) -> Trader:
         people = self.network.people
@@ -201,9 +206,10 @@ class Play:
 
     async def run_drill(self, commands: list[Command]) -> None:
         """Every lie, and the record of what came of it. Raises DrillFailed."""
-        drill = Drill(self.line, self.watch, self.sequencer, self.send_message, self.console.say)
-        await drill.run(commands)
         network = self.network
+        watchtowers = [network.get_address(name) for name in WATCHTOWERS]
+        drill = Drill(self.line, self.watch, self.sequencer, watchtowers, self.send_message, self.console.say)
+        await drill.run(commands)
         record = await in_thread(drill.build_record, network.anvil.request, network.deployment.rollup)
         write_record(network.folder / RECORD, record)
         dearest = max(record["lies"], key=lambda row: row["gas"])

@@ -27,6 +27,8 @@ from typing import Any
 
 import trio
 
+from node.errors import NodeError
+
 PROJECT = Path(__file__).resolve().parent.parent
 
 CHAIN_ID = 31_337
@@ -36,7 +38,7 @@ STOP_DEADLINE_SECONDS = 20
 """Both generous: a start takes a tenth of a second, a stop as long as writing the state file."""
 
 
-class AnvilError(RuntimeError):
+class AnvilError(NodeError):
     """The process could not be found, did not start, or ended by itself; the text says which, and why."""
 
 

@@ -95,7 +95,8 @@ class Operator:
         step = frame.steps[proof.step]
         pre_root = frame.steps[proof.step - 1].post_root if proof.step else frame.pre_root
         header = decode_header(proof.batch.header)
-        context = StepContext(header, frame.first_index + proof.step, self.market.world.domain)
+        world = self.market.world
+        context = StepContext(header, frame.first_index + proof.step, world.domain, world.messages.__getitem__)
         return is_fraud_shown(context, step.op, proof.ground, proof.witness, pre_root, step.post_root)
 
     def find_refusal(self, posted: bytes) -> str | None:

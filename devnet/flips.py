@@ -36,17 +36,22 @@ def read_flips(path: Path) -> list[Flip]:
     """From a file with a JSON array of rows, or with one row a line. Raises BadRow."""
     try:
         text = path.read_text()
-    except OSError as error:
-        raise BadRow(f"cannot read {path}: {error.strerror}; LIES names a file of rows") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadRow(f"cannot read {path}: {error}; LIES names a file of rows") from error
+    return [parse_flip(row, number) for number, row in enumerate(_parse_rows(path, text), 1)]
+
+
+def _parse_rows(path: Path, text: str) -> list[object]:
     try:
-        rows = (
-            json.loads(text)
-            if text.lstrip().startswith("[")
-            else [json.loads(line) for line in text.splitlines() if line.strip()]
-        )
+        whole = json.loads(text)
+    except ValueError:
+        whole = None
+    if whole is not None:
+        return whole if isinstance(whole, list) else [whole]
+    try:
+        return [json.loads(line) for line in text.splitlines() if line.strip()]
     except ValueError as error:
         raise BadRow(f"{path} is not JSON: {error}; write an array of rows, or one row a line") from error
-    return [parse_flip(row, number) for number, row in enumerate(rows, 1)]
 
 
 def parse_flip(row: object, number: int) -> Flip:

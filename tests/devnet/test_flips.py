@@ -47,13 +47,23 @@ def test_a_row_names_a_byte_of_its_step() -> None:
         assert [i for i, (a, b) in enumerate(zip(data, flipped, strict=True)) if a != b] == [at], row
 
 
-@pytest.mark.parametrize("text", ['[{"step": 1, "offset": 2, "xor": 259}]', '{"step": 1, "offset": 2, "xor": 3}\n\n'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[{"step": 1, "offset": 2, "xor": 259}]',
+        '{\n  "step": 1,\n  "offset": 2,\n  "xor": 3\n}',
+        '{"step": 1, "offset": 2, "xor": 3}\n\n',
+    ],
+)
 def test_rows_are_an_array_or_one_a_line(tmp_path: Path, text: str) -> None:
     """Both ways of writing rows give the same flips; xor counts modulo 256."""
     file = tmp_path / "lies.json"
     file.write_text(text)
 
     assert read_flips(file) == [Flip(1, 2, 3)]
+    file.write_text(text.replace("\n", " ") + "\n" + '{"step": 4, "offset": 5, "xor": 6}')
+    if not text.startswith("["):
+        assert read_flips(file) == [Flip(1, 2, 3), Flip(4, 5, 6)]
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,23 @@
 """The gateway: framed msgpack over TCP, for machines. It only parses, limits and answers; its methods are given to it.
 
-One reader and one writer task a connection. While many answers wait to be sent nothing more is read, and a peer that
-does not read for long loses its connection; nobody else notices.
+One reader and one writer task a connection, and none a request: whole buffers are cut at once, what is submitted is
+answered by a callback when its group is done, and everything that waits goes out in one send. While many answers wait
+to be sent nothing more is read, and a peer that does not read for long loses its connection; nobody else notices.
 """
 
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import trio
-import trio.lowlevel
 
 from node.framing import FrameError, FrameReader, encode_frame
 from state.codec import CodecError, Value, decode
 
 Answer = Value
 Method = Callable[[list[Value]], Awaitable[Answer]]
+Reply = Callable[["Answer | MethodError"], None]
 
 
 class MethodError(Exception):
@@ -26,12 +29,24 @@ class MethodError(Exception):
         self.text = text
 
 
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A method that answers later: `begin(source, arguments, reply)` calls `reply` once, or raises MethodError at once.
+
+    `source` stands for the connection. What `is_urgent` is let in beyond the connection's limit, up to its head-room.
+    """
+
+    begin: Callable[[object, list[Value], Reply], None]
+    is_urgent: Callable[[list[Value]], bool] = lambda arguments: False
+
+
 MALFORMED = 9100
 METHOD_UNKNOWN = 9101
 ARGUMENT_WRONG = 9102
 TOO_MANY_IN_FLIGHT = 9103
 CONNECTION_CLOSED = 9104
 
+CLOSE_SECONDS_MAX = 1.0
 CLOSED_BY_PEER = "closed by the peer"
 
 
@@ -41,6 +56,7 @@ class GatewayLimits:
 
     connections_max: int = 10_000
     in_flight_max: int = 1024
+    in_flight_urgent_max: int = 256
     answers_bytes_max: int = 1 << 20
     idle_seconds_max: float = 600.0
     send_seconds_max: float = 10.0
@@ -59,9 +75,20 @@ class GatewayCounters:
 class Gateway:
     """Serves methods by name until cancelled."""
 
-    def __init__(self, methods: Mapping[str, Method], limits: GatewayLimits | None = None) -> None:
+    def __init__(
+        self,
+        methods: Mapping[str, Method],
+        limits: GatewayLimits | None = None,
+        *,
+        submissions: Mapping[str, Submission] | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """With `tls`, a server-side context, nothing is spoken in the clear."""
         self._methods = methods
+        self._submissions = submissions or {}
         self._limits = limits or GatewayLimits()
+        self._tls = tls
+        self._connections: dict[_Connection, None] = {}
         self.counters = GatewayCounters()
 
     async def serve(
@@ -74,7 +101,10 @@ class Gateway:
         listeners = await trio.open_tcp_listeners(port, host=host)
         bound: int = listeners[0].socket.getsockname()[1]
         task_status.started(bound)
-        await trio.serve_listeners(self.handle, listeners)
+        if self._tls is None:
+            await trio.serve_listeners(self.handle, listeners)
+        else:
+            await trio.serve_listeners(self.handle, [trio.SSLListener(one, self._tls) for one in listeners])
 
     async def handle(self, stream: trio.abc.Stream) -> None:
         """One connection, from its first byte to its last."""
@@ -83,45 +113,56 @@ class Gateway:
             self._count_close("too many connections")
             return
         self.counters.connections += 1
+        connection = _Connection(self, stream)
+        self._connections[connection] = None
         try:
-            async with stream:
-                await _Connection(stream, self._methods, self._limits, self.counters, self._count_close).run()
+            await connection.run()
         finally:
+            with trio.move_on_after(CLOSE_SECONDS_MAX):
+                await stream.aclose()  # forceful when cancelled: a peer that never answers a TLS farewell holds nobody
+            del self._connections[connection]
             self.counters.connections -= 1
+
+    async def drain(self) -> None:
+        """Wait until every answer given so far is with its connection's socket."""
+        for connection in list(self._connections):
+            await connection.drain()
 
     def _count_close(self, reason: str) -> None:
         self.counters.closed[reason] = self.counters.closed.get(reason, 0) + 1
 
 
 class _Connection:
-    def __init__(
-        self,
-        stream: trio.abc.Stream,
-        methods: Mapping[str, Method],
-        limits: GatewayLimits,
-        counters: GatewayCounters,
-        count_close: Callable[[str], None],
-    ) -> None:
+    def __init__(self, gateway: Gateway, stream: trio.abc.Stream) -> None:
+        self._gateway = gateway
+        self._limits = gateway._limits
+        self._counters = gateway.counters
+        self._count_close = gateway._count_close
         self._stream = stream
-        self._methods = methods
-        self._limits = limits
-        self._counters = counters
-        self._count_close = count_close
         self._answers = bytearray()
         self._has_answers = trio.Event()
         self._is_drained = trio.Event()
+        self._is_closed = False
         self._in_flight = 0
 
     async def run(self) -> None:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._write, nursery.cancel_scope)
-            reason = await self._read(nursery)
-            self._count_close(reason)
-            if reason != CLOSED_BY_PEER:
-                self._answer([0, CONNECTION_CLOSED, reason])
-                with trio.move_on_after(1):
-                    await self._wait_until_drained(0)
-            nursery.cancel_scope.cancel()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._write, nursery.cancel_scope)
+                reason = await self._read(nursery)
+                self._count_close(reason)
+                if reason != CLOSED_BY_PEER:
+                    self._answer([0, CONNECTION_CLOSED, reason])
+                    with trio.move_on_after(CLOSE_SECONDS_MAX):
+                        await self._wait_until_drained(0)
+                nursery.cancel_scope.cancel()
+        finally:
+            # What is still in flight may answer later; nobody is there to hear it.
+            self._is_closed = True
+            self._is_drained.set()
+
+    async def drain(self) -> None:
+        await self._wait_until_drained(0)
 
     async def _read(self, nursery: trio.Nursery) -> str:
         reader = FrameReader()
@@ -153,34 +194,55 @@ class _Connection:
         if not isinstance(request, list) or len(request) < 2 or not isinstance(request[0], int):
             self._answer([0, MALFORMED, "a request is [id, method, arguments...]"])
             return
-        number, name = request[0], request[1]
-        method = self._methods.get(name) if isinstance(name, str) else None
+        number, name, arguments = request[0], request[1], request[2:]
+        submission = self._gateway._submissions.get(name) if isinstance(name, str) else None
+        if submission is not None:
+            self._begin(number, submission, arguments)
+            return
+        method = self._gateway._methods.get(name) if isinstance(name, str) else None
         if method is None:
-            known = ", ".join(sorted(self._methods))
+            known = ", ".join(sorted([*self._gateway._methods, *self._gateway._submissions]))
             self._answer([number, METHOD_UNKNOWN, f"method: unknown; this node has {known}"])
+        elif self._take_place(number, 0):
+            nursery.start_soon(self._call, number, method, arguments)
+
+    def _begin(self, number: int, submission: Submission, arguments: list[Value]) -> None:
+        if not self._take_place(number, self._limits.in_flight_urgent_max if submission.is_urgent(arguments) else 0):
             return
-        if self._in_flight >= self._limits.in_flight_max:
+        try:
+            submission.begin(self, arguments, partial(self._finish, number))
+        except MethodError as error:
+            self._finish(number, error)
+
+    def _take_place(self, number: int, head_room: int) -> bool:
+        if self._in_flight >= self._limits.in_flight_max + head_room:
             self._answer([number, TOO_MANY_IN_FLIGHT, "too many requests in flight on this connection"])
-            return
+            return False
         self._in_flight += 1
-        nursery.start_soon(self._call, number, method, request[2:])
+        return True
 
     async def _call(self, number: int, method: Method, arguments: list[Value]) -> None:
         try:
-            answer: list[Value] = [number, 0, await method(arguments)]
+            answer: Answer | MethodError = await method(arguments)
         except MethodError as error:
+            answer = error
+        self._finish(number, answer)
+
+    def _finish(self, number: int, answer: Answer | MethodError) -> None:
+        self._in_flight -= 1
+        if isinstance(answer, MethodError):
             self._counters.refused += 1
-            answer = [number, error.code, error.text]
-        finally:
-            self._in_flight -= 1
-        self._answer(answer)
+            self._answer([number, answer.code, answer.text])
+        else:
+            self._answer([number, 0, answer])
 
     def _answer(self, answer: list[Value]) -> None:
-        self._answers += encode_frame(answer)
-        self._has_answers.set()
+        if not self._is_closed:
+            self._answers += encode_frame(answer)
+            self._has_answers.set()
 
     async def _wait_until_drained(self, size: int) -> None:
-        while len(self._answers) > size:
+        while len(self._answers) > size and not self._is_closed:
             self._is_drained = trio.Event()
             await self._is_drained.wait()
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from coincurve import PrivateKey
 
+from node.signature_worker import sign
 from sequencer.batcher import Batcher
 from sequencer.engine import Accepted, Engine, Sealed, SlotState
 from sequencer.matching import RestingOrder
@@ -17,6 +18,7 @@ from sequencer.oplog import LogRecord, decode_record
 from sequencer.receipts import ReceiptBody, SignedReceipt
 from sequencer.refusals import Refused
 from sequencer.requests import Request, decode_request
+from sequencer.verdicts import Verdicts
 from state.batches import BatchData, decode_batch
 from state.codec import Value, decode, encode
 from state.ledger import Slot
@@ -104,7 +106,8 @@ class SequencerCore:
         self._domain = domain
         self._receipt_key = receipt_key
         self._unposted_bytes_max = unposted_bytes_max
-        self.engine = Engine({}, domain, unposted_bytes_max)
+        self.verdicts = Verdicts()
+        self.engine = self._build_engine({})
         self.batcher = Batcher(build_tree(()), bytes(32))
         self.head: Head | None = None
         self.sealed: dict[int, BatchData] = {}
@@ -168,9 +171,12 @@ class SequencerCore:
 
     def _restore(self, head: Head, leaves: dict[LeafKey, bytes]) -> None:
         self.head = head
-        self.engine = Engine(leaves, self._domain, self._unposted_bytes_max)
+        self.engine = self._build_engine(leaves)
         self.engine.next_position, self.engine.log_hash = head.position, head.log_hash
         self.batcher = Batcher(build_tree(leaves.items()), head.parent)
+
+    def _build_engine(self, leaves: dict[LeafKey, bytes]) -> Engine:
+        return Engine(leaves, self._domain, self._unposted_bytes_max, self.verdicts.verify)
 
     def _replay(self, head: Head, get_message: Callable[[int], bytes]) -> None:
         skip: list[LogRecord] = []
@@ -213,14 +219,21 @@ class SequencerCore:
             assert self.head is not None
             self._store.append_log(self.head.generation, [(record.position, record.encode()) for record in records])
 
+    def build_receipt(self, accepted: Accepted) -> ReceiptBody:
+        """What a receipt for an accepted request says."""
+        assert self.head is not None
+        return ReceiptBody(self.head.generation, accepted.position, accepted.op_digest, accepted.log_hash)
+
     def sign_receipt(self, accepted: Accepted) -> SignedReceipt:
         """The sequencer's word for an accepted request; only for what is durable."""
-        assert self.head is not None
-        body = ReceiptBody(self.head.generation, accepted.position, accepted.op_digest, accepted.log_hash)
-        signed = self._receipt_key.sign_recoverable(body.hash_signing(self._domain), hasher=None)
-        return SignedReceipt(body, signed[:64] + bytes([signed[64] + 27]))
+        body = self.build_receipt(accepted)
+        return SignedReceipt(body, sign(self._receipt_key, body.hash_signing(self._domain)))
 
     # Batches
+
+    def advance_roots(self) -> None:
+        """Compute the roots of the open batch as far as it goes; sealing does the rest."""
+        self.batcher.advance(self.engine.pending)
 
     def seal(self) -> tuple[Sealed, BatchData]:
         """Close the open batch, make it durable with the leaves after it, and open the next."""

@@ -5,6 +5,9 @@ nobody is answered before the log is durable. What L1 says is followed as any fo
 when somebody else has posted, the engine begins a new generation on the replica's state.
 """
 
+import gc
+import ssl
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
@@ -14,17 +17,20 @@ import trio
 from coincurve import PrivateKey
 
 from fraud_proofs.challenger import State
+from node.acknowledgement import Acknowledger, SequencerCounters
 from node.chain_follower import ChainFollower, Progress
 from node.errors import CallReverted, L1Error, NodeError
-from node.gateway import Gateway, GatewayLimits, Method, MethodError, take_bytes, take_int
+from node.gateway import Gateway, GatewayLimits, Method, take_int
+from node.ingress import Ingress
 from node.l1 import in_thread
 from node.logs import Log
 from node.reads import build_read_methods
 from node.rollup import Rollup
 from node.sequencer_core import SequencerCore
+from node.signature_process import run_signature_process
 from node.transactions import Mined, Sender
 from sequencer.batcher import SealRule
-from sequencer.engine import Accepted, Sealed
+from sequencer.engine import Sealed
 from sequencer.matching import Market
 from sequencer.oplog import LogRecord
 from sequencer.refusals import Refusal, Refused
@@ -34,14 +40,20 @@ from state.constants import UNDERLYINGS_MAX
 from state.l1_events import BatchPosted, Finalised, RolledBack
 from state.leaves import perpetual
 from state.signatures import assert_library_agrees
-from state.store import Store, StoreError
+from state.store import Store
 from state.tree import build_tree
 
 Tamper = Callable[[Sealed, State, bytes], bytes | None]
 """(sealed batch, state before it, parent hash) -> bytes to post in its place; for drills on networks without value."""
 
-GROUP_MAX = 1024
+# Of requests between two looks at the sockets: a millisecond or few.
+GROUP_MAX = 64
 DEPTH_MAX = 50
+# The disk's thread asks for the interpreter twice a group, and would wait so long for it each time (default: 5 ms).
+SWITCH_SECONDS = 0.0005
+GARBAGE_THRESHOLDS = (50_000, 20, 100)
+# A failing disk ends the node, but not before those in line have been told.
+FAREWELL_SECONDS = 1.0
 # State time may run so far ahead of the L1's head; posting waits until it has caught up.
 CLOCK_AHEAD_MAX = 10
 # What L1 says to a batch that was sealed too long ago: it lags, or leaves out messages that have become overdue.
@@ -58,7 +70,7 @@ class LogLost(NodeError):
 
 @dataclass(frozen=True, slots=True)
 class SequencerSettings:
-    """How a sequencer serves, seals and posts. Times in seconds."""
+    """How a sequencer serves, seals and posts. Times in seconds; `account_requests_max` is for each of them."""
 
     host: str = "127.0.0.1"
     port: int = 7401
@@ -67,30 +79,8 @@ class SequencerSettings:
     tick_seconds: float = 1.0
     unposted_bytes_max: int = 4_000_000
     requests_waiting_max: int = 20_000
+    account_requests_max: int = 1_000
     rebond_after_conviction: bool = False
-
-
-@dataclass(slots=True)
-class SequencerCounters:
-    """What the metrics page tells of a sequencer."""
-
-    accepted: int = 0
-    refused: int = 0
-    filled: int = 0
-    groups: int = 0
-    batches_posted: int = 0
-    posted_bytes: int = 0
-    posted_gas: int = 0
-
-
-@dataclass(slots=True)
-class _Waiting:
-    """A request and the task that waits for its outcome."""
-
-    request: bytes
-    done: trio.Event = field(default_factory=trio.Event)
-    outcome: Accepted | Refused | None = None
-    receipt: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +115,14 @@ class Sequencer:
         self._clock = clock
         self._follower = ChainFollower(rollup)
         domain = rollup.get_domain()
+        self.receipt_key = receipt_key
         self.core = SequencerCore(store, domain, PrivateKey(receipt_key), settings.unposted_bytes_max)
         self.counters = SequencerCounters()
-        self._requests: deque[_Waiting] = deque()
         self._wake = trio.Event()
+        self.ingress = Ingress(
+            self.core, settings.requests_waiting_max, settings.account_requests_max, lambda: self._wake.set()
+        )
+        self.acknowledger = Acknowledger(self.core, domain, self.counters)
         self._finalized_messages = 0
         self._final_seen = 0
         self._head_time = 0
@@ -225,49 +219,32 @@ class Sequencer:
                 self._log.warning("slot not taken", reason=error.reason)
                 await trio.sleep(self._settings.poll_seconds)
 
-    # Requests
-
-    async def submit(self, request: bytes) -> _Waiting:
-        """Wait until a request is judged and, when it is taken, durable."""
-        if len(self._requests) >= self._settings.requests_waiting_max:
-            raise MethodError(Refusal.BACKLOG_FULL, "too many requests wait; send fewer at a time")
-        waiting = _Waiting(request)
-        self._requests.append(waiting)
-        self._wake.set()
-        await waiting.done.wait()
-        return waiting
-
     # The one task that drives the engine
 
     async def drive(self) -> None:
-        """Take what has come, make it durable, answer; tick, seal; until cancelled."""
+        """Take what has come, hand it on to be made durable and answered; tick, seal; until cancelled."""
         while True:
             with trio.move_on_after(self._settings.tick_seconds):
                 await self._wake.wait()
             self._wake = trio.Event()
             if self._must_begin_anew or self._must_post_again:
-                self._refuse_all()
+                await self.acknowledger.settle()
+                self.ingress.refuse_all(Refused(Refusal.NOT_SEQUENCING))
                 await self._hold_slot()
                 await self._go_on()
             if self._must_rebatch:
+                await self.acknowledger.settle()
                 self._rebatch()
             records = self._take_clock() + self._take_messages()
-            waiting = [self._requests.popleft() for _ in range(min(GROUP_MAX, len(self._requests)))]
-            group = self.core.take([one.request for one in waiting])
-            self._requests.extendleft(reversed(waiting[len(group.outcomes) :]))
-            del waiting[len(group.outcomes) :]
-            try:
-                await trio.to_thread.run_sync(self.core.make_durable, records + group.records)
-            except StoreError:
-                self._refuse(waiting)
-                raise
-            for one, outcome in zip(waiting, group.outcomes, strict=True):
-                self._answer(one, outcome)
-            if self._requests:
+            waiting = self.ingress.take(GROUP_MAX)
+            group = self.core.take([one.request or one.data for one in waiting])
+            self.ingress.put_back(waiting[len(group.outcomes) :])
+            await self.acknowledger.put(records + group.records, list(zip(waiting, group.outcomes, strict=False)))
+            # Nobody waits for roots: the disk is at work meanwhile.
+            self.core.advance_roots()
+            await self._seal_if_due()
+            if self.ingress.is_ready:
                 self._wake.set()
-            if group.outcomes:
-                self.counters.groups += 1
-            self._seal_if_due()
 
     def _rebatch(self) -> None:
         """Sealed batches have grown too old for L1: put their ops into new ones, which end now."""
@@ -291,32 +268,15 @@ class Sequencer:
             records += self.core.engine.take_message(index, messages[index])
         return records
 
-    def _answer(self, waiting: _Waiting, outcome: Accepted | Refused) -> None:
-        waiting.outcome = outcome
-        if isinstance(outcome, Accepted):
-            waiting.receipt = self.core.sign_receipt(outcome).encode()
-            self.counters.accepted += 1
-            self.counters.filled += bool(outcome.filled)
-        else:
-            self.counters.refused += 1
-        waiting.done.set()
-
-    def _refuse(self, waiting: list[_Waiting]) -> None:
-        for one in waiting:
-            one.outcome = Refused(Refusal.NOT_SEQUENCING)
-            one.done.set()
-
-    def _refuse_all(self) -> None:
-        self._refuse(list(self._requests))
-        self._requests.clear()
-
-    def _seal_if_due(self) -> None:
+    async def _seal_if_due(self) -> None:
         # Behind a batch that is still on its way age is no reason: a backlog must fill batches, or it becomes too late.
         engine, age = self.core.engine, 0.0 if self._outgoing else self._clock() - self._opened_at
         is_due = self._settings.seal.is_due(engine.pending_bytes, engine.pending_count, int(age))
         if not is_due and not self.core.is_full:
             return
         self._wake.set()
+        # A sealed batch says where the log goes on: everything before that must be durable.
+        await self.acknowledger.settle()
         sealed, batch = self.core.seal()
         self._opened_at = self._clock()
         self._outgoing.append(_Outgoing(sealed.header.index, batch, sealed))
@@ -429,16 +389,7 @@ class Sequencer:
     # The gateway
 
     def build_methods(self) -> dict[str, Method]:
-        """What clients may call."""
-
-        async def submit(arguments: list[Value]) -> Value:
-            """[request bytes] -> [receipt, lots filled at once]."""
-            waiting = await self.submit(take_bytes(arguments, 0, "request"))
-            outcome = waiting.outcome
-            if isinstance(outcome, Accepted):
-                return [waiting.receipt, outcome.filled]
-            assert outcome is not None
-            raise MethodError(outcome.code, outcome.text)
+        """What clients may call beside `submit`."""
 
         async def get_status(arguments: list[Value]) -> Value:
             """[] -> role, generation, log position, state time, cancel-only until, last sealed batch, tip, final."""
@@ -464,7 +415,7 @@ class Sequencer:
             return [[list(level) for level in bids], [list(level) for level in asks]]
 
         methods = build_read_methods(lambda: self.core.engine.leaves)
-        methods.update({"submit": submit, "status": get_status, "book": get_book})
+        methods.update({"status": get_status, "book": get_book})
         return methods
 
 
@@ -474,11 +425,29 @@ async def run_sequencer(
     log: Log,
     *,
     on_start: Callable[[int], None] = lambda port: None,
+    tls: ssl.SSLContext | None = None,
 ) -> None:
     """Recover, then serve, follow and post until cancelled. Raises NodeError, StoreError."""
     await sequencer.start()
-    gateway = Gateway(sequencer.build_methods(), GatewayLimits())
+    # What is loaded stays: looking for garbage among it would only stop everything now and then.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
+    sys.setswitchinterval(SWITCH_SECONDS)
+    gateway = Gateway(
+        sequencer.build_methods(), GatewayLimits(), submissions={"submit": sequencer.ingress.submission}, tls=tls
+    )
+
+    async def part() -> None:
+        with trio.move_on_after(FAREWELL_SECONDS):
+            await gateway.drain()
+
+    secret = sequencer.receipt_key
     async with trio.open_nursery() as nursery:
+        verifier, signer = [await nursery.start(run_signature_process, secret) for _ in range(2)]
+        nursery.start_soon(sequencer.ingress.send_away, verifier)
+        nursery.start_soon(sequencer.ingress.take_back)
+        nursery.start_soon(sequencer.acknowledger.run, signer, part)
         nursery.start_soon(sequencer.follow)
         nursery.start_soon(sequencer.drive)
         nursery.start_soon(sequencer.post)

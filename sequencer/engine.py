@@ -7,7 +7,7 @@ An order rests off chain; when it first trades it is registered by an `order` op
 """
 
 from collections import ChainMap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from sequencer.matching import Book, Market, RestingOrder, get_market
@@ -154,6 +154,11 @@ class Engine:
     def undo(self) -> Mapping[LeafKey, bytes]:
         """What the leaves that the open batch wrote were before it."""
         return self._undo
+
+    @property
+    def pending(self) -> Sequence[PostedOp]:
+        """Steps of the open batch so far, `open` included."""
+        return self._pending
 
     @property
     def pending_count(self) -> int:

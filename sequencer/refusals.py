@@ -18,6 +18,8 @@ class Refusal(IntEnum):
     BACKLOG_FULL = 9003
     NOT_SEQUENCING = 9004
     NOTHING_TO_CANCEL = 9005
+    ACCOUNT_TOO_BUSY = 9006
+    LOG_NOT_WRITTEN = 9007
 
 
 EXPLANATIONS: dict[int, str] = {
@@ -27,6 +29,8 @@ EXPLANATIONS: dict[int, str] = {
     Refusal.BACKLOG_FULL: "the L1 is behind: too many bytes wait to be posted; cancels still pass, try again later",
     Refusal.NOT_SEQUENCING: "this node does not hold the sequencer's slot now; try again when status says so",
     Refusal.NOTHING_TO_CANCEL: "counter: nothing lives in this slot at or below it",
+    Refusal.ACCOUNT_TOO_BUSY: "account: it has sent too many requests this second; cancels have room of their own",
+    Refusal.LOG_NOT_WRITTEN: "the log could not be written: no receipt; ask again when the node runs again",
 }
 
 

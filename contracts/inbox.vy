@@ -222,7 +222,7 @@ def _apply_force_withdraw(
             quotes = valuation._peek_quotes(witness, quotes_at, needed, state.time, params)
         is_done = valuation._is_balance_covered(
             account, message.asset, message.amount, quotes, params
-        ) and valuation._is_margin_kept(account, message.asset, message.amount, quotes, state.time, params)
+        ) and valuation._is_margin_kept(account, message.asset, message.amount, quotes, params)
     asset_is_read: bool = is_done
     outbox_at = quotes.end
     if asset_is_read:

@@ -18,10 +18,10 @@ import witness as witnesses
 # Underlyings of an account's positions and of its collateral, and a traded one.
 QUOTES_MAX: constant(uint256) = constants.ACCOUNT_UNDERLYINGS_MAX + constants.ASSETS_MAX
 
-# The prices of one underlying; `funding_index` is the current one.
+# The prices of one underlying; `funding_index` is the current one. A stale spot is 0: it covers nothing.
 struct Quote:
     underlying: uint256
-    oracle_time: uint256
+    is_young: bool
     spot: uint256
     mark: uint256
     funding_index: int256
@@ -117,11 +117,12 @@ def _peek_quotes(
             found.is_missing = True
             break
         underlying: underlyings.Underlying = underlyings._decode_underlying(leaf)
+        is_young: bool = underlying.oracle_time + params.price_age_max >= time
         found.quotes.append(
             Quote(
                 underlying=u,
-                oracle_time=underlying.oracle_time,
-                spot=underlying.spot,
+                is_young=is_young,
+                spot=underlying.spot if is_young else 0,
                 mark=underlying.mark,
                 funding_index=self._compute_funding_index_floor(underlying, time, params),
             )
@@ -168,12 +169,12 @@ def _read_quotes(
 
 @internal
 @pure
-def _is_fresh(quotes: Quotes, time: uint256, params: parameters.Params) -> bool:
+def _is_fresh(account: accounts.Account, quotes: Quotes) -> bool:
     """
-    @notice Whether every price is young enough to cover new risk.
+    @notice Whether the price of everything that the account holds a position in is young. Collateral's need not be.
     """
-    for quote: Quote in quotes.quotes:
-        if quote.oracle_time + params.price_age_max < time:
+    for i: uint256 in range(account.position_count, bound=accounts.POSITIONS_HELD_MAX):
+        if not self._get_quote(quotes, account.positions[i].instrument >> 80).is_young:
             return False
     return True
 
@@ -352,7 +353,6 @@ def _is_margin_kept(
     asset: uint256,
     amount: uint256,
     quotes: Quotes,
-    time: uint256,
     params: parameters.Params,
 ) -> bool:
     """
@@ -361,7 +361,7 @@ def _is_margin_kept(
     """
     if not self._needs_prices(account, asset, amount):
         return True
-    if quotes.is_missing or not self._is_fresh(quotes, time, params):
+    if quotes.is_missing or not self._is_fresh(account, quotes):
         return False
     if asset != 0 and accounts._get_collateral(account, asset) < amount:
         return False

@@ -212,7 +212,7 @@ def _may_leave(
     witnesses._finish(witness, at)
     if check == BALANCE_MUST_COVER:
         return valuation._is_balance_covered(account, money.asset, money.amount, quotes, params)
-    return valuation._is_margin_kept(account, money.asset, money.amount, quotes, state.time, params)
+    return valuation._is_margin_kept(account, money.asset, money.amount, quotes, params)
 
 
 @internal

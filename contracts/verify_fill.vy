@@ -248,8 +248,7 @@ def _is_margin_held(
     index: int256 = valuation._get_quote(leaves.quotes, orders._get_underlying(instrument)).funding_index
     after: accounts.Account = fills._compute_account_after(is_buyer, leaves.account, fill, instrument, index, fee)
     margin: valuation.Margin = valuation._compute_account_margin(after, leaves.quotes, leaves.params)
-    is_fresh: bool = valuation._is_fresh(leaves.quotes, leaves.state.time, leaves.params)
-    if is_fresh and margin.equity >= margin.initial:
+    if valuation._is_fresh(after, leaves.quotes) and margin.equity >= margin.initial:
         return True
     held: int256 = accounts._get_position(leaves.account, instrument)
     kept: int256 = accounts._get_position(after, instrument)

@@ -18,6 +18,7 @@ from state.valuation import (
     compute_account_margin,
     compute_fee_ceil,
     compute_funding_index_floor,
+    drop_stale_spots,
     is_fresh,
     is_within_caps,
     read_quotes,
@@ -196,11 +197,12 @@ def is_margin_held(side: Side) -> Check:
         params = ledger.get_params()
         buy, _ = get_orders(ledger, op)
         instrument = buy.legs[0][0]
-        quotes = read_quotes(ledger, ledger.require_account(side.slot(op).account), params, [instrument])
-        outcome = compute_outcome(side, ledger, op, quotes[instrument.underlying])
         time = ledger.get_globals().time
+        quotes = read_quotes(ledger, ledger.require_account(side.slot(op).account), params, [instrument])
+        quotes = drop_stale_spots(quotes, time, params)
+        outcome = compute_outcome(side, ledger, op, quotes[instrument.underlying])
         after = compute_account_margin(outcome.after, quotes, time, params)
-        if is_fresh(quotes, time, params) and after.equity >= after.initial:
+        if is_fresh(outcome.after, quotes, time, params) and after.equity >= after.initial:
             return True
         before = compute_account_margin(outcome.before, quotes, time, params)
         held, kept = outcome.before.get_position(instrument), outcome.after.get_position(instrument)

@@ -47,9 +47,22 @@ def read_quotes(ledger: Ledger, account: Account, params: Params, traded: Iterab
     return {underlying: ledger.require_underlying(underlying) for underlying in sorted(needed)}
 
 
-def is_fresh(quotes: Quotes, time: int, params: Params) -> bool:
-    """Whether every price is young enough to cover new risk."""
-    return all(quote.oracle_time + params.price_age_max >= time for quote in quotes.values())
+def is_price_young(quote: Underlying, time: int, params: Params) -> bool:
+    """Whether one price is young enough to cover new risk."""
+    return quote.oracle_time + params.price_age_max >= time
+
+
+def is_fresh(account: Account, quotes: Quotes, time: int, params: Params) -> bool:
+    """Whether the price of everything that the account holds a position in is young. Collateral's need not be."""
+    return all(is_price_young(quotes[instrument.underlying], time, params) for instrument, _ in account.positions)
+
+
+def drop_stale_spots(quotes: Quotes, time: int, params: Params) -> Quotes:
+    """The same prices for whoever must cover: collateral whose price is stale counts for nothing."""
+    return {
+        underlying: quote if is_price_young(quote, time, params) else replace(quote, spot=0)
+        for underlying, quote in quotes.items()
+    }
 
 
 def compute_account_margin(account: Account, quotes: Quotes, time: int, params: Params) -> Margin:
@@ -126,8 +139,8 @@ def is_margin_kept(ledger: Ledger, account: Account, asset: int, amount: int) ->
     if not needs_prices(account, asset, amount):
         return True
     time = ledger.get_globals().time
-    quotes = read_quotes(ledger, account, params)
+    quotes = drop_stale_spots(read_quotes(ledger, account, params), time, params)
     if asset != 0 and account.get_collateral(asset) < amount:
         return False
     margin = compute_account_margin(add_balance(account, asset, -amount), quotes, time, params)
-    return is_fresh(quotes, time, params) and margin.equity >= margin.initial
+    return is_fresh(account, quotes, time, params) and margin.equity >= margin.initial

@@ -25,6 +25,7 @@ from state.valuation import (
     compute_fee_ceil,
     compute_funding_index_floor,
     compute_premium_clamped,
+    drop_stale_spots,
     is_fresh,
     is_within_caps,
     needs_prices,
@@ -103,7 +104,8 @@ def value_account(
     margin: valuation.Margin = valuation._compute_account_margin(
         accounts._decode_account(account), quotes, terms
     )
-    return margin.quote_equity, margin.equity, margin.initial, valuation._is_fresh(quotes, time, terms)
+    is_fresh: bool = valuation._is_fresh(accounts._decode_account(account), quotes)
+    return margin.quote_equity, margin.equity, margin.initial, is_fresh
 """
 
 
@@ -296,14 +298,14 @@ def test_accounts_are_valued(contract: Contract, rng: random.Random) -> None:
         quotes = {underlying: build_underlying(rng, time) for underlying in sorted(needed)}
         entries = b"".join((64).to_bytes(2) + quote.encode() + bytes(8) for quote in quotes.values())
         bits = sum(1 << underlying for underlying in needed)
-        margin = compute_account_margin(account, quotes, time, params)
+        margin = compute_account_margin(account, drop_stale_spots(quotes, time, params), time, params)
 
         assert contract.read("list_needed", account.encode(), params.encode()).value == bits
         assert contract.read("value_account", account.encode(), entries, bits, time, params.encode()).value == (
             margin.quote_equity,
             margin.equity,
             margin.initial,
-            is_fresh(quotes, time, params),
+            is_fresh(account, quotes, time, params),
         )
 
 

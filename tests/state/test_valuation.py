@@ -19,6 +19,7 @@ from state.valuation import (
     compute_fee_ceil,
     compute_funding_index_floor,
     compute_premium_clamped,
+    drop_stale_spots,
     is_balance_covered,
     is_fresh,
     is_margin_kept,
@@ -108,12 +109,19 @@ def test_what_an_account_needs_is_read_in_order() -> None:
     assert [get_index(key) for key in ledger.reads] == [0, 1, 2, 3]
 
 
-def test_one_old_price_makes_all_stale() -> None:
-    """Three hundred seconds are young, one more is not; without prices nothing is stale."""
+def test_one_old_mark_makes_all_stale() -> None:
+    """Three hundred seconds are young, one more is not; where nothing is held nothing is stale."""
     young, old = replace(QUOTE, oracle_time=700), replace(QUOTE, oracle_time=699)
-    assert is_fresh({0: young, 1: young}, 1000, PARAMS)
-    assert not is_fresh({0: young, 1: old}, 1000, PARAMS)
-    assert is_fresh({}, 1000, PARAMS)
+    account = Account(bytes(20), positions=((perpetual(0), 1), (perpetual(1), -1)), collateral=((1, 5),))
+    assert is_fresh(account, {0: young, 1: young, 2: old}, 1000, PARAMS)
+    assert not is_fresh(account, {0: young, 1: old}, 1000, PARAMS)
+    assert is_fresh(replace(account, positions=()), {1: old}, 1000, PARAMS)
+
+
+def test_old_spots_cover_nothing() -> None:
+    """Where collateral must cover, a price one second too old is none; the mark stays what it was."""
+    young, old = replace(QUOTE, oracle_time=700), replace(QUOTE, oracle_time=699)
+    assert drop_stale_spots({0: young, 1: old}, 1000, PARAMS) == {0: young, 1: replace(old, spot=0)}
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(-3, 3).filter(bool)), max_size=30))

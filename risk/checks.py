@@ -17,6 +17,7 @@ SCENARIOS_MAX = 64
 STEPS_MAX = 2
 QUANTITY_END = 1 << 56
 CASH_END = 1 << 112
+FACTOR_MAX_Q38 = 1024 * ONE_Q38
 
 
 def check_inputs(
@@ -43,7 +44,7 @@ def check_parameters(parameters: Parameters) -> Refusal | None:
     if not all(-1 <= index < len(parameters.scenarios) for index in (charges.basis_up, charges.basis_down)):
         return Refusal(RiskCode.PARAMETERS_OUT_OF_RANGE, "contingencies.basis")
     factors = (parameters.initial_factor_q38, parameters.maintenance_factor_q38)
-    if not all(0 <= factor <= 16 * ONE_Q38 for factor in factors):
+    if not all(0 <= factor <= FACTOR_MAX_Q38 for factor in factors):
         return Refusal(RiskCode.PARAMETERS_OUT_OF_RANGE, "initial_factor, maintenance_factor")
     if parameters.reference_tenor_ms <= 0 or parameters.vol_range.tenor_floor_ms < 0:
         return Refusal(RiskCode.PARAMETERS_OUT_OF_RANGE, "reference_tenor_ms, tenor_floor_ms")

@@ -40,6 +40,7 @@ Flags = NDArray[np.bool_]
 Instrument = tuple[int, int, int, bool]
 
 ONE = ONE_Q38
+HALF_MASK = (1 << 19) - 1
 TABLE_LAST = TABLE_END_Q31 - 1
 SUM_BITS = 61
 """What a sum over one account may take, so that sums of discounted sums still fit int64."""
@@ -314,13 +315,12 @@ def fill_vols(
 
 
 @inlined
-def multiply_floor(value: Integer, fraction_q38: Integer) -> Integer:
+def multiply_floor(value: Integer, fraction_q38: Integer, high_half: Integer, low_half: Integer) -> Integer:
     """value * fraction for a fraction up to 1, in int64 alone.
 
     The value's low 38 bits meet the fraction's two halves of 19; nested floors are the floor of the whole.
     """
     low = value & (1 << 38) - 1
-    high_half, low_half = fraction_q38 >> 19, fraction_q38 & (1 << 19) - 1
     return (value >> 38) * fraction_q38 + (low * high_half + (low * low_half >> 19) >> 19)
 
 
@@ -346,13 +346,17 @@ def compute_margins(arrays: RiskArrays, book: Book, out: Integers) -> None:
         while row < end:
             expiry = arrays.expiry[book.instruments[row]]
             underlying = arrays.underlying_of[expiry]
-            values[:] = 0
             undiscounted = 0
+            is_first = True  # sets the values, which the others add to
             while row < end and arrays.expiry[book.instruments[row]] == expiry:
-                quantity = book.quantities[row]
-                prices = arrays.prices[book.instruments[row]]
-                for column in range(width):
-                    values[column] += quantity * prices[column]
+                quantity, prices = book.quantities[row], arrays.prices[book.instruments[row]]
+                if is_first:
+                    for column in range(width):
+                        values[column] = quantity * prices[column]
+                    is_first = False
+                else:
+                    for column in range(width):
+                        values[column] += quantity * prices[column]
                 undiscounted += quantity * arrays.marks[book.instruments[row]]
                 row += 1
             own_mark = multiply_shift(undiscounted, arrays.plain_discount[expiry], 38)
@@ -390,11 +394,16 @@ def add_pnl(
     """Discount one expiry's values by sign and add its P&L, by step and scenario."""
     for step in range(arrays.discounts.shape[1]):
         long, short = arrays.discounts[expiry, step, 0], arrays.discounts[expiry, step, 1]
+        long_high, long_low = long >> 19, long & HALF_MASK
+        short_high, short_low = short >> 19, short & HALF_MASK
         first = step * count
         # A branch, and int64 alone: what the compiler makes of it is twice as fast as wide products or vectors.
         for scenario in range(count):
             value = values[first + scenario]
-            change = multiply_floor(value, long if value > 0 else short) - mark
+            if value > 0:
+                change = multiply_floor(value, long, long_high, long_low) - mark
+            else:
+                change = multiply_floor(value, short, short_high, short_low) - mark
             if arrays.is_skew[scenario]:
                 change = -abs(change)
             pnl[first + scenario] += change

@@ -37,7 +37,7 @@ ADVISORY = {
     "risk/explain_plot.py": "draws",
     "risk/quotes.py": "reads quotes and writes decimals for people",
     "risk/pm2.py": "reads a venue's case files",
-    "risk/fast_margin.py": "margin of many accounts over arrays; held to the reference by tests/risk/test_fast_margin.py",
+    "risk/fast_margin.py": "margin of many accounts over arrays; its test holds it to the reference",
     "risk/implied.py": "implied vols and fitted surfaces, for readings; never margin",
     "risk/value_at_risk.py": "simulated and historical tails, for alarms; never margin",
     "risk/generate_tables.py": "computes the tables that are pinned in risk/SPEC.md; not imported by the core",

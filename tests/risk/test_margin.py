@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from risk.bounds import Refusal
 from risk.checks import check_inputs
 from risk.fixed_point import DAY_MS, ONE_Q38
 from risk.margin import Margin, compute_margin
@@ -57,6 +58,40 @@ def test_worked_cases_of_a_venue(shared: Path) -> None:
             assert abs(dollars(mine) - theirs) <= allowed, file.name
     print(f"{len(files)} cases")
     assert len(files) >= 24
+
+
+def mutate(random: Random, document: dict[str, Any]) -> None:
+    """Multiply one number somewhere in a case by something extreme."""
+    numbers = []
+    stack: list[Any] = [document["Scenario"], document["Parameters"]]
+    while stack:
+        node = stack.pop()
+        for key, child in node.items() if isinstance(node, dict) else enumerate(node):
+            if isinstance(child, dict | list):
+                stack.append(child)
+            elif isinstance(child, int | float) and not isinstance(child, bool):
+                numbers.append((node, key))
+    node, key = random.choice(numbers)
+    node[key] *= random.choice((0, 1e-6, 1e-3, 10, 1e6, 1e40, -1))
+
+
+def test_whatever_a_case_says_it_is_margined_or_refused(shared: Path, seed: int) -> None:
+    """No number, however extreme, makes the engine raise: the gate has a code for it or the margin is an integer."""
+    random = Random(seed)
+    files = sorted((shared / "vectors/pm2").glob("*.json"))
+    margined = refused = 0
+    for _ in range(400):
+        document = json.loads(random.choice(files).read_text())
+        for _ in range(random.randrange(1, 4)):
+            mutate(random, document)
+        case = parse_case(json.dumps(document))
+        if isinstance(case, Refusal):
+            refused += 1
+        else:
+            compute_margin(case.parameters, case.market, case.portfolio)
+            margined += 1
+    assert margined > 20
+    assert refused > 20
 
 
 def compute(portfolio: Portfolio, market: Market, name: str = "keel") -> Margin:

@@ -114,12 +114,17 @@ DECODERS: dict[Collection, Any] = {
 def stretch(scene: Scene, keys: list[LeafKey], chance: random.Random) -> None:
     """Take some numbers of these leaves, and now and then of the header, to where their fields end."""
     share = chance.choice((0.05, 0.3, 0.9))
+    stretch_leaves(scene, keys, share, chance)
+    if chance.random() < 0.3:
+        scene.bend_header(**_draw(HEADER_RANGES, share, chance))
+
+
+def stretch_leaves(scene: Scene, keys: list[LeafKey], share: float, chance: random.Random) -> None:
+    """Take this share of the numbers of these leaves to where their fields end."""
     for key in keys:
         collection = get_collection(key)
         if collection in RANGES and scene.leaves.get(key):
             scene.write(key, _stretch_leaf(scene.leaves[key], collection, share, chance))
-    if chance.random() < 0.3:
-        scene.bend_header(**_draw(HEADER_RANGES, share, chance))
 
 
 def _draw(ranges: dict[str, tuple[int, int]], share: float, chance: random.Random) -> dict[str, int]:

@@ -33,7 +33,7 @@ class Ruling(Enum):
 
 
 class Tribunal:
-    """A rollup of its own, with an empty inbox, on an L1 whose time stands still at GENESIS_TIME."""
+    """A rollup of its own, with an empty inbox, on an L1 whose time is GENESIS_TIME, and then that of each message."""
 
     def __init__(self, asset_count: int = 3) -> None:
         self.evm = Evm(timestamp=GENESIS_TIME)
@@ -112,10 +112,8 @@ class Tribunal:
         """
         index = len(self._messages)
         message = decode_message(data)
-        function, arguments, value = find_call(message)
-        sender = "0x" + message.sender.hex()
-        self.evm.set_balance(sender, 10**24)
-        outcome = self.rollup.send(function, *arguments, sender=sender, value=FEE + value)
+        self.evm.set_block(timestamp=message.time)
+        outcome = send_message(self.evm, self.rollup, message)
         if outcome.reason is not None:
             assert message.type == MessageType.DEPOSIT, outcome.reason
             outcome = self.rollup.send("cancel_all", 0, sender=SENDER, value=FEE)
@@ -159,10 +157,19 @@ def deploy_rollup(evm: Evm, judge: str, genesis: Genesis, genesis_root: bytes = 
     """A rollup whose assets are all ether, by the wei."""
     assets = [(ETH, 1, AMOUNT_MAX)] * len(genesis.params.assets)
     terms = (WINDOW, SILENCE, DEADLINE, LAG, BOND, FEE)
-    return evm.deploy("rollup", genesis.encode(), genesis_root, judge, assets, terms)
+    receipts = evm.deploy("receipts").address
+    return evm.deploy("rollup", genesis.encode(), genesis_root, judge, receipts, assets, terms)
 
 
-def find_call(message: Message) -> tuple[str, tuple[object, ...], int]:
+def send_message(evm: Evm, rollup: Contract, message: Message) -> Outcome:
+    """What the sender of a message does to send it; its time must be the L1's."""
+    function, arguments, value = _find_call(message)
+    sender = "0x" + message.sender.hex()
+    evm.set_balance(sender, 10**24)
+    return rollup.send(function, *arguments, sender=sender, value=FEE + value)
+
+
+def _find_call(message: Message) -> tuple[str, tuple[object, ...], int]:
     """The function of the rollup that makes such a message, its arguments and the wei that it moves."""
     payload = message.payload
     asset, amount = int.from_bytes(payload[:2]), int.from_bytes(payload[2:10])

@@ -2,7 +2,7 @@
 """
 @title What a verifier is told about the disputed step, and the rules that kinds of ops share
 @notice The judge has bound all of it to a pending batch; the roots are the claimed ones.
-@dev Mirrors state/context.py, and Header of state/batches.py.
+@dev Mirrors state/context.py and state/signed_checks.py, and Header of state/batches.py.
 """
 import constants
 import fields

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from fraud_proofs.ed25519 import Hints, build_signature_hints
 from fraud_proofs.grounds import Ground, GroundKind
 from state.codes import Code
-from state.context import StepContext, get_key, is_passed
+from state.context import StepContext, is_passed
 from state.ledger import Ledger, SubjectMissing
 from state.operations import L1, Cancel, Operation, OrderOp, Transfer, Withdraw, hash_digest
+from state.signed_checks import get_key
 from state.transition import PROCESSES, decode_step
 from state.tree import LeafKey, Path, Tree, hash_leaf
 

@@ -9,9 +9,8 @@ from dataclasses import dataclass, replace
 from state.batches import Header
 from state.codes import Code, MessageCode
 from state.constants import NEVER, PROTOCOL_VERSION
-from state.leaves import SessionKey
 from state.ledger import Ledger, SubjectMissing
-from state.operations import Operation, SignedOperation, hash_digest
+from state.operations import Operation
 from state.signatures import is_ed25519_valid
 
 Verifier = Callable[[bytes, bytes, bytes], bool]
@@ -105,25 +104,6 @@ def is_position_next(ledger: Ledger, context: StepContext, op: Operation) -> boo
     """The check that every op with a log position shares."""
     position: int = op.position  # type: ignore[union-attr]
     return ledger.get_globals().next_position <= position < context.header.position_to
-
-
-def get_key(ledger: Ledger, op: SignedOperation) -> SessionKey | None:
-    """The session key that the op names, if its account has it."""
-    keys = ledger.require_account(op.account).keys
-    return keys[op.key_index] if op.key_index < len(keys) else None
-
-
-def is_key_live(ledger: Ledger, op: SignedOperation, scope: int) -> bool:
-    """Whether the named key exists, may do this, and has not expired."""
-    time = ledger.get_globals().time
-    key = get_key(ledger, op)
-    return key is not None and bool(key.scope & scope) and key.expiry > time
-
-
-def is_signed(ledger: Ledger, context: StepContext, op: SignedOperation) -> bool:
-    """Whether the named key signed the op's digest."""
-    key = get_key(ledger, op)
-    return key is not None and context.verify(key.public_key, hash_digest(context.domain, op), op.signature)
 
 
 def advance_position(ledger: Ledger, op: Operation) -> None:

@@ -7,19 +7,12 @@ from dataclasses import replace
 from typing import cast
 
 from state.codes import Code
-from state.context import (
-    Process,
-    Receipt,
-    StepContext,
-    advance_position,
-    is_key_live,
-    is_position_next,
-    is_signed,
-)
+from state.context import Process, Receipt, StepContext, advance_position, is_position_next
 from state.leaves import SCOPE_TRADE, Order
 from state.ledger import Ledger, Slot
 from state.operations import Cancel, Operation, Oracle, OrderOp, hash_digest
 from state.signatures import recover_signer
+from state.signed_checks import does_account_exist, is_key_live, is_signature_valid
 from state.valuation import compute_funding_index_floor, compute_premium_clamped
 
 
@@ -93,11 +86,6 @@ def is_accepted_before(ledger: Ledger, context: StepContext, op: Operation) -> b
     return order.accepted <= order.position
 
 
-def does_account_exist(ledger: Ledger, context: StepContext, op: Operation) -> bool:
-    """The account whose slot it is."""
-    return ledger.get_account(cast(OrderOp | Cancel, op).account) is not None
-
-
 def is_order_of_generation(ledger: Ledger, context: StepContext, op: Operation) -> bool:
     """Orders live only in the generation that they were signed for."""
     return cast(OrderOp, op).terms.generation == ledger.get_globals().generation
@@ -130,16 +118,6 @@ def is_counter_above(ledger: Ledger, context: StepContext, op: Operation) -> boo
     terms = cast(OrderOp, op).terms
     held = ledger.get_order(Slot(terms.account, terms.slot))
     return held is None or terms.counter > held.counter
-
-
-def is_trade_key_live(ledger: Ledger, context: StepContext, op: Operation) -> bool:
-    """The named key may trade."""
-    return is_key_live(ledger, cast(OrderOp | Cancel, op), SCOPE_TRADE)
-
-
-def is_signature_valid(ledger: Ledger, context: StepContext, op: Operation) -> bool:
-    """The op is signed by the key it names."""
-    return is_signed(ledger, context, cast(OrderOp | Cancel, op))
 
 
 def apply_order(ledger: Ledger, context: StepContext, op: Operation) -> Receipt:
@@ -214,7 +192,7 @@ ORDER = Process(
         (Code.ORDER_MUST_NOT_BE_EXPIRED, is_order_unexpired),
         (Code.ORDER_INSTRUMENT_MUST_BE_LISTED, is_instrument_listed),
         (Code.ORDER_COUNTER_MUST_RISE, is_counter_above),
-        (Code.ORDER_KEY_MUST_BE_LIVE, is_trade_key_live),
+        (Code.ORDER_KEY_MUST_BE_LIVE, is_key_live(SCOPE_TRADE)),
         (Code.ORDER_SIGNATURE_MUST_VERIFY, is_signature_valid),
     ),
     apply_effects=apply_order,
@@ -226,7 +204,7 @@ CANCEL = Process(
         (Code.CANCEL_ACCOUNT_MUST_EXIST, does_account_exist),
         (Code.CANCEL_GENERATION_MUST_MATCH, is_cancel_of_generation),
         (Code.CANCEL_COUNTER_MUST_RISE, is_something_cancelled),
-        (Code.CANCEL_KEY_MUST_BE_LIVE, is_trade_key_live),
+        (Code.CANCEL_KEY_MUST_BE_LIVE, is_key_live(SCOPE_TRADE)),
         (Code.CANCEL_SIGNATURE_MUST_VERIFY, is_signature_valid),
     ),
     apply_effects=apply_cancel,

@@ -8,27 +8,14 @@ from typing import cast
 
 from state.codes import Code
 from state.constants import ASSETS_MAX, CASH_MAX, CUSTODY_MAX
-from state.context import (
-    Check,
-    Process,
-    Receipt,
-    StepContext,
-    advance_position,
-    is_key_live,
-    is_position_next,
-    is_signed,
-)
+from state.context import Process, Receipt, StepContext, advance_position, is_position_next
 from state.leaves import SCOPE_TRANSFER, SCOPE_WITHDRAW, Account, Withdrawal
 from state.ledger import Ledger, SubjectMissing
 from state.operations import Operation, Transfer, Withdraw
+from state.signed_checks import does_account_exist, is_key_live, is_signature_valid
 from state.valuation import add_balance, is_balance_covered, is_margin_kept
 
 MoneyOp = Transfer | Withdraw
-
-
-def does_account_exist(ledger: Ledger, context: StepContext, op: Operation) -> bool:
-    """The paying account."""
-    return ledger.get_account(cast(MoneyOp, op).account) is not None
 
 
 def is_destination_other(ledger: Ledger, context: StepContext, op: Operation) -> bool:
@@ -70,20 +57,6 @@ def does_destination_fit(ledger: Ledger, context: StepContext, op: Operation) ->
     """The receiving account's numbers stay within their fields."""
     transfer = cast(Transfer, op)
     return has_room(ledger.require_account(transfer.to), transfer.asset, transfer.amount)
-
-
-def has_live_key(scope: int) -> Check:
-    """The check that the op's key exists, has this scope and has not expired."""
-
-    def is_live(ledger: Ledger, context: StepContext, op: Operation) -> bool:
-        return is_key_live(ledger, cast(MoneyOp, op), scope)
-
-    return is_live
-
-
-def is_signature_valid(ledger: Ledger, context: StepContext, op: Operation) -> bool:
-    """The op is signed by the key it names."""
-    return is_signed(ledger, context, cast(MoneyOp, op))
 
 
 def does_custody_cover(ledger: Ledger, context: StepContext, op: Operation) -> bool:
@@ -138,7 +111,7 @@ TRANSFER = Process(
         (Code.TRANSFER_BALANCE_MUST_COVER, is_covered),
         (Code.TRANSFER_DESTINATION_MUST_FIT, does_destination_fit),
         (Code.TRANSFER_MARGIN_MUST_HOLD, is_margin_held),
-        (Code.TRANSFER_KEY_MUST_BE_LIVE, has_live_key(SCOPE_TRANSFER)),
+        (Code.TRANSFER_KEY_MUST_BE_LIVE, is_key_live(SCOPE_TRANSFER)),
         (Code.TRANSFER_SIGNATURE_MUST_VERIFY, is_signature_valid),
     ),
     apply_effects=apply_transfer,
@@ -151,7 +124,7 @@ WITHDRAW = Process(
         (Code.WITHDRAW_SEQUENCE_MUST_RISE, is_sequence_risen),
         (Code.WITHDRAW_BALANCE_MUST_COVER, is_covered),
         (Code.WITHDRAW_MARGIN_MUST_HOLD, is_margin_held),
-        (Code.WITHDRAW_KEY_MUST_BE_LIVE, has_live_key(SCOPE_WITHDRAW)),
+        (Code.WITHDRAW_KEY_MUST_BE_LIVE, is_key_live(SCOPE_WITHDRAW)),
         (Code.WITHDRAW_SIGNATURE_MUST_VERIFY, is_signature_valid),
         (Code.WITHDRAW_CUSTODY_MUST_COVER, does_custody_cover),
     ),

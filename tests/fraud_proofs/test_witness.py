@@ -10,9 +10,10 @@ from fraud_proofs.grounds import EFFECT, MALFORMED, check_ground
 from fraud_proofs.step import fold_witness
 from fraud_proofs.witness import HINTS_BYTES, SIGNATURE_CODES, Witness, WitnessLeaf, build_witness, decode_hints
 from state.codes import Code
-from state.context import MessageUnknown, get_key
+from state.context import MessageUnknown
 from state.ledger import Ledger
 from state.operations import OrderOp, hash_digest
+from state.signed_checks import get_key
 from state.transition import PROCESSES
 from state.tree import LeafKey, Path, build_tree, compute_root, hash_leaf
 from tests.fraud_proofs.disputes import dispute_honest, dispute_lie

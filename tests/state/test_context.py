@@ -10,12 +10,9 @@ from state.context import (
     Receipt,
     StepContext,
     draft_header,
-    get_key,
-    is_key_live,
     is_passed,
     no_messages,
 )
-from state.leaves import SCOPE_TRADE, SCOPE_TRANSFER, SCOPE_WITHDRAW, SessionKey
 from state.ledger import Ledger, SubjectMissing
 from state.operations import Open, Operation
 from tests.world import open_market
@@ -60,18 +57,6 @@ def test_a_check_without_its_subject_fails() -> None:
         is_passed(stumble, Ledger(world.state.leaves), world.here, Open())
     with pytest.raises(SubjectMissing):
         ask_for_an_account(Ledger(world.state.leaves), world.here, Open())
-
-
-@pytest.mark.parametrize("scope", range(8))
-def test_scopes_are_bits(scope: int) -> None:
-    """A key may do what its scope's bits say, all of it and nothing else."""
-    world = open_market()
-    world.rewrite_account("alice", keys=(SessionKey(bytes(32), scope, NEVER),))
-    op, ledger = world.sign_cancel("alice"), Ledger(world.state.leaves)
-    for bit in (SCOPE_TRADE, SCOPE_TRANSFER, SCOPE_WITHDRAW):
-        assert is_key_live(ledger, op, bit) == bool(scope & bit)
-    assert is_key_live(ledger, world.sign_cancel("alice", key_index=1), SCOPE_TRADE) is False
-    assert get_key(ledger, world.sign_cancel("alice", key_index=1)) is None
 
 
 def test_a_receipt_of_most_ops_says_nothing() -> None:

@@ -30,6 +30,7 @@ from state.leaves import (
 )
 from state.operations import Cancel, OrderOp, OrderTerms, Transfer, Withdraw, hash_digest
 
+SEQUENCE_PLAUSIBLE_MAX = 1 << 62
 ORDER_SECONDS = 600
 MAX_FEE_PPM = 10_000
 
@@ -76,7 +77,8 @@ class Session:
     ) -> Answer:
         """Buy `size` lots, or sell -`size`, at `price` quote units a lot or better; replaces what lives in the slot.
 
-        The order dies `seconds` after the chain's present. Raises SessionError, MethodError, GatewayUnreachable.
+        The order dies `seconds` after the present, the chain's or the clock's, whichever is earlier.
+        Raises SessionError, MethodError, GatewayUnreachable.
         """
         state, account = await self.get_globals(), await self.get_account()
         terms = OrderTerms(
@@ -85,7 +87,8 @@ class Session:
             counter=_draw_counter(),
             generation=state.generation,
             epoch=account.epoch,
-            valid_until=state.time + seconds,
+            # A sequencer that shows a time to come would hold an order that never dies.
+            valid_until=min(state.time, int(time.time())) + seconds,
             flags=flags | (FLAG_SELL if size < 0 else 0),
             price=price,
             size=abs(size),
@@ -104,16 +107,14 @@ class Session:
     async def transfer(self, to: int, asset: int, amount: int) -> Answer:
         """Move units of an asset to another account."""
         account = await self.get_account()
-        key_index = self._find_key(account)
-        return await self._send(
-            Transfer(0, self.account, account.sequence + 1, to, asset, amount, key_index, bytes(64))
-        )
+        sequence, key_index = _get_next_sequence(account), self._find_key(account)
+        return await self._send(Transfer(0, self.account, sequence, to, asset, amount, key_index, bytes(64)))
 
     async def withdraw(self, asset: int, amount: int) -> Answer:
         """Move units of an asset to the outbox, to be claimed on L1 when the batch is final."""
         account = await self.get_account()
-        key_index = self._find_key(account)
-        return await self._send(Withdraw(0, self.account, account.sequence + 1, asset, amount, key_index, bytes(64)))
+        sequence, key_index = _get_next_sequence(account), self._find_key(account)
+        return await self._send(Withdraw(0, self.account, sequence, asset, amount, key_index, bytes(64)))
 
     async def _send(self, bare: Signed) -> Answer:
         digest = hash_digest(self._domain, bare)
@@ -201,6 +202,16 @@ def _expect_bytes(value: Value) -> bytes:
     if not isinstance(value, bytes):
         raise SessionError("the gateway answers with something else than a leaf: is it a Keel node?")
     return value
+
+
+def _get_next_sequence(account: Account) -> int:
+    """Sequences only rise: whoever shows a wallet one near the end would have it sign its account's last op."""
+    if account.sequence >= SEQUENCE_PLAUSIBLE_MAX:
+        raise SessionError(
+            f"the gateway shows a sequence of {account.sequence}, which no account comes to: do not rely on it, and "
+            "leave through L1 if need be"
+        )
+    return account.sequence + 1
 
 
 def _draw_counter() -> int:

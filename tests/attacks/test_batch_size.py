@@ -77,7 +77,7 @@ class Domain:
         return self._domain
 
 
-def test_flood_of_messages_in_one_finality(desk: Desk, tmp_path: Path) -> None:
+async def test_flood_of_messages_in_one_finality(desk: Desk, tmp_path: Path) -> None:
     """Somebody sends thousands of L1 messages, and they become final in the same second."""
     world = desk.market.world
     rollup, sender = cast(Rollup, Domain(world.domain)), cast(Sender, None)
@@ -91,7 +91,7 @@ def test_flood_of_messages_in_one_finality(desk: Desk, tmp_path: Path) -> None:
         sequencer._finalized_messages = len(inbox)
         while sequencer.core.engine.globals.inbox_cursor < len(inbox):
             sequencer.core.make_durable(sequencer._take_messages())
-            sequencer._seal_if_due()
+            await sequencer._seal_if_due()
         sizes = [len(batch.encode()) for batch in sequencer.core.sealed.values()]
 
     assert len(sizes) > 0

@@ -12,10 +12,11 @@
 @dev No storage, no ether, no owner: the answer depends on the arguments and on the inbox of the rollup that asks.
      A frame that breaks off behind the disputed step may be answered on any ground: its batch is false anyway. One that
      breaks off before has no such step, and MALFORMED convicts it.
-     Mirrors fraud_proofs/step.py and state/batches.py.
+     Mirrors fraud_proofs/step.py.
 """
 import constants
 import context as contexts
+import frames
 
 # The bounds of `op` and `witness` here only size this contract's memory; a verifier's own are tighter.
 interface Verifier:
@@ -28,18 +29,7 @@ interface Verifier:
     ) -> bool: view
 
 
-FRAME_HEAD_BYTES: constant(uint256) = 38
-# A step has at least 35 bytes; a frame that claims more of them than this breaks off before it reaches them.
-FRAME_STEPS_MAX: constant(uint256) = (constants.FRAME_BYTES_MAX - FRAME_HEAD_BYTES) // 35
-
 KIND_MUST_BE_KNOWN: constant(uint256) = 0
-
-
-struct Step:
-    is_whole: bool  # the frame parses to its last byte
-    is_found: bool  # it parses as far as the step asked for
-    start: uint256  # of the op, within the frame
-    end: uint256  # of the op; its post_root follows
 
 
 VERIFY_BATCH: public(immutable(address))  # open, close, tick, l1
@@ -94,7 +84,7 @@ def judge(domain: bytes32, batch_hash: bytes32, proof: Bytes[constants.PROOF_BYT
     assert ground <= constants.EFFECT, "judge: ground"
     assert ground == constants.CHECK or check == 0, "judge: check"
 
-    step: Step = self._find_step(frame, number)
+    step: frames.Step = frames._find_step(frame, number)
     if ground == constants.MALFORMED:
         assert offset == len(proof), "judge: witness"
         return not step.is_whole
@@ -105,45 +95,16 @@ def judge(domain: bytes32, batch_hash: bytes32, proof: Bytes[constants.PROOF_BYT
     if verifier == empty(address):
         assert offset == len(proof), "judge: witness"
         return ground == constants.CHECK and check == KIND_MUST_BE_KNOWN
-    first_index: uint256 = convert(extract32(frame, 32), uint256) >> 224
     context: contexts.Context = contexts.Context(
         domain=domain,
         rollup=msg.sender,
         header=header,
-        step=first_index + number,
-        pre_root=extract32(frame, 0 if number == 0 else step.start - 34),
+        step=frames._get_first_index(frame) + number,
+        pre_root=frames._get_pre_root(frame, number, step),
         post_root=extract32(frame, step.end),
     )
     witness: Bytes[constants.PROOF_BYTES_MAX] = slice(proof, offset, len(proof) - offset)
     return staticcall Verifier(verifier).evaluate(context, op, ground, check, witness)
-
-
-@internal
-@pure
-def _find_step(frame: Bytes[constants.FRAME_BYTES_MAX], number: uint256) -> Step:
-    """
-    @notice Walks the steps of a frame that the rollup has let in (so it has a head), and never reverts.
-    @dev Mirrors state/batches.py decode_frame.
-    """
-    step: Step = empty(Step)
-    count: uint256 = convert(extract32(frame, 6), uint256) & (2**16 - 1)  # bytes 36 and 37
-    end: uint256 = FRAME_HEAD_BYTES
-    for at: uint256 in range(FRAME_STEPS_MAX):
-        if at == count or end + 32 > len(frame):
-            step.is_whole = at == count and end == len(frame)
-            return step
-        # Of a whole step at least 35 bytes are left; of a torn one, enough to read a length.
-        length: uint256 = convert(extract32(frame, end), uint256) >> 240
-        start: uint256 = end + 2
-        end = start + length + 32
-        if length == 0 or length > constants.OP_BYTES_MAX or end > len(frame):
-            return step
-        if at == number:
-            step.is_found = True
-            step.start = start
-            step.end = start + length
-    step.is_whole = count == FRAME_STEPS_MAX and end == len(frame)
-    return step
 
 
 @internal

@@ -26,10 +26,14 @@ interface Token:
 interface Judge:
     def judge(domain: bytes32, batch_hash: bytes32, proof: Bytes[constants.PROOF_BYTES_MAX]) -> bool: view
 
+interface Receipts:
+    def find_signer(domain: bytes32, proof: Bytes[CONTRADICTION_BYTES_MAX]) -> address: view
+
 
 BATCH_BYTES_FULL: constant(uint256) = constants.BATCH_BYTES_MAX * 3 // 4  # from here on a batch works off a backlog
 FRAME_BYTES_MIN: constant(uint256) = 73
 GENESIS_BYTES_MAX: constant(uint256) = 8_192
+CONTRADICTION_BYTES_MAX: constant(uint256) = 24_576
 # Check 205 reads them all: so many fit one proof.
 UNDERLYINGS_LISTED_MAX: constant(uint256) = 64
 MESSAGE_BYTES_MAX: constant(uint256) = 74
@@ -103,6 +107,7 @@ struct Header:
 
 DOMAIN: public(immutable(bytes32))
 JUDGE: public(immutable(address))
+RECEIPTS: public(immutable(address))
 TERMS: public(immutable(Terms))
 
 assets: public(DynArray[Asset, constants.ASSETS_MAX])
@@ -163,6 +168,11 @@ event Convicted:
     generation: uint256
     reward: uint256
 
+event Contradicted:
+    signer: indexed(address)
+    prover: indexed(address)
+    reward: uint256
+
 event Finalised:
     index: indexed(uint256)
 
@@ -182,6 +192,7 @@ def __init__(
     genesis: Bytes[GENESIS_BYTES_MAX],
     genesis_root: bytes32,
     judge: address,
+    receipts: address,
     assets: DynArray[Asset, constants.ASSETS_MAX],
     terms: Terms,
 ):
@@ -192,6 +203,7 @@ def __init__(
     @param genesis_root Root of the state that `genesis` describes; anyone can recompute it from the event.
     """
     assert judge.is_contract, "rollup: judge"
+    assert receipts.is_contract, "rollup: receipts"
     params_bytes: uint256 = convert(slice(genesis, 0, 2), uint256)
     asset_count: uint256 = convert(slice(genesis, 2 + params_bytes, 1), uint256)
     underlying_count: uint256 = convert(slice(genesis, 3 + params_bytes, 2), uint256)
@@ -211,6 +223,7 @@ def __init__(
 
     DOMAIN = sha256(concat(b"keel/1", convert(chain.id, bytes32), convert(self, bytes20)))
     JUDGE = judge
+    RECEIPTS = receipts
     TERMS = terms
     self.assets = assets
     self._store(
@@ -430,16 +443,24 @@ def prove(index: uint256, proof: Bytes[constants.PROOF_BYTES_MAX]):
     self.tip = index - 1
     self.generation += 1
     self.last_rollback = block.timestamp
-    bond: uint256 = self.bond_of[batch.submitter]
-    reward: uint256 = bond // 2
-    self.bond_of[batch.submitter] = 0
-    self.balance_of[ETH][msg.sender] += reward
-    self._burn(bond - reward)
-    if batch.submitter == self.slot_holder:
-        self._open_slot()
+    reward: uint256 = self._slash(batch.submitter)
     log Convicted(
         index=index, prover=msg.sender, submitter=batch.submitter, generation=self.generation, reward=reward
     )
+
+
+@external
+def contradict(proof: Bytes[CONTRADICTION_BYTES_MAX]):
+    """
+    @notice Shows that a key signed a receipt against another of its receipts, or against a batch of its own, pending or
+            final. Its bond is slashed as by `prove`; no batch dies, for what they hold may be true all the same.
+    @dev One call, which can change nothing. A contradiction does not age, and takes a bond that is posted again too.
+    @param proof fraud_proofs/SPEC.md section 5.
+    """
+    signer: address = staticcall Receipts(RECEIPTS).find_signer(DOMAIN, proof)
+    assert self.bond_of[signer] > 0, "rollup: bond"
+    reward: uint256 = self._slash(signer)
+    log Contradicted(signer=signer, prover=msg.sender, reward=reward)
 
 
 @external
@@ -636,6 +657,22 @@ def _dismiss():
 def _open_slot():
     log SlotOpened(holder=self.slot_holder)
     self.slot_holder = empty(address)
+
+
+@internal
+def _slash(submitter: address) -> uint256:
+    """
+    @notice Takes a whole bond, half for the sender and half to be burned, and opens the slot if it was his.
+    @return The sender's half, in wei.
+    """
+    bond: uint256 = self.bond_of[submitter]
+    reward: uint256 = bond // 2
+    self.bond_of[submitter] = 0
+    self.balance_of[ETH][msg.sender] += reward
+    self._burn(bond - reward)
+    if submitter == self.slot_holder:
+        self._open_slot()
+    return reward
 
 
 @internal

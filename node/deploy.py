@@ -28,10 +28,11 @@ JUDGE_CONTRACTS: dict[str, tuple[str, ...]] = {
     "verify_fill": ("verify_fill_effect",),
     "verify_account": ("ed25519",),
     "judge": ("verify_batch", "verify_market", "verify_fill", "verify_account"),
+    "receipts": (),
 }
 """Contract -> the contracts whose addresses its constructor takes; each stands behind those it needs."""
 
-ROLLUP_TYPES = ("bytes", "bytes32", "address", "(address,uint256,uint256)[]", TERMS_TYPE)
+ROLLUP_TYPES = ("bytes", "bytes32", "address", "address", "(address,uint256,uint256)[]", TERMS_TYPE)
 TOKEN_TYPES = ("string", "string", "uint8")
 TOKEN_DECIMALS = 6
 
@@ -70,12 +71,15 @@ def deploy(sender: Sender, launch: Launch, report: Report = lambda line: None) -
     for name in (*JUDGE_CONTRACTS, "token", "rollup"):
         compile_contract(name)  # whatever does not compile shows before anything is sent
     contracts = deploy_judge(sender, report)
-    deployment = deploy_rollup(sender, launch, parse_address(contracts["judge"].address), report)
+    judge, receipts = (parse_address(contracts[name].address) for name in ("judge", "receipts"))
+    deployment = deploy_rollup(sender, launch, judge, receipts, report)
     return replace(deployment, contracts=contracts | deployment.contracts)
 
 
-def deploy_rollup(sender: Sender, launch: Launch, judge: bytes, report: Report = lambda line: None) -> Deployment:
-    """Deploy the rollup, and the development tokens it asks for, behind a judge that stands already."""
+def deploy_rollup(
+    sender: Sender, launch: Launch, judge: bytes, receipts: bytes, report: Report = lambda line: None
+) -> Deployment:
+    """Deploy the rollup, and the development tokens it asks for, behind the contracts that it asks, which stand."""
     check_launch(launch)
     first_block = sender.l1.get_block()
     launch = launch.at(first_block.time)
@@ -89,7 +93,7 @@ def deploy_rollup(sender: Sender, launch: Launch, judge: bytes, report: Report =
             token = parse_address(contracts[f"token_{asset.name}"].address)
         tokens.append(token)
     root = compute_genesis_root(launch.genesis)
-    arguments = _encode_rollup_arguments(launch, root, judge, tokens)
+    arguments = _encode_rollup_arguments(launch, root, judge, receipts, tokens)
     contracts["rollup"] = _deploy_contract(sender, "rollup", arguments, report)
     deployment = Deployment(
         chain_id=sender.l1.get_chain_id(),
@@ -104,7 +108,7 @@ def deploy_rollup(sender: Sender, launch: Launch, judge: bytes, report: Report =
 
 
 def deploy_judge(sender: Sender, report: Report = lambda line: None) -> dict[str, DeployedContract]:
-    """The judge and the verifiers behind it, by name. They know no rollup: any number may share them."""
+    """The judge, the verifiers behind it and the receipts, by name. They know no rollup: any number may share them."""
     contracts: dict[str, DeployedContract] = {}
     for name, needs in JUDGE_CONTRACTS.items():
         addresses = [parse_address(contracts[needed].address) for needed in needs]
@@ -136,9 +140,9 @@ def mint(token: bytes, to: bytes, base_units: int) -> Call:
     return Call(token, encode_call("mint", ("address", "uint256"), (to, base_units)), label="mint")
 
 
-def _encode_rollup_arguments(launch: Launch, root: bytes, judge: bytes, tokens: list[bytes]) -> bytes:
+def _encode_rollup_arguments(launch: Launch, root: bytes, judge: bytes, receipts: bytes, tokens: list[bytes]) -> bytes:
     assets = [(token, asset.unit, asset.deposit_max) for token, asset in zip(tokens, launch.assets, strict=True)]
-    values = (launch.genesis.encode(), root, judge, assets, tuple(launch.terms))
+    values = (launch.genesis.encode(), root, judge, receipts, assets, tuple(launch.terms))
     return encode_values(ROLLUP_TYPES, values)
 
 

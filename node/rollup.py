@@ -41,12 +41,14 @@ ABI: dict[str, Signature] = {
     "withdraw_bond": Signature(),
     "submit_batch": Signature(("bytes",)),
     "prove": Signature(("uint256", "bytes")),
+    "contradict": Signature(("bytes",)),
     "finalise": Signature(("uint256",)),
     "claim": Signature(("uint256", "bytes", "uint256", "bytes32[]", "uint256")),
     "transfer_claim": Signature(("uint256", "bytes", "address")),
     "collect": Signature(("address",)),
     "DOMAIN": Signature((), ("bytes32",)),
     "JUDGE": Signature((), ("address",)),
+    "RECEIPTS": Signature((), ("address",)),
     "TERMS": Signature((), (TERMS_TYPE,)),
     "assets": Signature(("uint256",), ("(address,uint256,uint256)",)),
     "custody": Signature(("uint256",), ("uint256",)),
@@ -226,6 +228,10 @@ class Rollup:
     def prove(self, index: int, proof: bytes) -> Call:
         """Convict a pending batch."""
         return self._call("prove", index, proof)
+
+    def contradict(self, proof: bytes) -> Call:
+        """Convict a key of receipts that contradict each other, or a batch of its own."""
+        return self._call("contradict", proof)
 
     def finalise(self, index: int) -> Call:
         """Make every batch up to `index` final."""

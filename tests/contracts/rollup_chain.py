@@ -69,11 +69,13 @@ class Chain:
         self.genesis = Genesis(build_params(assets=terms), SYMBOLS, GENESIS_TIME)
         verifier = self.evm.deploy_artifact(compile_once(REFUSING_VERIFIER)).address
         self.judge = self.evm.deploy("judge", verifier, verifier, verifier, verifier)
+        self.receipts = self.evm.deploy("receipts")
         self.rollup: Contract = self.evm.deploy(
             "rollup",
             self.genesis.encode(),
             genesis_root,
             self.judge.address,
+            self.receipts.address,
             list(assets),
             (WINDOW, SILENCE, DEADLINE, LAG, BOND, FEE),
         )

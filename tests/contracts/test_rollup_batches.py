@@ -351,7 +351,7 @@ def test_final_batches_stand_under_their_window(chain: Chain) -> None:
     assert chain.refuse("finalise", 1) == "rollup: not pending"
 
 
-GENESIS, ASSETS, TERMS = 0, 3, 4
+GENESIS, ASSETS, TERMS = 0, 4, 5
 LISTED = (AssetTerms(QUOTE_UNDERLYING, 0, 1, 1),)
 DEPLOYMENT_FAULTS: dict[str, tuple[Callable[[list[Any]], None], str]] = {
     "a byte behind the genesis": (lambda a: a.__setitem__(GENESIS, a[GENESIS] + b"\0"), "genesis length"),
@@ -362,6 +362,7 @@ DEPLOYMENT_FAULTS: dict[str, tuple[Callable[[list[Any]], None], str]] = {
     ),
     "a time to come": (lambda a: a.__setitem__(GENESIS, a[GENESIS][:-8] + b"\xff" * 8), "genesis time"),
     "a judge without code": (lambda a: a.__setitem__(2, address("nobody")), "judge"),
+    "receipts without code": (lambda a: a.__setitem__(3, address("nobody")), "receipts"),
     "an asset without unit": (lambda a: a.__setitem__(ASSETS, [(ETH, 0, 1)]), "asset unit"),
     "a unit that could overflow": (lambda a: a.__setitem__(ASSETS, [(ETH, 2**128, 1)]), "asset unit"),
     "a deposit above all amounts": (lambda a: a.__setitem__(ASSETS, [(ETH, 1, 2**63)]), "deposit max"),
@@ -381,6 +382,7 @@ def test_constructor_refuses_what_could_not_be_mended(fault: str) -> None:
         chain.genesis.encode(),
         GENESIS_ROOT,
         chain.judge.address,
+        chain.receipts.address,
         [chain.read("assets", 0)],
         chain.read("TERMS"),
     ]
@@ -397,7 +399,8 @@ def test_constructor_takes_what_is_at_its_bounds() -> None:
     chain = Chain()
     genesis = Genesis(build_params(assets=LISTED), SYMBOLS * 16, chain.evm.timestamp)
     assets, terms = [(ETH, 2**128 - 1, AMOUNT_MAX)], (2**32 - 1, 7, 1, 7, 1, 0)
-    rollup = chain.evm.deploy("rollup", genesis.encode(), GENESIS_ROOT, chain.judge.address, assets, terms)
+    judges = chain.judge.address, chain.receipts.address
+    rollup = chain.evm.deploy("rollup", genesis.encode(), GENESIS_ROOT, *judges, assets, terms)
 
     assert rollup.read("batches", 0).value[3] == chain.evm.timestamp
     assert rollup.read("TERMS").value == terms

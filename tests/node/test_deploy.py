@@ -48,6 +48,7 @@ def test_everything_is_deployed_and_read_back(sender: Sender, tmp_path: Path) ->
         assert contract.code_size == compile_contract(name.split("_USD")[0]).runtime_size, name
     rollup = Rollup(sender.l1, deployment.address)
     assert rollup.view("JUDGE") == parse_address(deployment.contracts["judge"].address)
+    assert rollup.view("RECEIPTS") == parse_address(deployment.contracts["receipts"].address)
     assert [rollup.get_asset(0).token, rollup.get_asset(1).token] == [parse_address(deployment.tokens[0]), ETH]
     genesis = rollup.get_batch(0)
     assert genesis is not None

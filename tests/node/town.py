@@ -99,7 +99,8 @@ def open_town(folder: Path, launch: Launch | None = None, **options: object) -> 
         give_ether(anvil, key, 1_000)
         founder = Sender(l1, key, folder / "founder.nonces", poll_seconds=0.01)
         launch = launch or build_launch()
-        town = Town(anvil, folder, l1, launch, deploy_rollup(founder, launch, deploy_bystander(founder)), founder)
+        bystander = deploy_bystander(founder)
+        town = Town(anvil, folder, l1, launch, deploy_rollup(founder, launch, bystander, bystander), founder)
         try:
             yield town
         finally:
@@ -107,7 +108,8 @@ def open_town(folder: Path, launch: Launch | None = None, **options: object) -> 
 
 
 def deploy_bystander(founder: Sender) -> bytes:
-    """A contract in the judge's place that judges nothing: no proof is sent here, and the judge is slow to compile."""
+    """A contract in the place of those that judge, which judges nothing: no proof is sent here, and they are slow to
+    compile."""
     arguments = encode_values(("string", "string", "uint8"), ("Bystander", "NONE", 0))
     mined = require_mined(founder.send(Call(None, compile_contract("token").bytecode + arguments)))
     assert mined.contract is not None

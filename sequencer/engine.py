@@ -232,7 +232,9 @@ class Engine:
             return Refused(Refusal.NOT_SEQUENCING)
         if request.kind is Kind.CANCEL:
             return self._submit_cancel(request)
-        if self.unposted_bytes + self.pending_bytes > self.unposted_bytes_max and request.kind is not Kind.ORACLE:
+        # Transfers and withdrawals pay no fee: whoever floods with them must leave room for those who trade.
+        room = self.unposted_bytes_max if request.kind is Kind.ORDER else self.unposted_bytes_max // 2
+        if self.unposted_bytes + self.pending_bytes > room and request.kind is not Kind.ORACLE:
             return Refused(Refusal.BACKLOG_FULL)
         if request.kind is Kind.ORDER:
             return self._submit_order(request)

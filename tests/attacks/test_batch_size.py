@@ -11,6 +11,7 @@ from node.sequencer_role import Sequencer, SequencerSettings
 from node.transactions import Sender
 from sequencer.engine import MEETINGS_MAX, Accepted
 from sequencer.matching import Market
+from sequencer.refusals import Refusal, Refused
 from sequencer.requests import build_request
 from state.batches import decode_batch
 from state.constants import BATCH_BYTES_MAX
@@ -18,6 +19,7 @@ from state.leaves import perpetual
 from state.process_inbox import Message, MessageType
 from state.store import Store
 from tests.node.test_sequencer_core import PRICE, Desk
+from tests.sequencer.market import Sequencing
 
 
 @pytest.fixture
@@ -96,3 +98,16 @@ async def test_flood_of_messages_in_one_finality(desk: Desk, tmp_path: Path) -> 
 
     assert len(sizes) > 0
     assert max(sizes) <= BATCH_BYTES_MAX
+
+
+def test_flood_of_free_ops_leaves_room_for_trades() -> None:
+    """Somebody moves a unit to and fro, which costs him nothing, until the L1 is behind and nobody can trade."""
+    market = Sequencing(unposted_bytes_max=20_000)
+    engine = market.engine
+    while not isinstance(engine.submit(build_request(market.world.sign_transfer("carol", "alice", 1))), Refused):
+        pass
+
+    assert engine.pending_bytes < 11_000
+    assert market.refuse(build_request(market.world.sign_withdraw("carol", 1))) == Refusal.BACKLOG_FULL
+    market.take(market.order("alice", -5, PRICE))
+    assert market.take(market.order("bob", 5, PRICE)).filled == 5

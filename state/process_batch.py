@@ -73,18 +73,20 @@ def is_position_in_header(ledger: Ledger, context: StepContext, op: Operation) -
     return context.header.position_to >= ledger.get_globals().next_position
 
 
+def list_needed_oracle_times(ledger: Ledger) -> list[int]:
+    """When each underlying with open interest had its last reading. Reads them all."""
+    underlyings = [ledger.require_underlying(i) for i in range(ledger.get_globals().underlying_count)]
+    return [underlying.oracle_time for underlying in underlyings if underlying.open_interest > 0]
+
+
 def compute_oldest_oracle_time(ledger: Ledger) -> int:
     """Oldest reading among underlyings with open interest; state time when there is none."""
-    state = ledger.get_globals()
-    underlyings = [ledger.require_underlying(i) for i in range(state.underlying_count)]
-    return min((u.oracle_time for u in underlyings if u.open_interest > 0), default=state.time)
+    return min(list_needed_oracle_times(ledger), default=ledger.get_globals().time)
 
 
 def is_oracle_time_in_header(ledger: Ledger, context: StepContext, op: Operation) -> bool:
     """The header tells L1 how old the oldest price is that somebody depends on."""
-    underlyings = [ledger.require_underlying(i) for i in range(ledger.get_globals().underlying_count)]
-    oldest = min((u.oracle_time for u in underlyings if u.open_interest > 0), default=context.header.time)
-    return context.header.oracle_time == oldest
+    return context.header.oracle_time == min(list_needed_oracle_times(ledger), default=context.header.time)
 
 
 def apply_close(ledger: Ledger, context: StepContext, op: Operation) -> Receipt:

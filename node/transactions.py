@@ -26,7 +26,6 @@ from node.keys import Secp256k1Key, format_address
 from node.l1 import (
     L1,
     TRANSACTION_GAS_MAX,
-    Block,
     Call,
     SignedTransaction,
     TransactionFields,
@@ -206,16 +205,6 @@ class Sender:
     def _is_any_known(self, entry: Entry) -> bool:
         """An endpoint may count a transaction before it has its receipt; but then it knows the transaction."""
         return any(self.l1.is_known(transaction) for transaction in entry.hashes)
-
-    def _is_caught_up(self, head: Block) -> bool:
-        """Whether the endpoint that had no receipt knows the block up to which nonces were counted.
-
-        Another one may have counted; and one alone may count a transaction before it has its receipt.
-        """
-        try:
-            return self.l1.get_block(head.number).hash == head.hash
-        except L1Refused:
-            return False
 
     def _find_outcome(self, entry: Entry) -> Outcome | None:
         for transaction in reversed(entry.hashes):

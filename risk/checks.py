@@ -17,6 +17,9 @@ SCENARIOS_MAX = 64
 STEPS_MAX = 2
 QUANTITY_END = 1 << 56
 CASH_END = 1 << 112
+PARAMETER_END = 1 << 60
+"""Of every fraction and time in a parameter set, either sign: 2^22 in Q38."""
+
 FACTOR_MAX_Q38 = 1024 * ONE_Q38
 
 
@@ -46,7 +49,11 @@ def check_parameters(parameters: Parameters) -> Refusal | None:
     factors = (parameters.initial_factor_q38, parameters.maintenance_factor_q38)
     if not all(0 <= factor <= FACTOR_MAX_Q38 for factor in factors):
         return Refusal(RiskCode.PARAMETERS_OUT_OF_RANGE, "initial_factor, maintenance_factor")
-    if parameters.reference_tenor_ms <= 0 or parameters.vol_range.tenor_floor_ms < 0:
+    for part in (parameters.vol_range, parameters.skew, parameters.discount, charges):
+        for name in part.__slots__:
+            if abs(getattr(part, name)) >= PARAMETER_END:
+                return Refusal(RiskCode.PARAMETERS_OUT_OF_RANGE, name)
+    if not 0 < parameters.reference_tenor_ms < TIME_END_MS or parameters.vol_range.tenor_floor_ms < 0:
         return Refusal(RiskCode.PARAMETERS_OUT_OF_RANGE, "reference_tenor_ms, tenor_floor_ms")
     return None
 

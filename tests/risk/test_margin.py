@@ -163,7 +163,7 @@ def test_the_time_axis_only_asks_for_more(case: Case) -> None:
         ),
     )
     straddle = tuple(Option(0, 0, first.forward, is_call, 100) for is_call in (False, True))
-    dated = replace(case.portfolio, options=straddle, perpetuals=(0, 0))
+    dated = replace(case.portfolio, options=straddle, perpetuals=(0, 0), collateral=())
     one, two = (compute_margin(p, market, dated) for p in (today, KEEL))
     assert two.loss > one.loss
 

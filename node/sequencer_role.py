@@ -126,6 +126,7 @@ class Sequencer:
         self._finalized_messages = 0
         self._final_seen = 0
         self._head_time = 0
+        self._looking = trio.Lock()
         self._submitters: dict[int, bytes] = {}
         self._known_rollbacks: set[int] = set()
         self._outgoing: deque[_Outgoing] = deque()
@@ -143,6 +144,7 @@ class Sequencer:
         await in_thread(self._sender.settle)
         self._note(await self._follower.advance_async())
         await self._hold_slot()
+        await self._catch_up()
         if self.core.recover(self._follower.replica.messages.__getitem__):
             assert self.core.head is not None
             self._log.info("recovered", batch=self.core.head.index, position=self.core.engine.next_position)
@@ -219,6 +221,22 @@ class Sequencer:
                 self._log.warning("slot not taken", reason=error.reason)
                 await trio.sleep(self._settings.poll_seconds)
 
+    async def _catch_up(self) -> None:
+        """Know all that came in before the slot was ours, and that it is good: receipts upon anything else are void.
+
+        [A batch that goes in just before our `take_slot` would give its generation's number to two logs of ours.]
+        """
+        while True:
+            try:
+                await self._look()
+                tip = await in_thread(self._rollup.view, "tip")
+                if tip == self._follower.replica.tip:
+                    return
+                self._log.warning("waiting for L1", tip=tip, good=self._follower.replica.tip)
+            except L1Error as error:
+                self._log.warning("L1 unavailable", error=str(error))
+            await trio.sleep(self._settings.poll_seconds)
+
     # The one task that drives the engine
 
     async def drive(self) -> None:
@@ -231,6 +249,7 @@ class Sequencer:
                 await self.acknowledger.settle()
                 self.ingress.refuse_all(Refused(Refusal.NOT_SEQUENCING))
                 await self._hold_slot()
+                await self._catch_up()
                 await self._go_on()
             if self._must_rebatch:
                 await self.acknowledger.settle()
@@ -284,11 +303,16 @@ class Sequencer:
 
     # L1
 
+    async def _look(self) -> None:
+        """Read L1 once, and note what concerns the engine. Raises L1Error, Convicted."""
+        async with self._looking:
+            self._note(await self._follower.advance_async())
+
     async def follow(self) -> None:
-        """Read L1 again and again; note what concerns the engine."""
+        """Read L1 again and again."""
         while True:
             try:
-                self._note(await self._follower.advance_async())
+                await self._look()
                 await self._finalise_if_due()
             except L1Error as error:
                 self._log.warning("L1 unavailable", error=str(error))

@@ -1,6 +1,7 @@
 """Attacks on an honest sequencer through L1: convictions of others, reorgs, silence at a bad moment."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -121,3 +122,27 @@ def test_silence_in_the_middle_of_a_reorg() -> None:
     with pytest.raises(L1Unavailable):
         follower.advance()
     assert follower.advance().is_restarted
+
+
+async def test_batch_before_the_slot_is_taken(sequencer: Sequencer) -> None:
+    """A bot sees `take_slot` in the pool and posts a batch before it, so that the new holder builds on an old tip."""
+    world_tip = 3
+    ahead = iter([1, 2, world_tip])
+    looks = 0
+
+    class Late:
+        replica = Replica(bytes(32))
+
+        async def advance_async(self) -> Progress:
+            nonlocal looks
+            looks += 1
+            self.replica.tip = next(ahead)
+            return Progress(Reading((), 0, HEAD, 0, False), (), (), False, 0)
+
+    sequencer._follower = cast(Any, Late())
+    sequencer._settings = replace(sequencer._settings, poll_seconds=0)
+    cast(Any, sequencer._rollup).view = lambda name: world_tip
+
+    await sequencer._catch_up()
+
+    assert looks == 3

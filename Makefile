@@ -38,6 +38,7 @@ devnet: setup  ## an L1, the contracts and all actors in one terminal; UNTIL=<mo
 bench: setup  ## operations a second, L1 gas and posted bytes per operation
 	.venv/bin/python -m tests.bench $(ARGS)
 
+# A list of hashes and no uv.lock: that one names the index which it was made from, and yours may be another.
 lock: setup  ## write both lock files anew from pyproject.toml and package.json
 	.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --all-extras \
 	    --no-header --no-annotate --output-file requirements.lock pyproject.toml

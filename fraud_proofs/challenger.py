@@ -16,6 +16,9 @@ from state.ledger import Ledger
 from state.transition import Invalid, apply_step
 from state.tree import LeafKey, Tree, hash_leaf
 
+PROOF_GAS_MAX = 8_400_000
+"""No proof costs more (SPEC.md section 4)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Proof:

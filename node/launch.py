@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fraud_proofs.challenger import PROOF_GAS_MAX
 from node.amounts import ETHER, GWEI
 from node.errors import ConfigError
 from node.rollup import ETH, Terms
@@ -21,9 +22,6 @@ from state.constants import (
 from state.genesis import Genesis
 from state.leaves import QUOTE_UNDERLYING, AssetTerms, Params, UnderlyingTerms
 from state.tree import Root, build_tree
-
-WORST_PROOF_GAS = 8_400_000
-"""fraud_proofs/SPEC.md section 4."""
 
 PROOF_GAS_PRICE = 50 * GWEI
 """Half of a bond must pay for the dearest proof at this price: at a higher one watchtowers act at a loss."""
@@ -78,8 +76,8 @@ def _list_broken_terms(terms: Terms) -> Iterator[str]:
             yield f"terms.{name} must be from 1 to {U32} seconds"
     if terms.time_lag_max > terms.silence_limit:
         yield "terms.time_lag_max must not exceed silence_limit, or a punctual holder could count as silent"
-    if terms.bond // 2 < WORST_PROOF_GAS * PROOF_GAS_PRICE:
-        least = 2 * WORST_PROOF_GAS * PROOF_GAS_PRICE
+    if terms.bond // 2 < PROOF_GAS_MAX * PROOF_GAS_PRICE:
+        least = 2 * PROOF_GAS_MAX * PROOF_GAS_PRICE
         yield f"terms.bond must be at least {least / ETHER:g} ether, so that its half pays for the dearest proof"
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import trio
 
-from fraud_proofs.challenger import Proof
+from fraud_proofs.challenger import PROOF_GAS_MAX, Proof
 from fraud_proofs.rehearsal import rehearse
 from node.chain_follower import ChainFollower, Progress
 from node.errors import CallReverted, L1Error, NodeError, Underfunded
@@ -18,9 +18,6 @@ from node.logs import Log
 from node.rollup import Rollup
 from node.transactions import ETHER, Mined, Sender
 from state.l1_events import BatchPosted
-
-PROOF_GAS_MAX = 8_400_000
-"""No proof costs more (fraud_proofs/SPEC.md section 4)."""
 
 
 class SelfTestFailed(NodeError):
@@ -58,6 +55,7 @@ class Watchtower:
         self._follower = ChainFollower(rollup)
         self._window = 0
         self._accused: tuple[BatchPosted, Proof] | None = None
+        self._first_look: Progress | None = None
         self.counters = WatchtowerCounters()
 
     # Before it starts
@@ -75,7 +73,7 @@ class Watchtower:
 
     def self_test(self) -> str:
         """Have the judge convict a wrong step of a batch that is never posted. Raises SelfTestFailed."""
-        self._follower.advance()
+        self._first_look = self._follower.advance()
         replica = self._follower.replica
         batch, proof = rehearse(replica.state, replica.batch_hashes[replica.tip], replica.domain)
         arguments = (replica.domain, batch.batch_hash, proof.encode())
@@ -97,6 +95,9 @@ class Watchtower:
     async def run(self) -> None:
         """Follow L1 and convict, until cancelled."""
         self._window = (await in_thread(self._rollup.get_terms)).challenge_window
+        if self._first_look is not None:
+            # Whatever was posted before it started is judged too: nobody else may have looked.
+            await self._judge(self._first_look)
         while True:
             try:
                 progress = await self._follower.advance_async()

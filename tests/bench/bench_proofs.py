@@ -2,7 +2,7 @@
 
 import functools
 
-from node.launch import WORST_PROOF_GAS
+from fraud_proofs.challenger import PROOF_GAS_MAX
 from state.constants import BATCH_BYTES_MAX
 from tests.bench import Measurement
 from tests.worst_receipts import Receipt, build_receipts
@@ -16,7 +16,7 @@ def get_receipts() -> tuple[Receipt, ...]:
 
 def bench_worst_proof_gas() -> Measurement:
     """The dearest receipt, with 64 gas a byte of calldata where that is more."""
-    return Measurement((float(max(receipt.gas for receipt in get_receipts())),), "gas", target=WORST_PROOF_GAS)
+    return Measurement((float(max(receipt.gas for receipt in get_receipts())),), "gas", target=PROOF_GAS_MAX)
 
 
 def bench_worst_proof_bytes() -> Measurement:

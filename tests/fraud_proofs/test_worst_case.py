@@ -7,9 +7,9 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from fraud_proofs.challenger import PROOF_GAS_MAX
 from fraud_proofs.grounds import GroundKind
 from node.contracts import MAX_RUNTIME_SIZE
-from node.launch import WORST_PROOF_GAS
 from state.codes import Code, Kind
 from state.constants import BATCH_BYTES_MAX
 from state.transition import Invalid, Valid
@@ -69,7 +69,7 @@ def test_every_conviction_fits_one_transaction(receipts: list[Receipt]) -> None:
     effects = {receipt.row.kind for receipt in receipts if receipt.row.ground.kind is GroundKind.EFFECT}
     assert effects == {kind.name.lower() for kind in Kind}
     for receipt in receipts:
-        assert receipt.gas <= WORST_PROOF_GAS, f"{receipt.row.ground}: {receipt.gas} gas"
+        assert receipt.gas <= PROOF_GAS_MAX, f"{receipt.row.ground}: {receipt.gas} gas"
         assert receipt.row.calldata_bytes <= BATCH_BYTES_MAX, f"{receipt.row.ground}: {receipt.row.calldata_bytes}"
 
 

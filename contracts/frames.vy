@@ -2,7 +2,7 @@
 """
 @title Frames: where a step stands in one
 @notice state/SPEC.md section 4. A frame is `pre_root b32 || first_index u32 || count u16` and its steps.
-@dev Mirrors state/batches.py decode_frame.
+@dev Mirrors decode_frame of state/batches.py.
 """
 import constants
 

@@ -2,7 +2,7 @@
 
 Parsing a frame is total: `decode_frame` answers None for a malformed one.
 
-Mirrors contracts/judge.vy, contracts/context.vy (Header) and the parsing in contracts/rollup.vy.
+Mirrors contracts/frames.vy, contracts/context.vy (Header) and the parsing in contracts/rollup.vy.
 """
 
 import hashlib

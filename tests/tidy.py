@@ -113,6 +113,7 @@ TESTS_WITHOUT_MODULE = {
     "tests/simulation/*": "about the whole system",
     "tests/attacks/*": "about whoever means harm",
     "tests/node/test_vertical.py": "about all roles together",
+    "tests/fraud_proofs/test_worst_case.py": "about the dearest proof of every kind",
 }
 
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "helpers", "helper", "common", "misc", "base", "core", "lib", "stuff"}

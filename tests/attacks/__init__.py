@@ -1,0 +1,1 @@
+"""Stories of whoever means harm: each attack that must come to nothing."""

@@ -26,6 +26,8 @@ Keel is an optimistic-rollup app-chain node for derivatives. A folder holds one 
   keel sequencer --config exchange      run the exchange
   keel watchtower --l1 URL --rollup ADDRESS --key FILE
                                         convict every wrong root; needs no folder
+  keel sequencer --rescue --l1 URL --rollup ADDRESS --key FILE
+                                        take what users ask through L1 while nobody sequences
   keel wallet --help                    deposit, trade, withdraw, claim
   keel status --config exchange         what stands where
 

@@ -112,18 +112,28 @@ def _add_sequencer_parser(commands: Any) -> None:
 Take orders, match them, keep the log, post batches. Needs the folder's L1 key with the bond and ether for gas; takes
 the slot when it is free. After a crash, start it again: it goes on where the log ends.
 
-  keel sequencer --config exchange""",
+With --rescue, anybody takes the inbox forward while the slot's holder is silent: deposits, forced withdrawals,
+cancel-alls and keys that are overdue, from L1 data alone. Needs an L1 endpoint, the rollup's address, and a key that
+never sequenced with the bond and ether for gas; no folder. The bond comes back when its batches are final.
+
+  keel sequencer --config exchange
+  keel sequencer --rescue --l1 http://127.0.0.1:8545 --rollup 0x... --key rescuer.json""",
     )
     add_chain_options(parser)
     add_key_option(parser)
     parser.add_argument(
         "--rebond-after-conviction", action="store_true", help="go on after a lost bond; for networks without value"
     )
+    parser.add_argument(
+        "--rescue", action="store_true", help="take overdue L1 messages for a silent sequencer; from L1 data alone"
+    )
     parser.set_defaults(run=run_sequencer)
 
 
 def run_sequencer(arguments: argparse.Namespace) -> int:
     """`keel sequencer`."""
+    if arguments.rescue:
+        return _run_rescuer(Chain(arguments))
     from node import sequencer_role
     from sequencer.batcher import SealRule
     from state.store import Store
@@ -146,6 +156,15 @@ def run_sequencer(arguments: argparse.Namespace) -> int:
         sequencer = sequencer_role.Sequencer(chain.rollup, sender, store, key.secret, settings, log)
         with _serve_metrics(config.metrics_port, sequencer=sequencer.counters):
             return run_role(lambda: sequencer_role.run_sequencer(sequencer, settings, log))
+
+
+def _run_rescuer(chain: Chain) -> int:
+    """`keel sequencer --rescue`."""
+    from node import rescue_role
+
+    log, rollup, settings = chain.open_log("rescuer"), chain.rollup, rescue_role.RescueSettings(chain.poll_seconds)
+    with chain.open_sender() as sender:
+        return run_role(lambda: rescue_role.run_rescuer(rollup, sender, settings, log))
 
 
 # follower

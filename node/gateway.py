@@ -45,6 +45,7 @@ METHOD_UNKNOWN = 9101
 ARGUMENT_WRONG = 9102
 TOO_MANY_IN_FLIGHT = 9103
 CONNECTION_CLOSED = 9104
+ANSWER_TOO_LONG = 9105
 
 CLOSE_SECONDS_MAX = 1.0
 CLOSED_BY_PEER = "closed by the peer"
@@ -237,9 +238,15 @@ class _Connection:
             self._answer([number, 0, answer])
 
     def _answer(self, answer: list[Value]) -> None:
-        if not self._is_closed:
-            self._answers += encode_frame(answer)
-            self._has_answers.set()
+        if self._is_closed:
+            return
+        try:
+            frame = encode_frame(answer)
+        except FrameError as error:
+            # One question with too long an answer must not end the node for everybody.
+            frame = encode_frame([answer[0], ANSWER_TOO_LONG, str(error)])
+        self._answers += frame
+        self._has_answers.set()
 
     async def _wait_until_drained(self, size: int) -> None:
         while len(self._answers) > size and not self._is_closed:

@@ -2,8 +2,14 @@
 
 from dataclasses import replace
 
+import pytest
+import trio
+
+from node.client import open_client
 from node.framing import FRAME_BYTES_MAX, encode_frame
+from node.gateway import ANSWER_TOO_LONG, Gateway, MethodError
 from node.reads import ACCOUNTS_ANSWERED_MAX, build_read_methods
+from state.codec import Value
 from state.leaves import PERPETUAL, Account, Instrument, SessionKey
 from state.tree import GLOBALS_KEY, LeafKey, account_key
 from tests.world import World
@@ -39,3 +45,23 @@ async def test_longest_account_fits_a_frame() -> None:
 
     assert found == longest
     assert len(encode_frame([1, 0, found])) < FRAME_BYTES_MAX
+
+
+async def test_answer_too_long_is_told() -> None:
+    """Somebody finds a question whose answer no frame holds; he is told so, and the node answers the next one."""
+
+    async def everything(arguments: list[Value]) -> Value:
+        return bytes(FRAME_BYTES_MAX + 1)
+
+    async def something(arguments: list[Value]) -> Value:
+        return 7
+
+    gateway = Gateway({"everything": everything, "something": something})
+    async with trio.open_nursery() as nursery:
+        port = await nursery.start(gateway.serve, "127.0.0.1", 0)
+        async with open_client("127.0.0.1", port) as client:
+            with pytest.raises(MethodError, match="above") as told:
+                await client.call("everything")
+            assert told.value.code == ANSWER_TOO_LONG
+            assert await client.call("something") == 7
+        nursery.cancel_scope.cancel()

@@ -129,6 +129,7 @@ class Sequencer:
         self._looking = trio.Lock()
         self._submitters: dict[int, bytes] = {}
         self._known_rollbacks: set[int] = set()
+        self._was_convicted = False
         self._outgoing: deque[_Outgoing] = deque()
         self._must_begin_anew = False
         self._must_post_again = False
@@ -213,6 +214,9 @@ class Sequencer:
                     await self._sender.send_async(self._rollup.evict())
                 required: int = await in_thread(self._rollup.view, "required_bond")
                 bond: int = await in_thread(self._rollup.view, "bond_of", self._sender.address)
+                if bond == 0 and self._was_convicted:
+                    # Whatever starts a stopped process again would feed it one bond after the other.
+                    self._refuse_another_bond()
                 if bond < required:
                     await self._sender.send_async(self._rollup.post_bond(required - bond))
                 await self._sender.send_async(self._rollup.take_slot())
@@ -220,6 +224,14 @@ class Sequencer:
             except CallReverted as error:
                 self._log.warning("slot not taken", reason=error.reason)
                 await trio.sleep(self._settings.poll_seconds)
+
+    def _refuse_another_bond(self) -> None:
+        """Raises Convicted, unless it was said that another bond may be lost."""
+        if not self._settings.rebond_after_conviction:
+            raise Convicted(
+                "a batch of this key was convicted and the bond behind it is gone; find out why before posting "
+                "another, with another key (rebond_after_conviction allows it, for networks without value)"
+            )
 
     async def _catch_up(self) -> None:
         """Know all that came in before the slot was ours, and that it is good: receipts upon anything else are void.
@@ -328,11 +340,9 @@ class Sequencer:
                 is_new = event.generation not in self._known_rollbacks and self.core.head is not None
                 is_own = self._submitters.get(event.index) == self._sender.address
                 self._known_rollbacks.add(event.generation)
-                if is_new and is_own and not self._settings.rebond_after_conviction:
-                    raise Convicted(
-                        f"batch {event.index} was convicted and the bond behind it is gone; find out why before "
-                        "posting another (rebond_after_conviction allows it, for networks without value)"
-                    )
+                self._was_convicted |= is_own
+                if is_new and is_own:
+                    self._refuse_another_bond()
                 self._must_begin_anew = True
             elif isinstance(event, BatchPosted):
                 self._submitters[event.index] = event.submitter

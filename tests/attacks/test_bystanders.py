@@ -146,3 +146,16 @@ async def test_batch_before_the_slot_is_taken(sequencer: Sequencer) -> None:
     await sequencer._catch_up()
 
     assert looks == 3
+
+
+async def test_convicted_and_started_again(sequencer: Sequencer) -> None:
+    """A supervisor starts the convicted sequencer again and again, and each time it posts another bond to be lost."""
+    sequencer.core.head = None
+    tell(sequencer, post(1, US, 1), RolledBack(2, 1, 2, PROVER))
+    answers = {"required_bond": 10, "bond_of": 0}
+    rollup = cast(Any, sequencer._rollup)
+    rollup.get_slot_holder = lambda: None
+    rollup.view = lambda name, *_: answers[name]
+
+    with pytest.raises(Convicted):
+        await sequencer._hold_slot()

@@ -7,9 +7,12 @@ import pytest
 from coincurve import PrivateKey
 from nacl.signing import SigningKey
 
+from fraud_proofs.ed25519 import is_signature_valid
 from state import signatures
 from state.signatures import (
+    EDGES,
     SECP256K1_ORDER,
+    Edge,
     WrongLibrary,
     assert_library_agrees,
     is_ed25519_valid,
@@ -54,10 +57,21 @@ def test_the_library_is_the_pinned_one() -> None:
     assert_library_agrees()
 
 
-def test_a_lax_library_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a library that accepts a key of small order nothing goes on."""
-    monkeypatch.setattr(signatures, "is_ed25519_valid", lambda *_: True)
-    with pytest.raises(WrongLibrary):
+@pytest.mark.parametrize("edge", EDGES, ids=lambda edge: edge.name)
+def test_edges_are_the_protocols(edge: Edge) -> None:
+    """The predicate in plain integers, to which the contract is held, has the same verdict on every edge."""
+    assert is_signature_valid(edge.public_key, edge.signature, edge.digest) == edge.is_valid
+
+
+@pytest.mark.parametrize("edge", EDGES, ids=lambda edge: edge.name)
+def test_a_library_that_is_wrong_about_one_edge_is_refused(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a library that differs anywhere nothing goes on."""
+
+    def judge(*case: bytes) -> bool:
+        return is_ed25519_valid(*case) != (case == (edge.public_key, edge.digest, edge.signature))
+
+    monkeypatch.setattr(signatures, "is_ed25519_valid", judge)
+    with pytest.raises(WrongLibrary, match=edge.name):
         assert_library_agrees()
 
 

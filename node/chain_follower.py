@@ -8,6 +8,7 @@ from node.event_reader import EventReader, Reading
 from node.l1 import in_thread
 from node.rollup import Rollup
 from state.l1_events import BatchPosted, L1Event, MessageSent
+from state.signatures import assert_library_agrees
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,8 @@ class ChainFollower:
     """Reading blocks on L1, re-executing on this process; one look at a time."""
 
     def __init__(self, rollup: Rollup) -> None:
+        """Raises WrongLibrary: whoever judges signatures by other rules takes lies for the truth, or the reverse."""
+        assert_library_agrees()
         self.rollup = rollup
         self._is_restarted = False
         self._begin()

@@ -109,6 +109,7 @@ TESTS_WITHOUT_MODULE = {
     "tests/test_tidy.py": "about every file",
     "tests/*/test_spec.py": "about the package's SPEC.md",
     "tests/*/test_invariants.py": "about whole histories of the package",
+    "tests/*/test_never_stuck.py": "about whole histories of the package",
     "tests/parity/*": "about Python and contract together",
     "tests/simulation/*": "about the whole system",
     "tests/attacks/*": "about whoever means harm",

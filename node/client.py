@@ -5,9 +5,9 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from node.framing import FrameReader, encode_frame
+from node.framing import FrameError, FrameReader, encode_frame
 from node.gateway import MethodError
-from state.codec import Value, decode
+from state.codec import CodecError, Value, decode
 
 
 class GatewayUnreachable(Exception):
@@ -56,16 +56,21 @@ class Client:
             self._broken = self._broken or "the gateway closed the connection"
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             self._broken = "the connection to the gateway broke"
+        except (FrameError, CodecError) as error:
+            self._broken = f"what answers there speaks another protocol: {error}"
         for channel in self._waiting.values():
             channel.close()
 
     def _deliver(self, answer: Value) -> None:
-        assert isinstance(answer, list)
-        number = answer[0]
-        if number == 0:
-            self._broken = str(answer[2])
-        elif isinstance(number, int) and number in self._waiting:
-            self._waiting[number].send_nowait(answer)
+        """To whoever waits for it; nobody does for what was cancelled. Raises FrameError for what is no answer."""
+        match answer:
+            case [0, int(), text]:
+                self._broken = str(text)
+            case [int(number), int(), _]:
+                if number in self._waiting:
+                    self._waiting[number].send_nowait(answer)
+            case _:
+                raise FrameError("an answer is [id, code, result]")
 
 
 @asynccontextmanager

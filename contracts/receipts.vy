@@ -13,6 +13,7 @@
 @dev No storage, no ether, no owner: the answer depends on the arguments and on the batches of the rollup that asks.
      What a batch claims is taken at its word, for it is the signer's own; only its bytes are looked at.
      Mirrors fraud_proofs/contradictions.py.
+@custom:security Nothing is shown here that the key itself has not signed, or posted from its own address.
 """
 import constants
 import fields
@@ -256,8 +257,8 @@ def _read_request(
 @view
 def _read_posted(receipt: Receipt, proof: Bytes[CONTRADICTION_BYTES_MAX], at: uint256) -> Posted:
     """
-    @notice `index u64 || header b228 || frame_count u16 || frame_count x b32`: a batch that lives, pending or final, and
-            that the receipt's signer posted in the receipt's generation.
+    @notice `index u64 || header b228 || frame_count u16 || frame_count x b32`: a living batch, pending or final, that
+            the receipt's signer posted in the receipt's generation.
     """
     batch: Batch = staticcall Rollup(msg.sender).batches(convert(slice(proof, at, 8), uint256))
     assert batch.submitter == receipt.signer, "receipts: submitter"

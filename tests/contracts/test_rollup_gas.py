@@ -3,21 +3,29 @@
 import random
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
+from coincurve import PrivateKey
 
 from fraud_proofs.challenger import Proof
+from fraud_proofs.contradiction_search import HeldReceipt, encode_batch, encode_step, list_steps
+from fraud_proofs.contradictions import ContradictionKind
 from fraud_proofs.grounds import MALFORMED
-from fraud_proofs.witness import Witness
+from fraud_proofs.witness import Witness, WitnessLeaf
 from node.anvil import Anvil, run_anvil
 from node.contracts import SOURCES
-from state.batches import BatchData, Frame, decode_frame
+from sequencer.receipts import ReceiptBody, SignedReceipt
+from state.batches import BatchData, Frame, Step, decode_frame, decode_header
+from state.codes import Kind
 from state.constants import BATCH_BYTES_MAX, FRAME_BYTES_MAX, FRAMES_MAX
-from state.leaves import Withdrawal
-from state.tree import Collection, Path, compute_root, get_depth, hash_leaf, leaf_key
+from state.leaves import Order, Withdrawal, perpetual
+from state.operations import Fill, OrderOp, OrderTerms, Tick, Transfer, hash_digest
+from state.tree import Collection, Path, compute_root, get_depth, hash_leaf, leaf_key, order_key
 from tests.contracts.l1_evm import L1Evm
-from tests.contracts.rollup_chain import DEPOSIT_MAX, ETH, ETH_UNIT, FEE, WINDOW, Chain, address
+from tests.contracts.rollup_chain import BOND, DEPOSIT_MAX, ETH, ETH_UNIT, FEE, WINDOW, Chain, address
 from tests.contracts.test_rollup_batches import HOLDER, fill_batch
+from tests.world import get_address
 
 STEPS_PER_FRAME_MAX = (FRAME_BYTES_MAX - 38) // 35
 
@@ -109,6 +117,75 @@ class Meter:
         chain.do("withdraw_bond", sender=address("heir"))
         self.send("of ether", "collect", ETH, sender=address("heir"))
 
+    def meter_contradictions(self) -> None:
+        """Each of a holder's key, before a prover who has nothing yet, in the longest frames of the fullest batch."""
+        key, order, transfer = PrivateKey(b"\x09" * 32), build_order(), Transfer(0, 1, 1, 2, 0, 1, 0, bytes(64))
+        holder = "0x" + get_address(key).hex()
+        self.chain.evm.set_balance(holder, 1000 * BOND)
+        self.chain.do("post_bond", sender=holder, value=self.chain.read("required_bond"))
+        self.chain.do("take_slot", sender=holder)
+        batch, leaf = build_fullest(self.chain, holder)
+        index = self.chain.read("tip") + 1
+        self.chain.do("submit_batch", batch.encode(), sender=holder)
+
+        domain = self.chain.read("DOMAIN")
+        generation = decode_header(batch.header).generation
+        posted, steps = encode_batch(index, batch), list(list_steps(batch))
+        at = next(number for number, step in enumerate(steps) if step.op[0] == Kind.FILL)
+        left, right = (encode_step(batch, step) for step in steps[at : at + 2])
+        held = {position: hold(key, domain, generation, position, transfer) for position in (FILLED, MISSED, ENDED)}
+        replaced = hold(key, domain, generation, FILLED - 1, order)
+        cancelled = replaced.data + replaced.encode_request() + posted + left + leaf
+        missing = held[MISSED].data + held[MISSED].encode_request() + posted + left + right
+        other = hold(key, domain, generation, MISSED, order).data
+        for case, kind, rest in [
+            ("by two receipts", ContradictionKind.TWO_RECEIPTS, held[MISSED].data + other),
+            ("by another op", ContradictionKind.OTHER_OP, held[FILLED].data + posted + left),
+            ("by another log", ContradictionKind.OTHER_LOG, held[ENDED].data + posted),
+            ("by what is missing", ContradictionKind.MISSING, missing),
+            ("by a cancelled order's fill", ContradictionKind.CANCELLED_FILL, cancelled),
+        ]:
+            self.send(case, "contradict", bytes([kind]) + rest, sender=self.chain.person(f"prover {kind}"))
+            self.chain.do("post_bond", sender=holder, value=self.chain.read("required_bond"))
+            self.chain.do("take_slot", sender=holder)
+
+
+FILLED, MISSED, ENDED = 3, 5, 9
+"""Positions: of a fill, of what stands nowhere, and the last of the batch."""
+
+
+def build_order() -> OrderOp:
+    """The longest request."""
+    terms = OrderTerms(1, 0, 2, 1, 0, 0, 0, 1, 1, 0, 0, ((perpetual(0), 1),))
+    return OrderOp(0, 0, terms, 0, bytes(64))
+
+
+def hold(key: PrivateKey, domain: bytes, generation: int, position: int, op: OrderOp | Transfer) -> HeldReceipt:
+    """A receipt, and what it is for."""
+    body = ReceiptBody(generation, position, hash_digest(domain, op), b"\1" * 32)
+    signed = key.sign_recoverable(body.hash_signing(domain), hasher=None)
+    return HeldReceipt(SignedReceipt(body, signed[:64] + bytes([signed[64] + 27])).encode(), op)
+
+
+def build_fullest(chain: Chain, holder: str) -> tuple[BatchData, bytes]:
+    """Sixty-four frames; a fill ends one of the longest, a tick begins the next. And the leaf of the order filled."""
+    rng, draft = random.Random(1), chain.draft(holder)
+    key, order = order_key(1, 0), Order(1, 0, 1, 0, 0, 0, 1, 1, 0, 0, ((perpetual(0), 1),)).encode()
+    path = Path(2 ** get_depth(key) - 1, tuple(rng.randbytes(32) for _ in range(get_depth(key))))
+    fill, tick = Fill(FILLED, 1, 0, 2, 0, 1, 1).encode(), Tick(ENDED, 1).encode()
+    short = STEPS_PER_FRAME_MAX - 2
+    contents = [[b"\x01"], *[[b"\x06"]] * 60, [b"\x06"] * short + [fill], [tick] + [b"\x06"] * short, [b"\x02"]]
+    header, frames, index = decode_header(draft.header), list[bytes](), 0
+    root = header.pre_root
+    for ops in contents:
+        steps = [Step(op, rng.randbytes(32)) for op in ops]
+        if fill in ops:
+            steps[-2] = Step(ops[-2], compute_root(key, hash_leaf(key, order), path))
+        frames.append(Frame(root, index, tuple(steps)).encode())
+        root, index = steps[-1].post_root, index + len(steps)
+    changed = replace(header, post_root=root, step_count=index)
+    return BatchData(changed.encode(), tuple(frames)), WitnessLeaf(key, order, path).encode()
+
 
 def test_gas_is_as_stated(l1: Anvil) -> None:
     """No call costs more than the table says, nor a tenth less; no transaction needs half of EIP-7825's cap."""
@@ -116,6 +193,7 @@ def test_gas_is_as_stated(l1: Anvil) -> None:
     meter.meter_users()
     meter.meter_batches()
     meter.meter_claims()
+    meter.meter_contradictions()
     stated = read_stated_gas()
 
     assert meter.gas.keys() == stated.keys()

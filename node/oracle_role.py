@@ -15,9 +15,9 @@ from node.client import Client, GatewayUnreachable, open_client
 from node.gateway import MethodError
 from node.keys import Secp256k1Key
 from node.logs import Log
+from node.session import SessionError, fetch_globals, fetch_params, fetch_underlyings
 from sequencer.requests import build_request
 from state.constants import ORACLE_SIGNERS_MAX, PPM, PRICE_MAX
-from state.leaves import decode_globals, decode_params, decode_underlying
 from state.operations import Oracle, OracleSignature, hash_digest
 
 LINE_BYTES_MAX = 4096
@@ -101,28 +101,18 @@ class OracleNode:
         while True:
             try:
                 async with open_client(self._settings.host, self._settings.port) as client:
-                    symbols, mask_of = await self._get_market(client)
+                    symbols, signers = await self._get_market(client)
                     while True:
-                        await self._publish_due(client, symbols, mask_of)
+                        await self._publish_due(client, symbols, signers)
                         await trio.sleep(self._settings.poll_seconds)
-            except* (GatewayUnreachable, trio.BrokenResourceError) as group:
+            except* (GatewayUnreachable, SessionError, trio.BrokenResourceError) as group:
                 self._log.warning("sequencer unreachable", error=str(group.exceptions[0]))
             await trio.sleep(self._settings.poll_seconds)
 
     async def _get_market(self, client: Client) -> tuple[Mapping[str, int], list[tuple[int, Secp256k1Key]]]:
         """Underlyings by symbol, and our keys by their place among the chain's signers."""
-        leaves = await client.call("underlyings")
-        assert isinstance(leaves, list)
-        symbols: dict[str, int] = {}
-        for index, leaf in enumerate(leaves):
-            assert isinstance(leaf, bytes)
-            underlying = decode_underlying(leaf)
-            assert underlying is not None
-            symbols[underlying.symbol.rstrip(b"\0").decode()] = index
-        data = await client.call("params")
-        assert isinstance(data, bytes)
-        params = decode_params(data)
-        assert params is not None
+        underlyings, params = await fetch_underlyings(client), await fetch_params(client)
+        symbols = {listed.symbol.rstrip(b"\0").decode(): index for index, listed in enumerate(underlyings)}
         by_address = {key.address: key for key in self._keys}
         signers = [(i, by_address[a]) for i, a in enumerate(params.oracle_signers) if a in by_address]
         if len(signers) < params.oracle_threshold:
@@ -147,10 +137,7 @@ class OracleNode:
     async def _publish(
         self, client: Client, underlying: int, price: Price, signers: list[tuple[int, Secp256k1Key]]
     ) -> None:
-        data = await client.call("globals")
-        assert isinstance(data, bytes)
-        state = decode_globals(data)
-        assert state is not None
+        state = await fetch_globals(client)
         # The chain's own time: a reading ahead of it would be refused, one behind the last one too.
         reading = sign_reading(self._domain, underlying, price, state.time, signers)
         try:

@@ -23,9 +23,11 @@ from state.leaves import (
     Account,
     Globals,
     Instrument,
+    Params,
     Underlying,
     decode_account,
     decode_globals,
+    decode_params,
     decode_underlying,
 )
 from state.operations import Cancel, OrderOp, OrderTerms, Transfer, Withdraw, hash_digest
@@ -188,6 +190,14 @@ async def fetch_globals(client: Client) -> Globals:
     found = decode_globals(_expect_bytes(await client.call("globals")))
     if found is None:
         raise SessionError("the gateway shows no state yet: try again when it has started")
+    return found
+
+
+async def fetch_params(client: Client) -> Params:
+    """The active parameters."""
+    found = decode_params(_expect_bytes(await client.call("params")))
+    if found is None:
+        raise SessionError("the gateway shows no parameters: is it a Keel node?")
     return found
 
 

@@ -5,12 +5,12 @@ slower the disk, the larger the groups.
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import trio
 
 from node.ingress import Waiting
-from node.sequencer_core import SequencerCore
+from node.sequencer_core import Sealing, SequencerCore
 from node.signature_process import SignatureProcess
 from sequencer.engine import Accepted
 from sequencer.oplog import LogRecord
@@ -37,55 +37,96 @@ class SequencerCounters:
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    records: list[LogRecord]
-    outcomes: list[tuple[Waiting, Outcome]]
+    """What is written together, who hears of it, and the batch that was sealed behind it, if one was."""
+
+    records: list[LogRecord] = field(default_factory=list)
+    outcomes: list[tuple[Waiting, Outcome]] = field(default_factory=list)
+    sealing: Sealing | None = None
 
 
 class Acknowledger:
-    """The only writer of the log."""
+    """The only writer of the log, and of sealed batches behind it."""
 
-    def __init__(self, core: SequencerCore, domain: bytes, counters: SequencerCounters) -> None:
+    def __init__(
+        self,
+        core: SequencerCore,
+        domain: bytes,
+        counters: SequencerCounters,
+        on_sealed: Callable[[Sealing], None],
+        on_failure: Callable[[], Awaitable[None]],
+    ) -> None:
+        """`on_sealed` hears of a batch that may be posted; `on_failure` is waited for when the disk fails."""
         self._core = core
         self._domain = domain
         self._counters = counters
+        self._on_sealed = on_sealed
+        self._on_failure = on_failure
         self._send, self._receive = trio.open_memory_channel[_Group](GROUPS_AHEAD_MAX)
+        self._seals_in_order = trio.Lock()
         self._open_groups = 0
         self._is_settled = trio.Event()
         self._is_settled.set()
 
     async def put(self, records: list[LogRecord], outcomes: list[tuple[Waiting, Outcome]]) -> None:
         """Hand a group over; waits while many are ahead of it."""
-        if not records and not outcomes:
-            return
+        if records or outcomes:
+            await self._put(_Group(records, outcomes))
+
+    async def put_sealed(self, sealing: Sealing) -> None:
+        """Hand a sealed batch over: it is written when everything before it is."""
+        await self._put(_Group(sealing=sealing))
+
+    async def _put(self, group: _Group) -> None:
         if self._open_groups == 0:
             self._is_settled = trio.Event()
         self._open_groups += 1
-        await self._send.send(_Group(records, outcomes))
+        await self._send.send(group)
 
     async def settle(self) -> None:
         """Wait until everything that was handed over is durable and answered."""
         await self._is_settled.wait()
 
-    async def run(self, signer: SignatureProcess, on_failure: Callable[[], Awaitable[None]]) -> None:
+    async def run(self, signer: SignatureProcess, nursery: trio.Nursery) -> None:
         """Until cancelled. Raises StoreError when the disk fails; everybody in line has been refused then."""
         async for group in self._receive:
             groups = [group, *self._take_waiting()]
             outcomes = [outcome for one in groups for outcome in one.outcomes]
+            records = [record for one in groups for record in one.records]
             try:
-                await trio.to_thread.run_sync(
-                    self._core.make_durable, [record for one in groups for record in one.records]
-                )
+                await trio.to_thread.run_sync(self._core.make_durable, records)
             except StoreError:
-                outcomes += [outcome for one in self._take_waiting() for outcome in one.outcomes]
-                for waiting, _ in outcomes:
-                    waiting.refuse(Refused(Refusal.LOG_NOT_WRITTEN))
-                await on_failure()
+                await self._give_up(outcomes)
                 raise
             await self._answer(signer, outcomes)
             self._counters.groups += 1
-            self._open_groups -= len(groups)
-            if self._open_groups == 0:
-                self._is_settled.set()
+            for one in groups:
+                if one.sealing is None:
+                    self._close_group()
+                else:
+                    # Those behind it need not wait for so large a write.
+                    nursery.start_soon(self._write_sealed, one.sealing)
+
+    async def _write_sealed(self, sealing: Sealing) -> None:
+        async with self._seals_in_order:
+            try:
+                await trio.to_thread.run_sync(sealing.write)
+            except StoreError:
+                await self._give_up([])
+                raise
+        self._on_sealed(sealing)
+        self._close_group()
+
+    def _close_group(self) -> None:
+        self._open_groups -= 1
+        if self._open_groups == 0:
+            self._is_settled.set()
+
+    async def _give_up(self, outcomes: list[tuple[Waiting, Outcome]]) -> None:
+        """Nobody gets a receipt any more: of what was not written it would be false."""
+        behind = [outcome for one in self._take_waiting() for outcome in one.outcomes]
+        for waiting, _ in outcomes + behind:
+            waiting.refuse(Refused(Refusal.LOG_NOT_WRITTEN))
+        await self._on_failure()
 
     def _take_waiting(self) -> list[_Group]:
         taken = []

@@ -119,10 +119,11 @@ class Gateway:
         try:
             await connection.run()
         finally:
-            with trio.move_on_after(CLOSE_SECONDS_MAX):
-                await stream.aclose()  # forceful when cancelled: a peer that never answers a TLS farewell holds nobody
             del self._connections[connection]
             self.counters.connections -= 1
+            # A peer that never answers a TLS farewell holds nobody: when cancelled, closing is forceful.
+            with trio.move_on_after(CLOSE_SECONDS_MAX):
+                await stream.aclose()
 
     async def drain(self) -> None:
         """Wait until every answer given so far is with its connection's socket."""

@@ -2,7 +2,9 @@
 
 Synchronous and without a clock; node/sequencer_role.py drives it. The order of writes is the whole of its safety:
 records of a group are durable before their receipts exist; a sealed batch, the leaves after it, the way back before it
-and the place at which the log goes on are one atomic write, made only when every record before it is durable.
+and the place at which the log goes on are one atomic write, made only when every record before it is durable. Requests
+may be taken and logged between sealing and that write: after a crash before it, the same log makes other batches, and
+none of those that were lost was posted.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -88,6 +90,25 @@ def decode_sealed(data: bytes) -> SealedRecord:
         dict(leaves),  # type: ignore[arg-type]
         dict(slots),  # type: ignore[arg-type]
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Sealing:
+    """A sealed batch that is not on disk yet, and all that is to stand there with it."""
+
+    sealed: Sealed
+    batch: BatchData
+    before: Head
+    after: Head
+    slots: list[tuple[Slot, list[Value]]]
+    _write: Callable[["Sealing"], None]
+
+    def write(self) -> None:
+        """Make it durable; only when every record before it is. In the order of sealing, from any one thread at a time.
+
+        Raises StoreError. What happens to the engine meanwhile changes nothing here.
+        """
+        self._write(self)
 
 
 class SequencerCore:
@@ -235,14 +256,11 @@ class SequencerCore:
         """Compute the roots of the open batch as far as it goes; sealing does the rest."""
         self.batcher.advance(self.engine.pending)
 
-    def seal(self) -> tuple[Sealed, BatchData]:
-        """Close the open batch, make it durable with the leaves after it, and open the next."""
+    def begin_seal(self) -> "Sealing":
+        """Close the open batch and open the next. The batch may be posted when its `write` has returned."""
         assert self.head is not None
         sealed = self.engine.seal()
         batch = self.batcher.build(sealed)
-        leaves: dict[LeafKey, bytes] = {}
-        for posted in sealed.ops:
-            leaves.update(posted.writes)
         head = Head(
             self.head.generation,
             sealed.header.index,
@@ -250,18 +268,34 @@ class SequencerCore:
             self.engine.next_position,
             self.engine.log_hash,
         )
-        slots = {_encode_slot_key(slot): self._encode_slot(slot) for slot in self.engine.dirty_slots}
-        slots_before = {key: self._slots_on_disk.get(key, b"") for key in slots}
-        record = SealedRecord(batch, self.head, dict(sealed.undo), slots_before)
-        self._store.commit(
-            leaves=leaves, slots=slots, sealed=(head.index, record.encode()), meta={_HEAD: head.encode()}
-        )
-        self._slots_on_disk.update(slots)
+        slots = [_note_slot(slot, self.engine.slots.get(slot)) for slot in self.engine.dirty_slots]
+        sealing = Sealing(sealed, batch, self.head, head, slots, self._write_sealing)
         self.engine.dirty_slots.clear()
         self.head = head
         self.sealed[head.index] = batch
         self.engine.open_batch(head.generation)
-        return sealed, batch
+        return sealing
+
+    def seal(self) -> tuple[Sealed, BatchData]:
+        """Close the open batch, make it durable with the leaves after it, and open the next."""
+        sealing = self.begin_seal()
+        sealing.write()
+        return sealing.sealed, sealing.batch
+
+    def _write_sealing(self, sealing: "Sealing") -> None:
+        leaves: dict[LeafKey, bytes] = {}
+        for posted in sealing.sealed.ops:
+            leaves.update(posted.writes)
+        slots = {_encode_slot_key(slot): encode(values) if values else b"" for slot, values in sealing.slots}
+        slots_before = {key: self._slots_on_disk.get(key, b"") for key in slots}
+        record = SealedRecord(sealing.batch, sealing.before, dict(sealing.sealed.undo), slots_before)
+        self._store.commit(
+            leaves=leaves,
+            slots=slots,
+            sealed=(sealing.after.index, record.encode()),
+            meta={_HEAD: sealing.after.encode()},
+        )
+        self._slots_on_disk.update(slots)
 
     def forget_final(self, index: int) -> None:
         """Batches up to `index` are final: they need not be kept for posting again."""
@@ -271,14 +305,15 @@ class SequencerCore:
             for batch in old:
                 del self.sealed[batch]
 
-    def _encode_slot(self, slot: Slot) -> bytes:
-        known = self.engine.slots.get(slot)
-        if known is None:
-            return b""
-        order = known.order
-        if order is None:
-            return encode([known.counter])
-        return encode([known.counter, order.request, order.accepted, order.remaining, order.is_registered])
+
+def _note_slot(slot: Slot, known: SlotState | None) -> tuple[Slot, list[Value]]:
+    """What is kept of a slot, as it is now: what the engine remembers goes on changing."""
+    if known is None:
+        return slot, []
+    order = known.order
+    if order is None:
+        return slot, [known.counter]
+    return slot, [known.counter, order.request, order.accepted, order.remaining, order.is_registered]
 
 
 def _encode_slot_key(slot: Slot) -> bytes:

@@ -26,7 +26,7 @@ from node.l1 import in_thread
 from node.logs import Log
 from node.reads import build_read_methods
 from node.rollup import Rollup
-from node.sequencer_core import SequencerCore
+from node.sequencer_core import Sealing, SequencerCore
 from node.signature_process import run_signature_process
 from node.transactions import Mined, Sender
 from sequencer.batcher import SealRule
@@ -83,13 +83,14 @@ class SequencerSettings:
     rebond_after_conviction: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Outgoing:
-    """A sealed batch on its way to L1; `sealed` is missing for one that an earlier run sealed."""
+    """A sealed batch on its way to L1, once it is on disk; `sealed` is missing for one that an earlier run sealed."""
 
     index: int
     batch: BatchData
     sealed: Sealed | None = None
+    is_written: bool = True
 
 
 class Sequencer:
@@ -122,7 +123,8 @@ class Sequencer:
         self.ingress = Ingress(
             self.core, settings.requests_waiting_max, settings.account_requests_max, lambda: self._wake.set()
         )
-        self.acknowledger = Acknowledger(self.core, domain, self.counters)
+        self.acknowledger = Acknowledger(self.core, domain, self.counters, self._take_sealed, self._part)
+        self.gateway: Gateway | None = None
         self._finalized_messages = 0
         self._final_seen = 0
         self._head_time = 0
@@ -306,12 +308,26 @@ class Sequencer:
         if not is_due and not self.core.is_full:
             return
         self._wake.set()
-        # A sealed batch says where the log goes on: everything before that must be durable.
-        await self.acknowledger.settle()
-        sealed, batch = self.core.seal()
+        sealing = self.core.begin_seal()
         self._opened_at = self._clock()
-        self._outgoing.append(_Outgoing(sealed.header.index, batch, sealed))
-        self._log.info("sealed", index=sealed.header.index, steps=len(sealed.ops), size=len(batch.encode()))
+        index = sealing.sealed.header.index
+        self._outgoing.append(_Outgoing(index, sealing.batch, sealing.sealed, is_written=False))
+        await self.acknowledger.put_sealed(sealing)
+
+    def _take_sealed(self, sealing: Sealing) -> None:
+        """A sealed batch is on disk: it may be posted."""
+        sealed, size = sealing.sealed, len(sealing.batch.encode())
+        for outgoing in self._outgoing:
+            if outgoing.sealed is sealed:
+                outgoing.is_written = True
+        self._log.info("sealed", index=sealed.header.index, steps=len(sealed.ops), size=size)
+
+    async def _part(self) -> None:
+        """The disk has failed: whoever waits is told before the node ends."""
+        self.ingress.refuse_all(Refused(Refusal.LOG_NOT_WRITTEN))
+        if self.gateway is not None:
+            with trio.move_on_after(FAREWELL_SECONDS):
+                await self.gateway.drain()
 
     # L1
 
@@ -383,7 +399,7 @@ class Sequencer:
                 await trio.sleep(self._settings.poll_seconds / 4)
                 continue
             outgoing = self._outgoing[0]
-            if decode_header(outgoing.batch.header).time > self._head_time:
+            if not outgoing.is_written or decode_header(outgoing.batch.header).time > self._head_time:
                 # The contract takes no time that its block has not reached.
                 await trio.sleep(self._settings.poll_seconds / 4)
                 continue
@@ -468,20 +484,16 @@ async def run_sequencer(
     gc.freeze()
     gc.set_threshold(*GARBAGE_THRESHOLDS)
     sys.setswitchinterval(SWITCH_SECONDS)
-    gateway = Gateway(
+    gateway = sequencer.gateway = Gateway(
         sequencer.build_methods(), GatewayLimits(), submissions={"submit": sequencer.ingress.submission}, tls=tls
     )
-
-    async def part() -> None:
-        with trio.move_on_after(FAREWELL_SECONDS):
-            await gateway.drain()
 
     secret = sequencer.receipt_key
     async with trio.open_nursery() as nursery:
         verifier, signer = [await nursery.start(run_signature_process, secret) for _ in range(2)]
         nursery.start_soon(sequencer.ingress.send_away, verifier)
         nursery.start_soon(sequencer.ingress.take_back)
-        nursery.start_soon(sequencer.acknowledger.run, signer, part)
+        nursery.start_soon(sequencer.acknowledger.run, signer, nursery)
         nursery.start_soon(sequencer.follow)
         nursery.start_soon(sequencer.drive)
         nursery.start_soon(sequencer.post)

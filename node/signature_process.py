@@ -4,6 +4,7 @@ import socket
 import sys
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,8 +25,9 @@ class WorkerEnded(NodeError):
 class SignatureProcess:
     """Use `run_signature_process`. Groups may be sent before earlier ones are answered."""
 
-    def __init__(self, stream: trio.SocketStream) -> None:
+    def __init__(self, stream: trio.SocketStream, pid: int) -> None:
         self._stream = stream
+        self.pid = pid
         self._turn = trio.Lock()
         self._waiting: deque[trio.MemorySendChannel[bytes]] = deque()
 
@@ -55,14 +57,15 @@ class SignatureProcess:
     async def listen(self) -> None:
         """Hand out answers in the order of the questions, until the process ends."""
         buffer = bytearray()
-        while data := await self._stream.receive_some(1 << 16):
-            buffer += data
-            while len(buffer) >= LENGTH_BYTES:
-                end = LENGTH_BYTES + int.from_bytes(buffer[:LENGTH_BYTES])
-                if len(buffer) < end:
-                    break
-                self._waiting.popleft().send_nowait(bytes(buffer[LENGTH_BYTES:end]))
-                del buffer[:end]
+        with suppress(trio.BrokenResourceError):
+            while data := await self._stream.receive_some(1 << 16):
+                buffer += data
+                while len(buffer) >= LENGTH_BYTES:
+                    end = LENGTH_BYTES + int.from_bytes(buffer[:LENGTH_BYTES])
+                    if len(buffer) < end:
+                        break
+                    self._waiting.popleft().send_nowait(bytes(buffer[LENGTH_BYTES:end]))
+                    del buffer[:end]
         for channel in self._waiting:
             channel.close()
 
@@ -100,7 +103,7 @@ async def run_signature_process(
         command = [sys.executable, "-m", "node.signature_worker", str(theirs.fileno())]
         child = await trio.lowlevel.open_process(command, cwd=PROJECT, pass_fds=[theirs.fileno()])
     try:
-        process = SignatureProcess(stream)
+        process = SignatureProcess(stream, child.pid)
         await process.tell(secret)
         task_status.started(process)
         await process.listen()

@@ -9,6 +9,7 @@ An order rests off chain; when it first trades it is registered by an `order` op
 from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from sequencer.matching import Book, Market, RestingOrder, get_market
 from sequencer.oplog import LogRecord, RecordKind, hash_log
@@ -53,16 +54,14 @@ def accept_any(public_key: bytes, digest: bytes, signature: bytes) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class PostedOp:
+class PostedOp(NamedTuple):
     """An op of the open batch and the leaves that it wrote."""
 
     op: bytes
     writes: Mapping[LeafKey, bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(NamedTuple):
     """What one request came to: its receipt's content, and every record that it added to the log."""
 
     position: int

@@ -3,9 +3,9 @@
 A request's bytes are its op's without position (an order's: without accepted too): `kind u8 || signed fields || tail`.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
-from typing import cast
+from typing import NamedTuple, cast
 
 from state.codes import Kind
 from state.operations import Cancel, Operation, Oracle, OrderOp, Transfer, Withdraw, decode_operation, hash_digest
@@ -17,8 +17,7 @@ _SIGNED_TAIL_BYTES = 65
 RequestOp = Oracle | OrderOp | Cancel | Transfer | Withdraw
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """Well-formed request bytes and what they say; `place` makes them an op of the chain."""
 
     data: bytes

@@ -27,23 +27,28 @@ SIGNED_BYTES = 128
 
 
 class Verdicts:
-    """The last `capacity` verdicts, by what they are on; the oldest are forgotten first."""
+    """At least the last `capacity` verdicts, and at most twice as many, by what they are on."""
 
-    def __init__(self, capacity: int = 1 << 16, verify: Verifier = is_ed25519_valid) -> None:
+    def __init__(self, capacity: int = 1 << 15, verify: Verifier = is_ed25519_valid) -> None:
         self._capacity = capacity
         self._verify = verify
-        self._known: dict[SignedMessage, bool] = {}
+        # Two generations: when the young one is full it becomes the old one, and what was old is forgotten at once.
+        self._young: dict[SignedMessage, bool] = {}
+        self._old: dict[SignedMessage, bool] = {}
 
     def note(self, messages: Iterable[SignedMessage], verdicts: Iterable[bool]) -> None:
         """Keep what somebody has found out."""
-        self._known.update(zip(messages, verdicts, strict=True))
-        while len(self._known) > self._capacity:
-            del self._known[next(iter(self._known))]
+        for message, verdict in zip(messages, verdicts, strict=True):
+            if len(self._young) >= self._capacity:
+                self._old, self._young = self._young, {}
+            self._young[message] = verdict
 
     def verify(self, public_key: bytes, digest: bytes, signature: bytes) -> bool:
         """A verifier for the engine: the kept verdict, or a new one."""
         message = SignedMessage(public_key, digest, signature)
-        verdict = self._known.get(message)
+        verdict = self._young.get(message)
+        if verdict is None:
+            verdict = self._old.get(message)
         if verdict is None:
             verdict = self._verify(*message)
             self.note((message,), (verdict,))

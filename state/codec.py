@@ -11,6 +11,7 @@ import msgpack  # type: ignore[import-untyped]
 Value = None | bool | int | bytes | str | list["Value"]
 
 DEPTH_MAX = 8
+_SCALARS = (int, bytes, str, bool, type(None))
 
 
 class CodecError(Exception):
@@ -43,5 +44,5 @@ def _assert_plain(value: object, depth: int) -> None:
     if isinstance(value, list):
         for item in value:
             _assert_plain(item, depth + 1)
-    elif value is not None and not isinstance(value, bool | int | bytes | str):
+    elif not isinstance(value, _SCALARS):
         raise CodecError(f"a {type(value).__name__} has no canonical form; use arrays, integers, bytes and strings")

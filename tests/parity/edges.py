@@ -129,7 +129,7 @@ def bend_signature(scene: Scene, chance: random.Random) -> None:
             scene.op = scene.op[:at] + bytes([scene.op[at] ^ 1 << chance.randrange(8)]) + scene.op[at + 1 :]
         case 2:
             s = int.from_bytes(scene.op[-32:], "little") + ED25519_ORDER
-            scene.op = scene.op[:-32] + s.to_bytes(32, "little")
+            scene.op = scene.op[:-32] + (s % (1 << 256)).to_bytes(32, "little")
         case 3:
             scene.op = scene.op[:at] + chance.choice((bytes(32), b"\1" + bytes(31), chance.randbytes(32))) + bytes(32)
         case 4:
@@ -139,10 +139,9 @@ def bend_signature(scene: Scene, chance: random.Random) -> None:
         case 5:
             scene.bend_account(op.account, keys=tuple(keys[: op.key_index]))
         case 6:
-            scene.context = replace(scene.context, domain=chance.choice((scene.context.domain, scene.context.domain)))
             scene.op = scene.op[:1] + chance.randbytes(8) + scene.op[9:]  # the position is nobody's to sign
         case _:
-            scene.bend_op(position=scene.decoded.position ^ 1)
+            pass
 
 
 # open, close, tick, l1

@@ -6,6 +6,7 @@ It needs an L1 endpoint, the rollup's address and a funded key. A verdict is val
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 import trio
 
@@ -18,6 +19,10 @@ from node.logs import Log
 from node.rollup import Rollup
 from node.transactions import ETHER, Mined, Sender
 from state.l1_events import BatchPosted
+
+
+TURN_SECONDS_MAX = 12.0
+"""One block of a real L1."""
 
 
 class SelfTestFailed(NodeError):
@@ -38,10 +43,20 @@ class WatchtowerCounters:
 
 @dataclass(frozen=True, slots=True)
 class WatchtowerSettings:
-    """`delay` seconds are left to other watchtowers before this one acts; it then looks whether it still must."""
+    """`delay` seconds are left to others beside this one's turn; it then looks whether it still must act."""
 
     poll_seconds: float = 1.0
     delay: float = 0.0
+
+
+def compute_turn_seconds(address: bytes, batch_hash: bytes, challenge_window: int) -> float:
+    """How long one watchtower leaves a wrong batch to others: a moment of its own, within a tenth of the window.
+
+    All of them see the wrong step in the same block. Without turns each would send the same proof, and all but one
+    would pay for nothing; a moment apart, the later one sees the earlier one's transaction and keeps its own.
+    """
+    moment = int.from_bytes(sha256(address + batch_hash).digest()[:4]) / (1 << 32)
+    return moment * min(TURN_SECONDS_MAX, challenge_window / 10)
 
 
 class Watchtower:
@@ -128,7 +143,9 @@ class Watchtower:
                 step=verdict.proof.step,
                 seconds_left=self._count_seconds_left(event, progress),
             )
-            await trio.sleep(self._settings.delay)
+            # Then it looks whether another proof is on its way.
+            turn = compute_turn_seconds(self._sender.address, event.batch_hash, self._window)
+            await trio.sleep(self._settings.delay + turn)
 
     def _count_seconds_left(self, event: BatchPosted, progress: Progress) -> float:
         self.counters.seconds_left = event.posted_at + self._window - progress.reading.head.time

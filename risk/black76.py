@@ -12,7 +12,7 @@ Mirrors contracts/risk_kernel.vy; fast.py is the numba twin. Source, bounds and 
 """
 
 from risk.fixed_point import ONE_Q38
-from risk.normal import TAIL_Q31, density_q38, distribution_q38, mills_q38
+from risk.normal import TAIL_Q31, density_q38, mills_q38
 
 LOG_MONEYNESS_MAX_Q30 = (8 << 30) - 1
 TOTAL_VOL_MAX_Q30 = 12 << 30
@@ -67,14 +67,3 @@ def price_floor(forward: int, strike: int, log_moneyness_q30: int, total_vol_q30
     """Undiscounted call, or put by parity."""
     call = call_price_floor(forward, strike, log_moneyness_q30, total_vol_q30)
     return call if is_call else call - (forward - strike)
-
-
-def delta_q38(log_moneyness_q30: int, total_vol_q30: int, is_call: bool) -> int:
-    """Undiscounted derivative of the price by the forward: Phi(d1), or Phi(d1) - 1 for a put."""
-    if total_vol_q30 == 0:
-        probability = ONE_Q38 * (1 + (log_moneyness_q30 > 0) - (log_moneyness_q30 < 0)) // 2
-    else:
-        quotient_q31 = (abs(log_moneyness_q30) << 31) // total_vol_q30
-        signed = quotient_q31 if log_moneyness_q30 >= 0 else -quotient_q31
-        probability = distribution_q38(signed + total_vol_q30)
-    return probability if is_call else probability - ONE_Q38

@@ -7,18 +7,21 @@ from pathlib import Path
 import pytest
 
 from node.errors import CallReverted, L1Error, WrongContract
-from node.keys import Ed25519Key
+from node.keys import Ed25519Key, Secp256k1Key
+from node.oracle_role import Price, sign_reading
 from node.wallet import Wallet, WalletError
 from sequencer.requests import build_request
 from state.batches import BatchData, decode_frame, decode_header
 from state.constants import NEVER
-from state.leaves import SessionKey
-from state.operations import Withdraw, hash_digest
+from state.leaves import SessionKey, perpetual
+from state.operations import OrderOp, OrderTerms, Withdraw, hash_digest
 from tests.node.clerk import Clerk
 from tests.node.town import DOLLAR, ETHER_ASSET, Town, open_town
+from tests.world import ORACLE_KEYS, SYMBOLS
 
 SESSION = Ed25519Key(bytes([8]) * 32)
 MILLION = 1_000_000
+PRICE = 17 * MILLION
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +149,55 @@ def test_cancel_all_raises_the_epoch(clerk: Clerk, wallet: Wallet) -> None:
 
     ((_, held),) = wallet.read_state().find_accounts(wallet.address)
     assert held.epoch == 1
+
+
+def test_cancel_all_kills_what_rests_and_what_stands(town: Town, clerk: Clerk) -> None:
+    """An order in the book, and the rest of one that is on the chain, trade no more once the message is taken."""
+    alice, bob = (Wallet(town.rollup, town.open_sender(name)) for name in ("alice", "bob"))
+    buyer, seller = (open_account(town, clerk, wallet) for wallet in (alice, bob))
+    town.anvil.request("evm_increaseTime", 20)  # past the cancel-only interval
+    town.anvil.request("evm_mine")
+    clerk.take_messages()
+    for underlying in (0, 1):
+        clerk.take(sign_price(town, clerk, underlying))
+    clerk.take(sign_order(town, buyer, 10, slot=0))
+    assert clerk.take(sign_order(town, seller, -4, slot=0)).filled == 4
+    clerk.take(sign_order(town, buyer, 5, slot=1))
+
+    alice.cancel_all(buyer)
+    clerk.take_messages()
+
+    assert clerk.take(sign_order(town, seller, -15, slot=1)).filled == 0
+    clerk.post()
+    ((_, held),) = alice.read_state().find_accounts(alice.address)
+    assert held.positions == ((perpetual(0), 4),)
+
+
+def open_account(town: Town, clerk: Clerk, wallet: Wallet) -> int:
+    """A funded account with a session key."""
+    wallet.deposit(ETHER_ASSET, 10**10)
+    clerk.take_messages()
+    clerk.post()
+    ((account, _),) = wallet.read_state().find_accounts(wallet.address)
+    wallet.register_key(account, SessionKey(SESSION.public_key, 7, NEVER))
+    clerk.take_messages()
+    return account
+
+
+def sign_price(town: Town, clerk: Clerk, underlying: int) -> bytes:
+    """A reading of state time."""
+    signers = [(place, Secp256k1Key(key.secret)) for place, key in enumerate(ORACLE_KEYS)]
+    now = clerk.core.engine.globals.time
+    price = Price(SYMBOLS[underlying].decode(), PRICE, PRICE)
+    return build_request(sign_reading(town.rollup.get_domain(), underlying, price, now, signers))
+
+
+def sign_order(town: Town, account: int, size: int, slot: int) -> bytes:
+    """The first order of a slot, of generation 1 and epoch 0."""
+    flags, leg = (1 if size < 0 else 0), (perpetual(0), 1)
+    terms = OrderTerms(account, slot, 1, 1, 0, NEVER - 1, flags, PRICE, abs(size), 10_000, 0, (leg,))
+    bare = OrderOp(0, 0, terms, 0, bytes(64))
+    return build_request(replace(bare, signature=SESSION.sign(hash_digest(town.rollup.get_domain(), bare))))
 
 
 def test_a_false_root_that_became_final_is_not_believed(tmp_path: Path) -> None:

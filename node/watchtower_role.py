@@ -20,7 +20,6 @@ from node.rollup import Rollup
 from node.transactions import ETHER, Mined, Sender
 from state.l1_events import BatchPosted
 
-
 TURN_SECONDS_MAX = 12.0
 """One block of a real L1."""
 

@@ -1,5 +1,6 @@
 """A client of the gateway: many requests in flight on one connection, each answered by its id."""
 
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -74,12 +75,13 @@ class Client:
 
 
 @asynccontextmanager
-async def open_client(host: str, port: int) -> AsyncIterator[Client]:
-    """Connect to a gateway. Raises GatewayUnreachable."""
+async def open_client(host: str, port: int, tls: ssl.SSLContext | None = None) -> AsyncIterator[Client]:
+    """Connect to a gateway, by TLS when a client-side context is given. Raises GatewayUnreachable."""
     try:
-        stream = await trio.open_tcp_stream(host, port)
-    except OSError as error:
-        raise GatewayUnreachable(f"no gateway answers at {host}:{port}: {error}") from error
+        stream = await _connect(host, port, tls)
+    except (OSError, trio.BrokenResourceError) as error:
+        cause = error.__cause__ if isinstance(error, trio.BrokenResourceError) else error
+        raise GatewayUnreachable(f"no gateway answers at {host}:{port}: {cause}") from error
     async with stream, trio.open_nursery() as nursery:
         client = Client(stream)
         nursery.start_soon(client.listen)
@@ -87,3 +89,16 @@ async def open_client(host: str, port: int) -> AsyncIterator[Client]:
             yield client
         finally:
             nursery.cancel_scope.cancel()
+
+
+async def _connect(host: str, port: int, tls: ssl.SSLContext | None) -> trio.abc.Stream:
+    plain = await trio.open_tcp_stream(host, port)
+    if tls is None:
+        return plain
+    secured = trio.SSLStream(plain, tls, server_hostname=host)
+    try:
+        await secured.do_handshake()
+    except BaseException:
+        await trio.aclose_forcefully(secured)
+        raise
+    return secured

@@ -44,7 +44,7 @@ class KeysConfig:
 
 @dataclass(frozen=True, slots=True)
 class SequencerConfig:
-    """Where the sequencer serves, and when it seals a batch."""
+    """Where the sequencer serves, and when it seals a batch. Without a certificate it serves in the clear."""
 
     host: str
     port: int
@@ -53,6 +53,9 @@ class SequencerConfig:
     tick_seconds: float
     unposted_bytes_max: int
     requests_waiting_max: int
+    account_requests_max: int
+    tls_certificate: Path | None
+    tls_key: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +115,7 @@ def read_config(path: Path) -> Config:
         is_log_json=node.take_choice("log", ("text", "json"), "text") == "json",
         l1=_read_l1(table.take_table("l1", is_required=True)),
         keys=_read_keys(table.take_table("keys"), folder),
-        sequencer=_read_sequencer(table.take_table("sequencer")),
+        sequencer=_read_sequencer(table.take_table("sequencer"), folder),
         follower=_read_follower(table.take_table("follower")),
         watchtower=_read_watchtower(table.take_table("watchtower")),
         oracle=_read_oracle(table.take_table("oracle")),
@@ -154,7 +157,7 @@ def _read_keys(table: Table, folder: Path) -> KeysConfig:
     return keys
 
 
-def _read_sequencer(table: Table) -> SequencerConfig:
+def _read_sequencer(table: Table, folder: Path) -> SequencerConfig:
     config = SequencerConfig(
         host=table.take_text("host", "127.0.0.1"),
         port=table.take_integer("port", 0, PORT_MAX, 7401),
@@ -163,7 +166,12 @@ def _read_sequencer(table: Table) -> SequencerConfig:
         tick_seconds=table.take_seconds("tick_seconds", 0.05, 60, 1),
         unposted_bytes_max=table.take_integer("unposted_bytes_max", 110_000, 1 << 40, 4_000_000),
         requests_waiting_max=table.take_integer("requests_waiting_max", 1, 1 << 24, 20_000),
+        account_requests_max=table.take_integer("account_requests_max", 1, 1 << 24, 1_000),
+        tls_certificate=table.take_path("tls_certificate", folder),
+        tls_key=table.take_path("tls_key", folder),
     )
+    if (config.tls_certificate is None) != (config.tls_key is None):
+        raise table.refuse("tls_certificate", "and tls_key are two halves: give both, or neither")
     table.finish()
     return config
 

@@ -38,6 +38,9 @@ batch_bytes = 90_000                    # seal a batch when it is so large,
 batch_seconds = 10                      # or so old
 tick_seconds = 1                        # how often state time moves
 unposted_bytes_max = 4_000_000          # admit nothing but cancels when so much waits to be posted
+account_requests_max = 1_000            # a second, of one account; as many cancels beside them
+# tls_certificate = "certificate.pem"   # serve by TLS alone; both files, or neither
+# tls_key = "key.pem"
 
 [follower]
 host = "127.0.0.1"

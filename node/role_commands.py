@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -12,7 +13,8 @@ import trio
 from node.amounts import ETHER
 from node.client import GatewayUnreachable, open_client
 from node.command_options import Chain, add_chain_options, add_config_option, add_key_option, run_role
-from node.config import parse_host_port
+from node.config import SequencerConfig, parse_host_port
+from node.errors import ConfigError
 from node.init_folder import init_folder
 from node.keys import Ed25519Key, format_address, load_ethereum_key
 
@@ -149,13 +151,29 @@ def run_sequencer(arguments: argparse.Namespace) -> int:
         tick_seconds=given.tick_seconds,
         unposted_bytes_max=given.unposted_bytes_max,
         requests_waiting_max=given.requests_waiting_max,
+        account_requests_max=given.account_requests_max,
         rebond_after_conviction=arguments.rebond_after_conviction,
     )
-    log, key = chain.open_log("sequencer"), load_ethereum_key(chain.get_key_path())
+    log, key, tls = chain.open_log("sequencer"), load_ethereum_key(chain.get_key_path()), _load_tls(given)
     with Store(config.data) as store, chain.open_sender() as sender:
         sequencer = sequencer_role.Sequencer(chain.rollup, sender, store, key.secret, settings, log)
         with _serve_metrics(config.metrics_port, sequencer=sequencer.counters):
-            return run_role(lambda: sequencer_role.run_sequencer(sequencer, settings, log))
+            return run_role(lambda: sequencer_role.run_sequencer(sequencer, settings, log, tls=tls))
+
+
+def _load_tls(given: SequencerConfig) -> ssl.SSLContext | None:
+    """What the gateway proves itself by; None to serve in the clear. Raises ConfigError."""
+    if given.tls_certificate is None or given.tls_key is None:
+        return None
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        tls.load_cert_chain(given.tls_certificate, given.tls_key)
+    except OSError as error:
+        raise ConfigError(
+            f"sequencer.tls_certificate, tls_key: {given.tls_certificate} and {given.tls_key} are no pair that can be "
+            f"read: {error}"
+        ) from error
+    return tls
 
 
 def _run_rescuer(chain: Chain) -> int:

@@ -56,6 +56,13 @@ class Table:
             raise self.refuse(key, f'{value!r} will not do; write a text, as in "text"')
         return value
 
+    def take_path(self, key: str, folder: Path) -> Path | None:
+        """A file's path, relative to `folder`; None when the key is absent."""
+        if key not in self._values:
+            self._known.append(key)
+            return None
+        return folder / self.take_text(key)
+
     def take_choice(self, key: str, choices: Sequence[str], default: str) -> str:
         """One of a few words."""
         value = self._take(key, default, "")

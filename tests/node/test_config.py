@@ -60,6 +60,9 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
             tick_seconds = 2
             unposted_bytes_max = 200_000
             requests_waiting_max = 10
+            account_requests_max = 20
+            tls_certificate = "certificate.pem"
+            tls_key = "/elsewhere/key.pem"
             [follower]
             port = 2
             [watchtower]
@@ -78,6 +81,9 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
     assert (config.keys.wallet, config.keys.session) == (tmp_path / "w.json", tmp_path / "s.json")
     assert (config.metrics_port, config.is_log_json) == (9100, True)
     assert (config.sequencer.batch_bytes, config.sequencer.tick_seconds) == (50_000, 2.0)
+    assert config.sequencer.account_requests_max == 20
+    assert config.sequencer.tls_certificate == tmp_path / "certificate.pem"
+    assert config.sequencer.tls_key == Path("/elsewhere/key.pem")
     assert (config.follower.port, config.watchtower.delay_seconds) == (2, 30.0)
     assert (config.oracle.heartbeat_seconds, config.oracle.deviation_ppm) == (5.0, 100)
 
@@ -100,6 +106,7 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
         (LEAST + "[sequenser]", r"sequenser: unknown key; known here: node, l1, keys, sequencer"),
         (LEAST + "[sequencer]\nport = 70000", r"sequencer\.port: 70000 will not do; write an integer from 0 to 65535"),
         (LEAST + '[node]\nlog = "xml"', r"node\.log: 'xml' will not do; write one of text, json"),
+        (LEAST + '[sequencer]\ntls_key = "key.pem"', r"sequencer\.tls_certificate: and tls_key are two halves"),
         (LEAST + '[keys]\nl1 = ""', r"keys\.l1: '' will not do; write a text"),
         ("[l1", "is not TOML"),
         ("\udcff", "is not TOML"),

@@ -45,10 +45,11 @@ class SessionError(NodeError):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The sequencer has taken an op: its receipt, and how many lots of an order traded at once."""
+    """The sequencer has taken an op: its receipt, how many lots of an order traded at once, and what was asked."""
 
     receipt: SignedReceipt
     filled: int
+    request: bytes
 
 
 class Session:
@@ -121,9 +122,10 @@ class Session:
     async def _send(self, bare: Signed) -> Answer:
         digest = hash_digest(self._domain, bare)
         op: Signed = replace(bare, signature=self._key.sign(digest))
-        return self._check_answer(digest, await self._client.call("submit", build_request(op)))
+        request = build_request(op)
+        return self._check_answer(digest, request, await self._client.call("submit", request))
 
-    def _check_answer(self, digest: bytes, answer: Value) -> Answer:
+    def _check_answer(self, digest: bytes, request: bytes, answer: Value) -> Answer:
         if not isinstance(answer, list) or len(answer) != 2:
             raise SessionError("the gateway's answer is no receipt: is it a sequencer's?")
         data, filled = answer
@@ -138,7 +140,7 @@ class Session:
                 f"the receipt is signed by {format_address(signer)}, and {format_address(self._sequencer)} holds the "
                 "slot: it binds nobody"
             )
-        return Answer(receipt, filled)
+        return Answer(receipt, filled, request)
 
     # Reads, as the sequencer shows them
 

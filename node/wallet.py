@@ -176,6 +176,10 @@ class Wallet:
         """Hand a claim on; only its holder may."""
         return require_mined(self.sender.send(self.rollup.transfer_claim(index, leaf.encode(), to)))
 
+    def contradict(self, proof: bytes) -> Mined:
+        """Convict a key of a broken word; half of its bond stands to this wallet's credit then."""
+        return require_mined(self.sender.send(self.rollup.contradict(proof)))
+
     def get_credit(self, token: bytes) -> int:
         """Base units that `collect` would pay now."""
         return int(self.rollup.view("balance_of", token, self.address))

@@ -57,6 +57,7 @@ A whole round, from the folder that `keel init` made (or with --l1, --rollup, --
   keel wallet claim                             pay out every withdrawal that is final
   keel wallet force-withdraw 100                without the sequencer
   keel wallet balance
+  keel wallet check-receipts FILE               FILE from order, cancel, transfer, withdraw with --receipts FILE
 
 Amounts are in whole tokens, exactly: asset 0 is the quote dollar; --asset 1 is what the rollup lists next."""
 
@@ -76,6 +77,7 @@ def add_parser(commands: Any) -> None:
     _add_l1_parsers(verbs)
     _add_trading_parsers(verbs)
     _add_claim_parsers(verbs)
+    _add_check_parser(verbs)
 
 
 def _add_verb(verbs: Any, name: str, summary: str, run: Callable[[argparse.Namespace], int]) -> Any:
@@ -207,7 +209,7 @@ def _add_trading_parsers(verbs: Any) -> None:
     withdraw = _add_verb(verbs, "withdraw", "move tokens to the outbox, for L1", run_withdraw)
     _add_amount(withdraw)
     for parser in (order, cancel, transfer, withdraw):
-        parser.add_argument("--receipts", metavar="FILE", type=Path, help="append the sequencer's signed receipt")
+        parser.add_argument("--receipts", metavar="FILE", type=Path, help="append the receipt, for check-receipts")
 
 
 def run_order(arguments: argparse.Namespace) -> int:
@@ -277,6 +279,8 @@ def run_withdraw(arguments: argparse.Namespace) -> int:
 
 def _send_from_session(chain: Chain, send: SendFromSession) -> Answer:
     """Connect, find account and key, send one op; the receipt must be the slot holder's."""
+    from node.receipt_check import format_receipt
+
     domain, key = chain.rollup.get_domain(), load_session_key(_get_session_path(chain))
     owner = b"" if chain.arguments.account else load_ethereum_key(chain.get_key_path(is_wallet=True)).address
     holder = chain.rollup.get_slot_holder()
@@ -289,7 +293,7 @@ def _send_from_session(chain: Chain, send: SendFromSession) -> Answer:
     answer = trio.run(run)
     if chain.arguments.receipts:
         with open(chain.arguments.receipts, "a") as file:
-            print(answer.receipt.encode().hex(), file=file)
+            print(format_receipt(answer.receipt, answer.request), file=file)
     return answer
 
 
@@ -370,6 +374,34 @@ def _print_account(wallet: "Wallet", assets: "list[BridgedAsset]", number: int, 
         print(f"  {_show(wallet, assets[asset], amount)}")
     for instrument, quantity in account.positions:
         print(f"  {quantity:+d} lots of the perpetual on underlying {instrument.underlying}")
+
+
+# Receipts
+
+
+def _add_check_parser(verbs: Any) -> None:
+    summary = "hold receipts against L1, and take the bond of whoever broke his word (exits with 1 then)"
+    check = _add_verb(verbs, "check-receipts", summary, run_check)
+    check.add_argument("file", metavar="FILE", type=Path, help="that --receipts has filled")
+    check.add_argument("--dry-run", action="store_true", help="say what was found, and send nothing")
+
+
+def run_check(arguments: argparse.Namespace) -> int:
+    """`keel wallet check-receipts`: each key that broke its word is slashed once, and half of its bond collected."""
+    from node.receipt_check import find_contradictions, read_receipts
+
+    chain = Chain(arguments)
+    kept = read_receipts(arguments.file, chain.rollup.get_domain())
+    found = find_contradictions(chain.rollup, kept)
+    for one in found:
+        print(f"{one}, signed by {format_address(one.kept.signer)}")
+    print(f"{len(kept)} receipts, {len(found)} contradicted")
+    if found and not arguments.dry_run:
+        with _open_wallet(chain) as wallet:
+            for one in {one.kept.signer: one for one in found}.values():
+                print(f"slashed {format_address(one.kept.signer)}, {wallet.contradict(one.proof).gas_used:,} gas")
+            wallet.collect(bytes(20))
+    return 1 if found else 0
 
 
 # Opening things

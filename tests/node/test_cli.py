@@ -19,7 +19,7 @@ from node.client import GatewayUnreachable
 from node.errors import ConfigError
 from node.gateway import MethodError
 from node.keys import load_ethereum_key, parse_address
-from sequencer.receipts import decode_receipt
+from node.receipt_check import read_receipts
 from state.operations import hash_domain
 from tests.node.town import Town, give_ether, open_town
 
@@ -242,6 +242,7 @@ def test_from_init_to_a_trade(tmp_path: Path, capsys: pytest.CaptureFixture[str]
                 (["wallet", "register-key", "--wait"], "message 1 is taken"),
                 (["wallet", "order", "buy", "2", "BTC", "--price", "17.5"], "0 lots traded at once, 2 rest in slot 0"),
                 (["wallet", "order", "buy", "3", "BTC", "--price", "17.5", "--receipts", str(receipts)], "3 rest in"),
+                (["wallet", "check-receipts", str(receipts)], "1 receipts, 0 contradicted"),
                 (["wallet", "cancel"], "slot 0 is empty from log position"),
                 (["wallet", "withdraw", "0.125", "--asset", "1"], "0.125 moved to the outbox"),
                 (["status"], f"rollup               {record['rollup']}"),
@@ -254,10 +255,8 @@ def test_from_init_to_a_trade(tmp_path: Path, capsys: pytest.CaptureFixture[str]
             assert "DOGE is not listed; listed are: BTC, ETH" in fail(
                 capsys, "wallet", "order", "buy", "1", "DOGE", "--price", "1", *at
             )
-    receipt = decode_receipt(bytes.fromhex(receipts.read_text()))
-    assert receipt is not None
-    domain = hash_domain(record["chain_id"], parse_address(record["rollup"]))
-    assert receipt.recover(domain) == load_ethereum_key(folder / "keys" / "l1.json").address
+    (kept,) = read_receipts(receipts, hash_domain(record["chain_id"], parse_address(record["rollup"])))
+    assert kept.signer == load_ethereum_key(folder / "keys" / "l1.json").address
 
 
 def test_only_what_people_can_put_right_is_explained() -> None:

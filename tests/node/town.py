@@ -4,7 +4,7 @@
         sender = town.open_sender("alice")
         sender.send(town.rollup.take_slot())
 
-The rollup is the real one; no proof is sent here, so nobody sits in the judge's place.
+The rollup is the real one, and so are its receipts; no proof is sent here, so nobody sits in the judge's place.
 """
 
 from collections.abc import Iterator
@@ -99,8 +99,8 @@ def open_town(folder: Path, launch: Launch | None = None, **options: object) -> 
         give_ether(anvil, key, 1_000)
         founder = Sender(l1, key, folder / "founder.nonces", poll_seconds=0.01)
         launch = launch or build_launch()
-        bystander = deploy_bystander(founder)
-        town = Town(anvil, folder, l1, launch, deploy_rollup(founder, launch, bystander, bystander), founder)
+        judge, receipts = deploy_bystander(founder), deploy_contract(founder, "receipts")
+        town = Town(anvil, folder, l1, launch, deploy_rollup(founder, launch, judge, receipts), founder)
         try:
             yield town
         finally:
@@ -108,10 +108,13 @@ def open_town(folder: Path, launch: Launch | None = None, **options: object) -> 
 
 
 def deploy_bystander(founder: Sender) -> bytes:
-    """A contract in the place of those that judge, which judges nothing: no proof is sent here, and they are slow to
-    compile."""
-    arguments = encode_values(("string", "string", "uint8"), ("Bystander", "NONE", 0))
-    mined = require_mined(founder.send(Call(None, compile_contract("token").bytecode + arguments)))
+    """A contract in the judge's place that judges nothing: no proof is sent here, and the judge is slow to compile."""
+    return deploy_contract(founder, "token", encode_values(("string", "string", "uint8"), ("Bystander", "NONE", 0)))
+
+
+def deploy_contract(founder: Sender, name: str, arguments: bytes = b"") -> bytes:
+    """Its address."""
+    mined = require_mined(founder.send(Call(None, compile_contract(name).bytecode + arguments)))
     assert mined.contract is not None
     return mined.contract
 

@@ -3,6 +3,7 @@
 Pure: events in, verdicts out. Batches beyond a wrong one are not looked at, since they fall with it.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from fraud_proofs.challenger import Honest, Proof, State, examine_batch
@@ -32,11 +33,19 @@ class Verdict:
         return self.proof is None
 
 
+def execute_all(event: BatchPosted) -> None:
+    """What a replica that has executed nothing yet knows of a batch."""
+
+
 @dataclass(slots=True)
 class Replica:
-    """State after the last good batch, and the way back over those that are not final."""
+    """State after the last good batch, and the way back over those that are not final.
+
+    `get_executed` gives every leaf that a batch's steps write, when its owner has executed these very bytes before.
+    """
 
     domain: bytes
+    get_executed: Callable[[BatchPosted], Mapping[LeafKey, bytes] | None] = execute_all
     state: State = field(default_factory=lambda: State({}, build_tree(())))
     messages: list[bytes] = field(default_factory=list)
     accumulators: list[bytes] = field(default_factory=lambda: [bytes(32)])
@@ -97,6 +106,14 @@ class Replica:
         for old in [batch for batch in self._undos if batch <= index]:
             del self._undos[old]
 
+    def _adopt(self, writes: Mapping[LeafKey, bytes], root: bytes) -> Honest | None:
+        """Write what another execution wrote; None, and nothing changed, when that does not give the root."""
+        undo = {key: self.state.leaves.get(key, b"") for key in writes}
+        if self.state.commit(writes) == root:
+            return Honest(undo, [])
+        self.state.commit(undo)
+        return None
+
     def _examine(self, event: BatchPosted) -> Verdict | None:
         if self.wrong is not None:
             return None
@@ -107,8 +124,10 @@ class Replica:
         # L1 has compared these: a message that is not the one it took must not pass for a lie of the batch.
         if [header.inbox_hash] != self.accumulators[header.inbox_cursor : header.inbox_cursor + 1]:
             raise ForeignContract(f"batch {event.index}: the inbox that it takes is not the one that was told")
-        context = StepContext(header, 0, self.domain, self._get_message)
-        found = examine_batch(self.state, batch, context)
+        writes = self.get_executed(event)
+        found: Honest | Proof | None = None if writes is None else self._adopt(writes, header.post_root)
+        if found is None:
+            found = examine_batch(self.state, batch, StepContext(header, 0, self.domain, self._get_message))
         if isinstance(found, Proof):
             self.wrong = event.index
             return Verdict(event.index, found)

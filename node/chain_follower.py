@@ -1,14 +1,18 @@
 """The chain as L1 tells it, re-executed: what every role but the wallet's L1 side stands on."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from fraud_proofs.replica import ForeignContract, Replica, Verdict
+from fraud_proofs.replica import ForeignContract, Replica, Verdict, execute_all
 from node.errors import WrongContract
 from node.event_reader import EventReader, Reading
 from node.l1 import in_thread
 from node.rollup import Rollup
 from state.l1_events import BatchPosted, L1Event, MessageSent
 from state.signatures import assert_library_agrees
+from state.tree import LeafKey
+
+Executed = Callable[[BatchPosted], Mapping[LeafKey, bytes] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +32,20 @@ class Progress:
 class ChainFollower:
     """Reading blocks on L1, re-executing on this process; one look at a time."""
 
-    def __init__(self, rollup: Rollup) -> None:
-        """Raises WrongLibrary: whoever judges signatures by other rules takes lies for the truth, or the reverse."""
+    def __init__(self, rollup: Rollup, get_executed: Executed = execute_all) -> None:
+        """`get_executed` is the replica's.
+
+        Raises WrongLibrary: whoever judges signatures by other rules takes lies for the truth, or the reverse.
+        """
         assert_library_agrees()
         self.rollup = rollup
+        self._get_executed = get_executed
         self._is_restarted = False
         self._begin()
 
     def _begin(self) -> None:
         self._reader = EventReader(self.rollup)
-        self.replica = Replica(self.rollup.get_domain())
+        self.replica = Replica(self.rollup.get_domain(), self._get_executed)
         self._message_blocks: list[int] = []
 
     def advance(self) -> Progress:

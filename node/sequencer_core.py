@@ -94,12 +94,13 @@ def decode_sealed(data: bytes) -> SealedRecord:
 
 @dataclass(frozen=True, slots=True)
 class Sealing:
-    """A sealed batch that is not on disk yet, and all that is to stand there with it."""
+    """A sealed batch that is not on disk yet, and all that is to stand there with it: leaves and slots after it."""
 
     sealed: Sealed
     batch: BatchData
     before: Head
     after: Head
+    leaves: dict[LeafKey, bytes]
     slots: list[tuple[Slot, list[Value]]]
     _write: Callable[["Sealing"], None]
 
@@ -268,8 +269,11 @@ class SequencerCore:
             self.engine.next_position,
             self.engine.log_hash,
         )
+        leaves: dict[LeafKey, bytes] = {}
+        for posted in sealed.ops:
+            leaves.update(posted.writes)
         slots = [_note_slot(slot, self.engine.slots.get(slot)) for slot in self.engine.dirty_slots]
-        sealing = Sealing(sealed, batch, self.head, head, slots, self._write_sealing)
+        sealing = Sealing(sealed, batch, self.head, head, leaves, slots, self._write_sealing)
         self.engine.dirty_slots.clear()
         self.head = head
         self.sealed[head.index] = batch
@@ -283,14 +287,11 @@ class SequencerCore:
         return sealing.sealed, sealing.batch
 
     def _write_sealing(self, sealing: "Sealing") -> None:
-        leaves: dict[LeafKey, bytes] = {}
-        for posted in sealing.sealed.ops:
-            leaves.update(posted.writes)
         slots = {_encode_slot_key(slot): encode(values) if values else b"" for slot, values in sealing.slots}
         slots_before = {key: self._slots_on_disk.get(key, b"") for key in slots}
         record = SealedRecord(sealing.batch, sealing.before, dict(sealing.sealed.undo), slots_before)
         self._store.commit(
-            leaves=leaves,
+            leaves=sealing.leaves,
             slots=slots,
             sealed=(sealing.after.index, record.encode()),
             meta={_HEAD: sealing.after.encode()},

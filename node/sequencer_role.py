@@ -10,7 +10,7 @@ import ssl
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import trio
@@ -41,7 +41,7 @@ from state.l1_events import BatchPosted, Finalised, RolledBack
 from state.leaves import perpetual
 from state.signatures import assert_library_agrees
 from state.store import Store
-from state.tree import build_tree
+from state.tree import LeafKey, build_tree
 
 Tamper = Callable[[Sealed, State, bytes], bytes | None]
 """(sealed batch, state before it, parent hash) -> bytes to post in its place; for drills on networks without value."""
@@ -114,7 +114,9 @@ class Sequencer:
         self._log = log
         self._tamper = tamper
         self._clock = clock
-        self._follower = ChainFollower(rollup)
+        # Leaves that sealed batches wrote, by index, until L1 shows them: nothing is executed twice here.
+        self._executed: dict[int, tuple[bytes, Mapping[LeafKey, bytes]]] = {}
+        self._follower = ChainFollower(rollup, self._get_executed)
         domain = rollup.get_domain()
         self.receipt_key = receipt_key
         self.core = SequencerCore(store, domain, PrivateKey(receipt_key), settings.unposted_bytes_max)
@@ -312,7 +314,12 @@ class Sequencer:
         self._opened_at = self._clock()
         index = sealing.sealed.header.index
         self._outgoing.append(_Outgoing(index, sealing.batch, sealing.sealed, is_written=False))
+        self._executed[index] = (sealing.batch.batch_hash, sealing.leaves)
         await self.acknowledger.put_sealed(sealing)
+
+    def _get_executed(self, event: BatchPosted) -> Mapping[LeafKey, bytes] | None:
+        batch_hash, leaves = self._executed.pop(event.index, (None, None))
+        return leaves if batch_hash == event.batch_hash else None
 
     def _take_sealed(self, sealing: Sealing) -> None:
         """A sealed batch is on disk: it may be posted."""

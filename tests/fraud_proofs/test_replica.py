@@ -7,7 +7,7 @@ import pytest
 from fraud_proofs.replica import ForeignContract, Replica, Verdict
 from state.batches import BatchData, decode_batch, decode_frame
 from state.l1_events import BatchPosted, Finalised, GenesisSet, L1Event, MessageSent, RolledBack
-from state.tree import build_tree
+from state.tree import GLOBALS_KEY, build_tree
 from tests.workload import random_steps
 from tests.world import World, open_market
 
@@ -60,6 +60,28 @@ def test_a_replica_follows_honest_batches() -> None:
         assert replica.roots[number] == replica.state.tree.root == roots[number]
         assert replica.batch_hashes[number] == batch.batch_hash
     assert (replica.tip, replica.wrong) == (3, None)
+
+
+def test_what_its_owner_has_executed_is_not_executed_again() -> None:
+    """The leaves that a batch wrote give the state that its steps give; leaves that do not are not believed."""
+    world, batches, roots = play_batches(3)
+    careful, _ = follow(world)
+    trusting, _ = follow(world)
+    for number, batch in enumerate(batches, start=1):
+        before = dict(careful.state.leaves)
+        careful.apply(post(batch, number))
+        writes = {key: data for key, data in careful.state.leaves.items() if before.get(key) != data}
+        if number == 2:
+            writes[GLOBALS_KEY] = before[GLOBALS_KEY]
+        trusting.get_executed = lambda event, writes=writes: writes  # type: ignore[misc]
+        verdict = trusting.apply(post(batch, number))
+        assert isinstance(verdict, Verdict)
+        assert verdict.is_valid
+        assert bool(verdict.receipts) == (number == 2)
+        assert trusting.roots[number] == roots[number]
+        assert trusting.state.leaves == careful.state.leaves
+    trusting.apply(RolledBack(3, 1, 2, bytes(20)))
+    assert trusting.state.tree.root == roots[0]
 
 
 def test_random_histories_are_followed(seed: int) -> None:

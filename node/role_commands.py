@@ -14,7 +14,7 @@ from node.amounts import ETHER
 from node.client import GatewayUnreachable, open_client
 from node.command_options import Chain, add_chain_options, add_config_option, add_key_option, run_role
 from node.config import SequencerConfig, parse_host_port
-from node.errors import ConfigError
+from node.errors import CallReverted, ConfigError, NodeError
 from node.init_folder import init_folder
 from node.keys import Ed25519Key, format_address, load_ethereum_key
 
@@ -116,19 +116,23 @@ the slot when it is free. After a crash, start it again: it goes on where the lo
 
 With --rescue, anybody takes the inbox forward while the slot's holder is silent: deposits, forced withdrawals,
 cancel-alls and keys that are overdue, from L1 data alone. Needs an L1 endpoint, the rollup's address, and a key that
-never sequenced with the bond and ether for gas; no folder. The bond comes back when its batches are final.
+never sequenced with the bond and ether for gas; no folder. With --withdraw-bond, the bond comes back to its key once
+the last of its batches is final.
 
   keel sequencer --config exchange
-  keel sequencer --rescue --l1 http://127.0.0.1:8545 --rollup 0x... --key rescuer.json""",
+  keel sequencer --rescue --l1 http://127.0.0.1:8545 --rollup 0x... --key rescuer.json
+  keel sequencer --withdraw-bond --l1 http://127.0.0.1:8545 --rollup 0x... --key rescuer.json""",
     )
     add_chain_options(parser)
     add_key_option(parser)
     parser.add_argument(
         "--rebond-after-conviction", action="store_true", help="go on after a lost bond; for networks without value"
     )
-    parser.add_argument(
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument(
         "--rescue", action="store_true", help="take overdue L1 messages for a silent sequencer; from L1 data alone"
     )
+    instead.add_argument("--withdraw-bond", action="store_true", help="leave the slot, if held, and collect the bond")
     parser.set_defaults(run=run_sequencer)
 
 
@@ -136,6 +140,8 @@ def run_sequencer(arguments: argparse.Namespace) -> int:
     """`keel sequencer`."""
     if arguments.rescue:
         return _run_rescuer(Chain(arguments))
+    if arguments.withdraw_bond:
+        return _withdraw_bond(Chain(arguments))
     from node import sequencer_role
     from sequencer.batcher import SealRule
     from state.store import Store
@@ -183,6 +189,25 @@ def _run_rescuer(chain: Chain) -> int:
     log, rollup, settings = chain.open_log("rescuer"), chain.rollup, rescue_role.RescueSettings(chain.poll_seconds)
     with chain.open_sender() as sender:
         return run_role(lambda: rescue_role.run_rescuer(rollup, sender, settings, log))
+
+
+def _withdraw_bond(chain: Chain) -> int:
+    """`keel sequencer --withdraw-bond`."""
+    from node.rollup import ETH
+    from node.transactions import require_mined
+
+    rollup = chain.rollup
+    with chain.open_sender() as sender:
+        try:
+            require_mined(sender.send(rollup.withdraw_bond()))
+        except CallReverted as error:
+            if error.reason != "rollup: pending":
+                raise
+            raise NodeError("the last batch of this key is not final: its bond answers for it until then") from error
+        credit = rollup.view("balance_of", ETH, sender.address)
+        require_mined(sender.send(rollup.collect(ETH)))
+    print(f"collected {credit / ETHER:g} ether")
+    return 0
 
 
 # follower

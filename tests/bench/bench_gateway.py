@@ -22,9 +22,9 @@ from state.signatures import is_ed25519_valid
 from tests.bench import Measurement
 from tests.bench.exchange import Exchange, People, open_exchange
 
-FULL_COUNT = 40_000
-WARM_COUNT = 4_000
-PACED_SECONDS = 8
+FULL_COUNT = 20_000
+WARM_COUNT = 2_000
+PACED_SECONDS = 6
 
 
 @dataclass(frozen=True)

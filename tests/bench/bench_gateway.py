@@ -90,7 +90,8 @@ def run_once() -> Run:
         after = exchange.ask("status")
         assert isinstance(after, list)
         assert int(after[2]) >= int(status[2])  # type: ignore[arg-type]
-        return Run(statistics.median(speeds), full, paced, restart_s, recovery_s, int(status[2]))  # type: ignore[arg-type]
+        log_records = int(status[2])  # type: ignore[arg-type]
+        return Run(statistics.median(speeds), full, paced, restart_s, recovery_s, log_records)
 
 
 def bench_gateway_receipt_ratio() -> Measurement:

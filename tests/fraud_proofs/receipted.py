@@ -5,7 +5,9 @@ generation, by the rules of contracts/rollup.vy.
 """
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from coincurve import PrivateKey
@@ -13,10 +15,12 @@ from coincurve import PrivateKey
 from fraud_proofs.challenger import Honest, State, examine_batch
 from fraud_proofs.contradiction_search import (
     HeldReceipt,
+    PostedStep,
     encode_batch,
     encode_step,
     find_cancelled_fill,
     find_contradiction,
+    is_later_fill,
     list_steps,
     prove_other_receipt,
 )
@@ -28,10 +32,11 @@ from sequencer.receipts import ReceiptBody, SignedReceipt
 from sequencer.requests import build_request, decode_request
 from state.batches import BatchData, decode_header
 from state.context import StepContext
-from state.ledger import Ledger
-from state.operations import Cancel, Fill, Operation, OrderOp, decode_operation
+from state.ledger import Ledger, Slot
+from state.operations import Cancel, Operation, OrderOp
 from state.process_inbox import Message, MessageType
 from state.store import Store
+from state.transition import apply_step
 from state.tree import LeafKey, build_tree, order_key
 from tests.sequencer.market import Sequencing
 from tests.world import get_address
@@ -260,13 +265,14 @@ class Life:
             self.give_way()
 
     def live(self, rounds: int) -> None:
-        """Serve and post, while in each round all that may happen happens once, in any order."""
+        """Serve and post, while in each round all that may happen happens once, in any order; then a quiet while."""
         for _ in range(rounds):
             events = [self.post, self.post, self.seal, self.crash, self.reorg, self.change_hands, self.roll_back]
             self.random.shuffle(events)
             for event in events:
                 self.serve(self.random.randrange(1, 4))
                 event()
+        self.serve(15)
         self.post()
 
     # Receipts against L1
@@ -293,32 +299,49 @@ class Life:
         state = State(dict(posted.leaves), build_tree(posted.leaves.items()))
         return find_cancelled_fill(held, posted.index, posted.batch, state, self.build_context(posted.batch))
 
-    def draw_proof(self) -> bytes:
-        """A proof of any kind from parts that exist, though they need not belong together."""
-        signer = self.random.choice([signer for signer, held in self.held.items() if held])
-        held, other = self.random.choice(self.held[signer]), self.random.choice(self.held[signer])
-        kind = self.random.choice(list(ContradictionKind))
-        head = bytes([kind]) + held.data
-        if kind is ContradictionKind.TWO_RECEIPTS:
-            return head + self.random.choice((held, other)).data
-        posted = self.random.choice([posted for posted in self.chain if posted.kept.submitter == signer] or self.chain)
+    def list_near_misses(self) -> list[bytes]:
+        """Every proof that a sequencer's enemy would try: each receipt beside all that stands where it says."""
+        proofs = []
+        for signer, receipts in self.held.items():
+            for held in receipts:
+                proofs.append(prove_other_receipt(held.data, held.data))
+                for posted in self.chain:
+                    if posted.kept.submitter == signer and posted.kept.generation == held.generation:
+                        proofs += self._list_near_misses(held, posted)
+        return proofs
+
+    def _list_near_misses(self, held: HeldReceipt, posted: Posted) -> Iterator[bytes]:
+        """Against one batch: its end, the steps around the position, and later fills of the slot."""
+        batch, steps = encode_batch(posted.index, posted.batch), list(list_steps(posted.batch))
+        request = held.encode_request()
+        yield bytes([ContradictionKind.OTHER_LOG]) + held.data + batch
+        for left, right in pairwise(steps):
+            first, last = (int.from_bytes(step.op[1:9]) if len(step.op) > 1 else None for step in (left, right))
+            one, two = encode_step(posted.batch, left), encode_step(posted.batch, right)
+            if first == held.position:
+                yield bytes([ContradictionKind.OTHER_OP]) + held.data + batch + one
+            if (first is None or first <= held.position) and (last is None or held.position <= last):
+                yield bytes([ContradictionKind.MISSING]) + held.data + request + batch + one + two
+        if isinstance(held.op, Cancel | OrderOp):
+            terms = held.op if isinstance(held.op, Cancel) else held.op.terms
+            slot = Slot(terms.account, terms.slot)
+            for step, leaf in self._list_fills(posted, slot):
+                rest = batch + encode_step(posted.batch, step) + leaf.encode()
+                yield bytes([ContradictionKind.CANCELLED_FILL]) + held.data + request + rest
+
+    def _list_fills(self, posted: Posted, slot: Slot) -> Iterator[tuple[PostedStep, WitnessLeaf]]:
+        """The fills of a slot in a batch, each with the leaf before it."""
         steps = list(list_steps(posted.batch))
-        at = self.random.randrange(len(steps) - 1)
-        batch = encode_batch(posted.index, posted.batch)
-        left, right = (encode_step(posted.batch, step) for step in steps[at : at + 2])
-        if kind is ContradictionKind.OTHER_OP:
-            return head + batch + left
-        if kind is ContradictionKind.OTHER_LOG:
-            return head + batch
-        if kind is ContradictionKind.MISSING:
-            return head + held.encode_request() + batch + left + right
-        fills = [step for step in steps if isinstance(decode_operation(step.op), Fill)] or steps
-        step = self.random.choice(fills)
-        fill = decode_operation(step.op)
-        key = order_key(fill.buyer, fill.buyer_slot) if isinstance(fill, Fill) else order_key(1, 0)
-        tree = build_tree(posted.leaves.items())
-        leaf = WitnessLeaf(key, posted.leaves.get(key, b""), tree.prove(key))
-        return head + held.encode_request() + batch + encode_step(posted.batch, step) + leaf.encode()
+        if not any(is_later_fill(step.op, -1, slot) for step in steps):
+            return
+        state = State(dict(posted.leaves), build_tree(posted.leaves.items()))
+        key, context = order_key(*slot), self.build_context(posted.batch)
+        for number, step in enumerate(steps):
+            if is_later_fill(step.op, -1, slot):
+                yield step, WitnessLeaf(key, state.leaves[key], state.tree.prove(key))
+            ledger = Ledger(state.leaves)
+            apply_step(ledger, context.at(number), step.op)
+            state.commit(ledger.writes)
 
     def get_batch(self, index: int) -> L1Batch | None:
         """What L1 answers."""

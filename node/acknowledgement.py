@@ -13,7 +13,7 @@ from node.ingress import Waiting
 from node.sequencer_core import Sealing, SequencerCore
 from node.signature_process import SignatureProcess
 from sequencer.engine import Accepted
-from sequencer.oplog import LogRecord
+from sequencer.oplog import Fenced, LogRecord
 from sequencer.receipts import SignedReceipt
 from sequencer.refusals import Refusal, Refused
 from state.store import StoreError
@@ -94,7 +94,7 @@ class Acknowledger:
             records = [record for one in groups for record in one.records]
             try:
                 await trio.to_thread.run_sync(self._core.make_durable, records)
-            except StoreError:
+            except (StoreError, Fenced):
                 await self._give_up(outcomes)
                 raise
             await self._answer(signer, outcomes)
@@ -110,7 +110,7 @@ class Acknowledger:
         async with self._seals_in_order:
             try:
                 await trio.to_thread.run_sync(sealing.write)
-            except StoreError:
+            except (StoreError, Fenced):
                 await self._give_up([])
                 raise
         self._on_sealed(sealing)

@@ -14,6 +14,7 @@ from node import role_commands, wallet_commands
 from node.client import GatewayUnreachable
 from node.errors import NodeError
 from node.gateway import MethodError
+from sequencer.oplog import Fenced
 from state.leaves import LeafError
 from state.signatures import WrongLibrary
 from state.store import StoreError
@@ -75,7 +76,7 @@ def _explain_one(error: BaseException) -> str | None:
     match error:
         case MethodError():
             return f"the node refuses: {error.text} (code {error.code})"
-        case NodeError() | StoreError() | GatewayUnreachable() | WrongLibrary():
+        case NodeError() | StoreError() | Fenced() | GatewayUnreachable() | WrongLibrary():
             return str(error)
         case LeafError():
             return f"the chain holds what this release cannot read ({error}): use the release that deployed it"

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 
 from coincurve import PrivateKey
 
+from node.op_log import LevelDbLog
 from node.signature_worker import sign
 from sequencer.batcher import Batcher
 from sequencer.engine import Accepted, Engine, Sealed, SlotState
 from sequencer.matching import RestingOrder
-from sequencer.oplog import LogRecord, decode_record
+from sequencer.oplog import LogRecord, OpLog
 from sequencer.receipts import ReceiptBody, SignedReceipt
 from sequencer.refusals import Refused
 from sequencer.requests import Request, decode_request
@@ -122,7 +123,9 @@ class SequencerCore:
         receipt_key: PrivateKey,
         unposted_bytes_max: int,
         batch_bytes_max: int = 90_000,
+        log: OpLog | None = None,
     ) -> None:
+        """Takes the log over; by default it stands in the folder of the leaves. Raises StoreError, Fenced."""
         self._store = store
         self._batch_bytes_max = batch_bytes_max
         self._domain = domain
@@ -137,6 +140,9 @@ class SequencerCore:
         identity = store.read_meta(_IDENTITY)
         if identity is not None and identity != domain:
             raise StoreError(f"{store.folder}: this data folder belongs to another rollup; use another folder")
+        self._log = LevelDbLog(store) if log is None else log
+        self._epoch = self._log.epoch + 1
+        self._log.fence(self._epoch)
 
     # Start-up
 
@@ -202,12 +208,13 @@ class SequencerCore:
 
     def _replay(self, head: Head, get_message: Callable[[int], bytes]) -> None:
         skip: list[LogRecord] = []
-        for position, data in self._store.read_log(head.generation, head.position):
-            record = decode_record(position, data)
+        for record in self._log.read_from(head.generation, head.position):
             if skip:
                 expected = skip.pop(0)
                 if expected != record:
-                    raise StoreError(f"{self._store.folder}: log position {position} does not replay to what it holds")
+                    raise StoreError(
+                        f"log position {record.position} of {self._store.folder} does not replay to what it holds"
+                    )
                 continue
             if self.is_full:
                 self.seal()
@@ -239,7 +246,7 @@ class SequencerCore:
         """Write a group to the log, once. Raises StoreError; then nobody may be told, and the node must stop."""
         if records:
             assert self.head is not None
-            self._store.append_log(self.head.generation, [(record.position, record.encode()) for record in records])
+            self._log.append_group(self._epoch, self.head.generation, records)
 
     def build_receipt(self, accepted: Accepted) -> ReceiptBody:
         """What a receipt for an accepted request says."""

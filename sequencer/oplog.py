@@ -47,6 +47,10 @@ class Fenced(Exception):
 class OpLog(Protocol):
     """Where the log is kept. One writer at a time, told apart by epochs."""
 
+    @property
+    def epoch(self) -> int:
+        """The highest that holds the log; 0 before the first."""
+
     def fence(self, epoch: int) -> None:
         """Take the log over; raises Fenced when a higher epoch holds it. Later writes of lower epochs are refused."""
 

@@ -69,7 +69,7 @@ class Follower:
     def __init__(self, l1: L1) -> None:
         self._l1 = l1
         world = l1.world
-        self.replica = Replica(world.domain, world.state, tip=0, roots={0: world.root})
+        self.replica = Replica(world.domain, state=world.state, tip=0, roots={0: world.root})
         self.replica.batch_hashes[0] = world.parent
         batch, self.proof = rehearse(world.state, world.parent, world.domain)
         l1.events.append(BatchPosted(1, 1, bytes(20), batch.encode(), batch.batch_hash, 1, HEAD.time))

@@ -71,7 +71,7 @@ def test_a_batch_of_another_says_nothing(life: Life, lie: str) -> None:
     )
     for other in others:
         with pytest.raises(BadProof):
-            find_signer(life.domain, {index: other for index in range(life.chain[-1].index + 1)}.get, proof)
+            find_signer(life.domain, dict.fromkeys(range(life.chain[-1].index + 1), other).get, proof)
     life.lose(1)
     assert convicts(life, proof) is None
 

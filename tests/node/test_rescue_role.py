@@ -71,7 +71,7 @@ def wait(anvil: Anvil, seconds: int) -> None:
 
 
 def jump(anvil: Anvil, seconds: int) -> None:
-    """One block, so much later than the head. (The head may be ahead of the clock: no two blocks share a second.)"""
+    """One block, so much later than the head, whatever the clock says."""
     head = int(anvil.request("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
     anvil.request("evm_setNextBlockTimestamp", head + seconds)
     anvil.request("evm_mine")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from fraud_proofs.challenger import Proof
-from fraud_proofs.grounds import MALFORMED, Ground
+from fraud_proofs.grounds import EFFECT, MALFORMED, Ground
 from fraud_proofs.witness import Witness, WitnessLeaf
 from state.codes import Kind
 from state.tree import Path
@@ -19,7 +19,9 @@ ATTEMPTS_PER_STEP = 8
 
 
 def test_no_ground_convicts_an_honest_step(seed: int) -> None:
-    """Every check and the effect of every step of a random history hold before the bytecode, and every frame parses."""
+    """Every check and the effect of every step of a random history hold before the bytecode, and every frame parses;
+    a byte behind the honest witness makes a bad one.
+    """
     tribunal = Tribunal()
     history = History(tribunal, seed)
     history.open_market()
@@ -28,6 +30,11 @@ def test_no_ground_convicts_an_honest_step(seed: int) -> None:
         for case in replay.walk(batch):
             for ground in list_grounds(Kind(case.op[0])):
                 assert case.compare(tribunal, TOTAL, ground) is Ruling.NOT_SHOWN, f"{ground} convicts {case.op.hex()}"
+                if ground is EFFECT or ground.check > 0:
+                    padded = case.encode(ground, case.build_witness(ground)) + b"\0"
+                    assert tribunal.rule(batch.batch_hash, padded) is Ruling.BAD_WITNESS, (
+                        "something follows the witness"
+                    )
         for number in range(len(batch.frames)):
             proof = Proof(batch, number, 0, MALFORMED, Witness(())).encode()
             assert tribunal.rule(batch.batch_hash, proof) is Ruling.NOT_SHOWN

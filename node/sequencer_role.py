@@ -39,7 +39,6 @@ from state.codec import Value
 from state.constants import UNDERLYINGS_MAX
 from state.l1_events import BatchPosted, Finalised, RolledBack
 from state.leaves import perpetual
-from state.signatures import assert_library_agrees
 from state.store import Store
 from state.tree import LeafKey, build_tree
 
@@ -144,7 +143,6 @@ class Sequencer:
 
     async def start(self) -> None:
         """Follow L1 to its head, hold the slot, and put the head together from disk or from L1."""
-        assert_library_agrees()
         await in_thread(self._rollup.check_identity)
         await in_thread(self._sender.settle)
         self._note(await self._follower.advance_async())

@@ -129,11 +129,6 @@ class Engine:
         """The globals leaf at the head."""
         return Ledger(self.leaves).get_globals()
 
-    @property
-    def is_open(self) -> bool:
-        """Whether a batch is open, so that ops can be taken."""
-        return self._context is not None
-
     def get_signed(self, request: Request) -> SignedMessage | None:
         """What must be verified of a request, as the state stands now; None for one that no session key signs."""
         op = request.op

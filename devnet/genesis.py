@@ -5,9 +5,9 @@ ZEC is listed and has no price yet: so there is a market whose first reading cou
 
 from collections.abc import Sequence
 
+from node.amounts import ETHER, GWEI
 from node.launch import Launch, LaunchAsset
 from node.rollup import ETH, Terms
-from node.transactions import ETHER, GWEI
 from state.genesis import Genesis
 from state.leaves import QUOTE_UNDERLYING, AssetTerms, Params, UnderlyingTerms
 

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from node.amounts import ETHER
 from node.deploy import mint
 from node.keys import Ed25519Key, Secp256k1Key, create_key
 from node.l1 import Call
 from node.rollup import Rollup
-from node.transactions import ETHER, Sender, require_mined
+from node.transactions import Sender, require_mined
 from node.wallet import Wallet
 from state.constants import NEVER
 from state.leaves import SCOPE_TRADE, SCOPE_TRANSFER, SCOPE_WITHDRAW, SessionKey

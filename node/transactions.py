@@ -19,8 +19,7 @@ from typing import Self
 
 import trio
 
-from node.amounts import ETHER as ETHER
-from node.amounts import GWEI as GWEI
+from node.amounts import ETHER, GWEI
 from node.errors import CallReverted, FeeTooHigh, L1Error, L1Refused, L1Unavailable, NotMined, Underfunded
 from node.keys import Secp256k1Key, format_address
 from node.l1 import (

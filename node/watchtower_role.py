@@ -12,12 +12,13 @@ import trio
 
 from fraud_proofs.challenger import PROOF_GAS_MAX, Proof
 from fraud_proofs.rehearsal import rehearse
+from node.amounts import ETHER
 from node.chain_follower import ChainFollower, Progress
 from node.errors import CallReverted, L1Error, NodeError, Underfunded
 from node.l1 import Call, decode_values, encode_call, in_thread
 from node.logs import Log
 from node.rollup import Rollup
-from node.transactions import ETHER, Mined, Sender
+from node.transactions import Mined, Sender
 from state.l1_events import BatchPosted
 
 TURN_SECONDS_MAX = 12.0

@@ -13,6 +13,7 @@ import trio
 from nacl.signing import SigningKey
 
 from fraud_proofs.challenger import State
+from node.amounts import ETHER
 from node.anvil import Anvil, open_anvil
 from node.chain_follower import ChainFollower
 from node.client import Client, open_client
@@ -27,7 +28,7 @@ from node.logs import Log
 from node.oracle_role import OracleNode, OracleSettings
 from node.rollup import ETH, Rollup, Terms
 from node.sequencer_role import Convicted, LogLost, Sequencer, SequencerSettings, Tamper, run_sequencer
-from node.transactions import ETHER, Mined, Sender
+from node.transactions import Mined, Sender
 from node.watchtower_role import WatchtowerSettings, run_watchtower
 from sequencer.batcher import Batcher, SealRule
 from sequencer.engine import Sealed

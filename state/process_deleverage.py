@@ -47,6 +47,36 @@ def compute_value(ledger: Ledger, op: Deleverage, underlying: Underlying) -> int
     return op.mark - compute_funding_index_floor(underlying, ledger.get_globals().time, ledger.get_params())
 
 
+def claim_deleverage(
+    ledger: Ledger, position: int, bankrupt: int, counterparty: int, instrument: Instrument, quantity: int
+) -> Deleverage:
+    """The op whose claims are true of the state as it stands. Raises SubjectMissing."""
+    params, time = ledger.get_params(), ledger.get_globals().time
+    account = ledger.require_account(bankrupt)
+    margin = compute_account_margin(account, read_quotes(ledger, account, params), time, params)
+    underlying = ledger.require_underlying(instrument.underlying)
+    expiry = ledger.require_expiry(instrument.underlying, instrument.expiry) if instrument.expiry > 0 else None
+    return Deleverage(
+        position=position,
+        bankrupt=bankrupt,
+        counterparty=counterparty,
+        instrument=instrument,
+        quantity=quantity,
+        equity=margin.equity,
+        maintenance=margin.maintenance,
+        notional=compute_notional(ledger, account),
+        mark=compute_mark(instrument, underlying, expiry, time),
+    )
+
+
+def compute_notional(ledger: Ledger, account: Account) -> int:
+    """Gross notional of all positions at the marks of their underlyings, in quote units."""
+    return sum(
+        abs(quantity) * ledger.require_underlying(instrument.underlying).mark
+        for instrument, quantity in account.positions
+    )
+
+
 def do_both_exist(ledger: Ledger, context: StepContext, op: Operation) -> bool:
     """Two different accounts."""
     deleverage = cast(Deleverage, op)
@@ -85,11 +115,7 @@ def is_claimed_mark_true(ledger: Ledger, context: StepContext, op: Operation) ->
 def is_claimed_notional_true(ledger: Ledger, context: StepContext, op: Operation) -> bool:
     """The claimed gross notional is that of all the bankrupt's positions."""
     deleverage = cast(Deleverage, op)
-    notional = sum(
-        abs(quantity) * ledger.require_underlying(instrument.underlying).mark
-        for instrument, quantity in ledger.require_account(deleverage.bankrupt).positions
-    )
-    return deleverage.notional == notional
+    return deleverage.notional == compute_notional(ledger, ledger.require_account(deleverage.bankrupt))
 
 
 def is_quantity_held(ledger: Ledger, context: StepContext, op: Operation) -> bool:
@@ -106,6 +132,16 @@ def rank_account(index: int, account: Account, instrument: Instrument, value: in
     return Rank(index, abs(held), account.cash + held * value)
 
 
+def find_first(ledger: Ledger, instrument: Instrument, value: int, sign: int) -> Rank | None:
+    """Who is first in the queue of those long (+1) or short (-1). Looks at every account."""
+    first: Rank | None = None
+    for index, account in ledger.peek_accounts():
+        if account.get_position(instrument) * sign > 0:
+            rank = rank_account(index, account, instrument, value)
+            first = rank if first is None or rank.is_before(first) else first
+    return first
+
+
 def is_rank_first(ledger: Ledger, context: StepContext, op: Operation) -> bool:
     """Nobody on the counterparty's side comes before it. Who does is read last: he is the exhibit of a proof."""
     deleverage = cast(Deleverage, op)
@@ -114,14 +150,11 @@ def is_rank_first(ledger: Ledger, context: StepContext, op: Operation) -> bool:
     counterparty = ledger.require_account(deleverage.counterparty)
     value = compute_value(ledger, deleverage, ledger.require_underlying(instrument.underlying))
     held = counterparty.get_position(instrument)
-    first = rank_account(deleverage.counterparty, counterparty, instrument, value)
-    exhibit = first
-    for index, account in ledger.peek_accounts():
-        if account.get_position(instrument) * held > 0:
-            rank = rank_account(index, account, instrument, value)
-            exhibit = rank if rank.is_before(exhibit) else exhibit
-    ledger.require_account(exhibit.account)
-    return exhibit == first
+    first = find_first(ledger, instrument, value, 1 if held > 0 else -1)
+    if first is None:
+        return True
+    ledger.require_account(first.account)
+    return first == rank_account(deleverage.counterparty, counterparty, instrument, value)
 
 
 def compute_shift_ceil(op: Deleverage, underlying: Underlying, books: Asset) -> int:

@@ -32,6 +32,14 @@ def raise_epoch(account: Account) -> Account:
     return replace(account, epoch=(account.epoch + 1) % (1 << 32))
 
 
+def claim_liquidate(ledger: Ledger, position: int, account: int) -> Liquidate:
+    """The op whose claims are true of the state as it stands. Raises SubjectMissing."""
+    params = ledger.get_params()
+    leaf = ledger.require_account(account)
+    margin = compute_account_margin(leaf, read_quotes(ledger, leaf, params), ledger.get_globals().time, params)
+    return Liquidate(position, account, margin.equity, margin.maintenance, margin.quote_equity)
+
+
 def does_liquidated_account_exist(ledger: Ledger, context: StepContext, op: Operation) -> bool:
     """There is an account to liquidate."""
     return ledger.get_account(cast(Liquidate, op).account) is not None
@@ -41,11 +49,8 @@ def is_claimed_margin_true(ledger: Ledger, context: StepContext, op: Operation) 
     """The numbers that the op claims are the account's, at prices that are young."""
     liquidate, params = cast(Liquidate, op), ledger.get_params()
     account, time = ledger.require_account(liquidate.account), ledger.get_globals().time
-    quotes = read_quotes(ledger, account, params)
-    margin = compute_account_margin(account, quotes, time, params)
-    claims = (liquidate.equity, liquidate.maintenance, liquidate.quote_equity)
-    is_true = (margin.equity, margin.maintenance, margin.quote_equity) == claims
-    return is_true and is_young(account, quotes, time, params)
+    is_true = liquidate == claim_liquidate(ledger, liquidate.position, liquidate.account)
+    return is_true and is_young(account, read_quotes(ledger, account, params), time, params)
 
 
 def is_anything_changed(ledger: Ledger, context: StepContext, op: Operation) -> bool:

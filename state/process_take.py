@@ -121,6 +121,23 @@ def compute_target_after(take: Take, target: Account, parts: Slice, price: Price
     return replace(after, liquidation_from=0, close_from=0)
 
 
+def claim_take(ledger: Ledger, take: Take) -> Take:
+    """The same bid with claims that are true of the state as it stands. Raises SubjectMissing."""
+    params, time = ledger.get_params(), ledger.get_globals().time
+    target = ledger.require_account(take.target)
+    quotes = read_quotes(ledger, target, params)
+    before = compute_account_margin(target, quotes, time, params)
+    rest = move_slice(target, cut_slice(target, take.slice_ppm), -1)
+    after = compute_account_margin(rest, quotes, time, params)
+    return replace(
+        take,
+        equity=before.equity,
+        maintenance=before.maintenance,
+        value=before.equity - after.equity,
+        relief=(before.equity - before.maintenance) - (after.equity - after.maintenance),
+    )
+
+
 def is_target_open(ledger: Ledger, context: StepContext, op: Operation) -> bool:
     """Another account, whose auction has begun."""
     take, params = cast(Take, op), ledger.get_params()
@@ -144,14 +161,9 @@ def are_claims_true(ledger: Ledger, context: StepContext, op: Operation) -> bool
     take, params = cast(Take, op), ledger.get_params()
     target, time = ledger.require_account(take.target), ledger.get_globals().time
     quotes = read_quotes(ledger, target, params)
-    rest = move_slice(target, cut_slice(target, take.slice_ppm), -1)
-    before = compute_account_margin(target, quotes, time, params)
-    after = compute_account_margin(rest, quotes, time, params)
-    relief = (before.equity - before.maintenance) - (after.equity - after.maintenance)
-    claims = (take.equity, take.maintenance, take.value, take.relief)
-    is_needed = target.liquidation_from == 0 or is_margin_bad(before.maintenance, before.quote_equity, params)
-    is_true = (before.equity, before.maintenance, before.equity - after.equity, relief) == claims
-    return is_needed and is_true and is_young(target, quotes, time, params)
+    margin = compute_account_margin(target, quotes, time, params)
+    is_needed = target.liquidation_from == 0 or is_margin_bad(margin.maintenance, margin.quote_equity, params)
+    return is_needed and take == claim_take(ledger, take) and is_young(target, quotes, time, params)
 
 
 def is_slice_needed(ledger: Ledger, context: StepContext, op: Operation) -> bool:

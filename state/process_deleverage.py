@@ -132,11 +132,11 @@ def rank_account(index: int, account: Account, instrument: Instrument, value: in
     return Rank(index, abs(held), account.cash + held * value)
 
 
-def find_first(ledger: Ledger, instrument: Instrument, value: int, sign: int) -> Rank | None:
-    """Who is first in the queue of those long (+1) or short (-1). Looks at every account."""
+def find_first(ledger: Ledger, instrument: Instrument, value: int, side: int) -> Rank | None:
+    """Who is first in the queue of those long (side above 0) or short (below). Looks at every account."""
     first: Rank | None = None
     for index, account in ledger.peek_accounts():
-        if account.get_position(instrument) * sign > 0:
+        if account.get_position(instrument) * side > 0:
             rank = rank_account(index, account, instrument, value)
             first = rank if first is None or rank.is_before(first) else first
     return first
@@ -150,7 +150,7 @@ def is_rank_first(ledger: Ledger, context: StepContext, op: Operation) -> bool:
     counterparty = ledger.require_account(deleverage.counterparty)
     value = compute_value(ledger, deleverage, ledger.require_underlying(instrument.underlying))
     held = counterparty.get_position(instrument)
-    first = find_first(ledger, instrument, value, 1 if held > 0 else -1)
+    first = find_first(ledger, instrument, value, held)
     if first is None:
         return True
     ledger.require_account(first.account)

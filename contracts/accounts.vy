@@ -9,15 +9,15 @@
 import constants
 import fields
 
-HEAD_BYTES: constant(uint256) = 52
+HEAD_BYTES: constant(uint256) = 68
 KEY_BYTES: constant(uint256) = 41
 COLLATERAL_BYTES: constant(uint256) = 18
 POSITION_BYTES: constant(uint256) = 20
-# With every key, every collateral, and one position too many.
-BYTES_MAX: constant(uint256) = 52 + 41 * constants.KEYS_MAX + 18 * constants.ASSETS_MAX + 20 * POSITIONS_HELD_MAX
+# With every key, every collateral, and as many positions too many as a fill has legs.
+BYTES_MAX: constant(uint256) = 68 + 41 * constants.KEYS_MAX + 18 * constants.ASSETS_MAX + 20 * POSITIONS_HELD_MAX
 
-# An account after a fill may have one position too many: then it must not fit.
-POSITIONS_HELD_MAX: constant(uint256) = constants.POSITIONS_MAX + 1
+# An account after a fill may have too many positions, one a leg: then it must not fit.
+POSITIONS_HELD_MAX: constant(uint256) = constants.POSITIONS_MAX + constants.LEGS_MAX
 
 SCOPE_TRADE: constant(uint256) = 1
 SCOPE_TRANSFER: constant(uint256) = 2
@@ -45,6 +45,8 @@ struct Account:
     key_count: uint256
     collateral_count: uint256
     position_count: uint256
+    liquidation_from: uint256
+    close_from: uint256
     cash: int256
     keys: SessionKey[constants.KEYS_MAX]
     collateral: Collateral[constants.ASSETS_MAX]
@@ -65,7 +67,9 @@ def _decode_account(leaf: Bytes[constants.LEAF_BYTES_MAX]) -> Account:
     account.key_count = fields._uint(leaf, 33, 1)
     account.collateral_count = fields._uint(leaf, 34, 1)
     account.position_count = fields._uint(leaf, 35, 1)
-    account.cash = fields._int(leaf, 36, 16)
+    account.liquidation_from = fields._uint(leaf, 36, 8)
+    account.close_from = fields._uint(leaf, 44, 8)
+    account.cash = fields._int(leaf, 52, 16)
 
     at: uint256 = HEAD_BYTES
     for i: uint256 in range(account.key_count, bound=constants.KEYS_MAX):
@@ -105,6 +109,8 @@ def _encode_account(account: Account) -> Bytes[BYTES_MAX]:
         fields._u8(account.key_count),
         fields._u8(account.collateral_count),
         fields._u8(account.position_count),
+        fields._u64(account.liquidation_from),
+        fields._u64(account.close_from),
         fields._i128(account.cash),
     )
     for i: uint256 in range(account.key_count, bound=constants.KEYS_MAX):

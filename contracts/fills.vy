@@ -2,13 +2,17 @@
 """
 @title What a fill makes of its two sides
 @notice The rules of state/SPEC.md section 8 that a fill's checks and its effect share.
-@dev BOUNDS. A decoded fill has a quantity up to 2**40 and a price up to 2**44, a rate is below 2**32 and an index
-     within 2**56. So notional and fee are below 2**98, cash is 2**112 at most, and nothing checked here can revert.
+@dev BOUNDS. A decoded fill has a quantity up to 2**40 and a price within 2**44, ratios are at most 16 in four legs, a rate
+     is below 2**32 and an index within 2**56. So notional, fee and cash change are below 2**124, cash is 2**112 at most,
+     and nothing checked here can revert.
      Mirrors state/process_fill.py.
 """
 import accounts
+import constants
+import instruments
 import orders
 import params as parameters
+import underlyings
 import valuation
 
 
@@ -23,15 +27,34 @@ def _is_buyer_maker(buy: orders.Order, sell: orders.Order) -> bool:
 
 @internal
 @pure
+def _compute_fee_base(order: orders.Order, price: int256, underlying: underlyings.Underlying) -> uint256:
+    """
+    @notice Quote units a lot that fees are a part of: the price where it is that of the whole thing, else spot.
+    """
+    if order.leg_count == 1 and instruments._get_kind(order.legs[0] >> 8) <= instruments.FUTURE:
+        return convert(max(price, 0), uint256)
+    ratios: int256 = 0
+    for i: uint256 in range(order.leg_count, bound=constants.LEGS_MAX):
+        ratios += abs(orders._get_ratio(order.legs[i]))
+    return convert(ratios, uint256) * underlying.spot
+
+
+@internal
+@pure
 def _compute_side_fee(
-    is_buyer: bool, fill: orders.Fill, buy: orders.Order, sell: orders.Order, params: parameters.Params
+    is_buyer: bool,
+    quantity: uint256,
+    base: uint256,
+    buy: orders.Order,
+    sell: orders.Order,
+    params: parameters.Params,
 ) -> uint256:
     """
     @notice Quote units that this side pays.
     """
     is_maker: bool = self._is_buyer_maker(buy, sell) == is_buyer
     rate_ppm: uint256 = params.maker_fee_ppm if is_maker else params.taker_fee_ppm
-    return valuation._compute_fee_ceil(fill.quantity, fill.price, rate_ppm, params.l1_fee)
+    return valuation._compute_fee_ceil(quantity, base, rate_ppm, params.l1_fee)
 
 
 @internal
@@ -40,15 +63,36 @@ def _compute_account_after(
     is_buyer: bool,
     account: accounts.Account,
     fill: orders.Fill,
-    instrument: uint256,
+    order: orders.Order,
     funding_index: int256,
     fee: uint256,
 ) -> accounts.Account:
     """
-    @notice Trades book their whole notional in cash, net of the funding index.
+    @notice Trades book their whole notional in cash, a perpetual's net of the funding index.
     """
     sign: int256 = 1 if is_buyer else -1
     quantity: int256 = sign * convert(fill.quantity, int256)
-    after: accounts.Account = valuation._add_position(account, instrument, quantity)
-    after.cash -= quantity * (convert(fill.price, int256) - funding_index) + convert(fee, int256)
+    price: int256 = fill.price
+    after: accounts.Account = account
+    for i: uint256 in range(order.leg_count, bound=constants.LEGS_MAX):
+        instrument: uint256 = order.legs[i] >> 8
+        ratio: int256 = orders._get_ratio(order.legs[i])
+        if instruments._get_kind(instrument) == instruments.PERPETUAL:
+            price -= ratio * funding_index
+        after = valuation._add_position(after, instrument, quantity * ratio)
+    after.cash -= quantity * price + convert(fee, int256)
     return after
+
+
+@internal
+@pure
+def _count_long_change(before: accounts.Account, after: accounts.Account, order: orders.Order) -> int256:
+    """
+    @notice By how many lots an account is longer after a fill, over all legs.
+    """
+    change: int256 = 0
+    for i: uint256 in range(order.leg_count, bound=constants.LEGS_MAX):
+        instrument: uint256 = order.legs[i] >> 8
+        change += max(0, accounts._get_position(after, instrument))
+        change -= max(0, accounts._get_position(before, instrument))
+    return change

@@ -5,27 +5,29 @@
         one well-formed op, and then the other fields mean nothing; a decoded op is within every bound that can be
         read off its bytes, so no caller needs to ask again.
 
-        An instrument is its twelve bytes as one number, underlying first.
-@dev Mirrors Order of state/leaves.py, and OrderOp, Cancel and Fill of state/operations.py. Prices are i64 there; here
-     they are read unsigned, which puts every negative one above PRICE_MAX.
+        A leg is its thirteen bytes as one number: the instrument, and in the lowest byte the ratio. Legs that are not
+        there are 0.
+@dev Mirrors Order of state/leaves.py, and OrderOp, Cancel and Fill of state/operations.py.
 """
 import constants
 import fields
+import instruments
 import operations
 
-ORDER_OP_BYTES: constant(uint256) = 151
+ORDER_HEAD_BYTES: constant(uint256) = 73  # up to the legs
 CANCEL_OP_BYTES: constant(uint256) = 92
 FILL_OP_BYTES: constant(uint256) = 37
 
-# Where the signed part of an op begins and ends; behind it stand key_index and signature.
+# Where the signed part of an op begins and ends; behind it stand key_index and signature. An order's ends with its legs.
 ORDER_SIGNED_AT: constant(uint256) = 17
-ORDER_SIGNED_END: constant(uint256) = 86
 CANCEL_SIGNED_AT: constant(uint256) = 9
 CANCEL_SIGNED_END: constant(uint256) = 27
+SIGNED_TAIL_BYTES: constant(uint256) = 65
 
-# A leaf with one leg, and without legs, as a cancel leaves it.
-BYTES: constant(uint256) = 71
+# A leaf with all legs, and without legs, as a cancel leaves it.
+BYTES: constant(uint256) = BARE_BYTES + LEG_BYTES * constants.LEGS_MAX
 BARE_BYTES: constant(uint256) = 58
+LEG_BYTES: constant(uint256) = 13
 
 SELL: constant(uint256) = 1
 REDUCE_ONLY: constant(uint256) = 2
@@ -39,12 +41,12 @@ struct Order:
     epoch: uint256
     valid_until: uint256
     flags: uint256
-    price: uint256
+    price: int256
     remaining: uint256
     max_fee_ppm: uint256
     counterparty: uint256
     leg_count: uint256
-    instrument: uint256  # of the one leg, whose ratio is 1
+    legs: uint256[constants.LEGS_MAX]
 
 struct OrderOp:
     decodes: bool
@@ -52,6 +54,7 @@ struct OrderOp:
     account: uint256
     slot: uint256
     order: Order  # as its slot will hold it
+    signed_end: uint256
     key_index: uint256
 
 struct Cancel:
@@ -70,7 +73,7 @@ struct Fill:
     buyer_slot: uint256
     seller: uint256
     seller_slot: uint256
-    price: uint256
+    price: int256
     quantity: uint256
 
 
@@ -89,15 +92,15 @@ def _decode_order(leaf: Bytes[constants.LEAF_BYTES_MAX]) -> Order:
         epoch=fields._uint(leaf, 20, 4),
         valid_until=fields._uint(leaf, 24, 8),
         flags=fields._uint(leaf, 32, 1),
-        price=fields._uint(leaf, 33, 8),
+        price=fields._int(leaf, 33, 8),
         remaining=fields._uint(leaf, 41, 8),
         max_fee_ppm=fields._uint(leaf, 49, 4),
         counterparty=fields._uint(leaf, 53, 4),
         leg_count=fields._uint(leaf, 57, 1),
-        instrument=0,
+        legs=empty(uint256[constants.LEGS_MAX]),
     )
-    if order.leg_count == 1:
-        order.instrument = fields._uint(leaf, 58, 12)
+    for i: uint256 in range(order.leg_count, bound=constants.LEGS_MAX):
+        order.legs[i] = fields._uint(leaf, BARE_BYTES + LEG_BYTES * i, LEG_BYTES)
     return order
 
 
@@ -107,22 +110,23 @@ def _encode_order(order: Order) -> Bytes[BYTES]:
     """
     @notice The bytes of the leaf.
     """
-    head: Bytes[BARE_BYTES] = concat(
+    leaf: Bytes[BYTES] = concat(
         fields._u64(order.counter),
         fields._u64(order.accepted),
         fields._u32(order.generation),
         fields._u32(order.epoch),
         fields._u64(order.valid_until),
         fields._u8(order.flags),
-        fields._u64(order.price),
+        fields._i64(order.price),
         fields._u64(order.remaining),
         fields._u32(order.max_fee_ppm),
         fields._u32(order.counterparty),
         fields._u8(order.leg_count),
     )
-    if order.leg_count == 0:
-        return head
-    return concat(head, convert(convert(order.instrument, uint96), bytes12), fields._u8(1))
+    for i: uint256 in range(order.leg_count, bound=constants.LEGS_MAX):
+        leg: bytes13 = convert(convert(order.legs[i], uint104), bytes13)
+        leaf = convert(concat(leaf, leg), Bytes[BYTES])
+    return leaf
 
 
 @internal
@@ -136,11 +140,20 @@ def _get_slot_index(account: uint256, slot: uint256) -> uint256:
 
 @internal
 @pure
-def _get_underlying(instrument: uint256) -> uint256:
+def _get_underlying(order: Order) -> uint256:
     """
-    @notice The underlying of an instrument.
+    @notice The one underlying of an order's legs; it has a leg.
     """
-    return instrument >> 80
+    return order.legs[0] >> 88
+
+
+@internal
+@pure
+def _get_ratio(leg: uint256) -> int256:
+    """
+    @notice Lots of a leg that a buyer of one lot of the order gets.
+    """
+    return fields._signed(leg, 8)
 
 
 @internal
@@ -149,17 +162,22 @@ def _decode_order_op(op: Bytes[constants.OP_BYTES_MAX]) -> OrderOp:
     """
     @notice The op, if the bytes are one.
     """
-    if len(op) != ORDER_OP_BYTES:
+    leg_count: uint256 = (len(op) - min(len(op), ORDER_HEAD_BYTES + SIGNED_TAIL_BYTES)) // LEG_BYTES
+    if leg_count == 0 or leg_count > constants.LEGS_MAX:
+        return empty(OrderOp)
+    if len(op) != ORDER_HEAD_BYTES + LEG_BYTES * leg_count + SIGNED_TAIL_BYTES or fields._uint(op, 72, 1) != leg_count:
         return empty(OrderOp)
     # From `generation` to the legs an op is laid out as the leaf: `size` stands where `remaining` will.
-    order: Order = self._decode_order(concat(slice(op, 23, 8), slice(op, 9, 8), slice(op, 31, 55)))
+    order: Order = self._decode_order(concat(slice(op, 23, 8), slice(op, 9, 8), slice(op, 31, len(op) - 96)))
+    signed_end: uint256 = len(op) - SIGNED_TAIL_BYTES
     order_op: OrderOp = OrderOp(
         decodes=False,
         position=fields._uint(op, 1, 8),
         account=fields._uint(op, 17, 4),
         slot=fields._uint(op, 21, 2),
         order=order,
-        key_index=fields._uint(op, 86, 1),
+        signed_end=signed_end,
+        key_index=fields._uint(op, signed_end, 1),
     )
     order_op.decodes = (
         operations._is_account(order_op.account)
@@ -167,16 +185,54 @@ def _decode_order_op(op: Bytes[constants.OP_BYTES_MAX]) -> OrderOp:
         and order.counter >= 1
         and order.flags < FLAGS_END
         and self._is_price(order.price)
+        and (order.price >= 1 or leg_count > 1)
         and self._is_quantity(order.remaining)
         and order.max_fee_ppm <= constants.FEE_PPM_MAX
         and order.counterparty < constants.ACCOUNTS_MAX
-        and order.leg_count == 1
-        and fields._uint(op, 85, 1) == 1  # ratio
-        and self._get_underlying(order.instrument) < constants.UNDERLYINGS_MAX
-        and order.instrument % 2**80 == 0  # expiry, kind and strike
+        and self._are_legs_canonical(order)
         and order_op.key_index < constants.KEYS_MAX
     )
     return order_op
+
+
+@internal
+@pure
+def _are_legs_canonical(order: Order) -> bool:
+    """
+    @notice Whether no other legs say the same: one underlying, ascending instruments, the first ratio positive, and
+            no common divisor; of one leg that leaves the ratio 1.
+    """
+    last: uint256 = 0
+    divisor: uint256 = 0
+    for i: uint256 in range(order.leg_count, bound=constants.LEGS_MAX):
+        leg: uint256 = order.legs[i]
+        instrument: uint256 = leg >> 8
+        ratio: int256 = self._get_ratio(leg)
+        is_behind: bool = ratio > 0 if i == 0 else instrument > last
+        if not (is_behind and instruments._is_instrument(instrument) and leg >> 88 == self._get_underlying(order)):
+            return False
+        if ratio == 0 or abs(ratio) > convert(constants.RATIO_MAX, int256):
+            return False
+        divisor = self._compute_divisor(convert(abs(ratio), uint256), divisor)
+        last = instrument
+    return divisor == 1
+
+
+@internal
+@pure
+def _compute_divisor(ratio: uint256, divisor: uint256) -> uint256:
+    """
+    @notice The greatest common divisor of two ratios, each at most RATIO_MAX; the first is not 0.
+    """
+    a: uint256 = ratio
+    b: uint256 = divisor
+    for i: uint256 in range(constants.RATIO_MAX):
+        if b == 0:
+            break
+        rest: uint256 = a % b
+        a = b
+        b = rest
+    return a
 
 
 @internal
@@ -220,7 +276,7 @@ def _decode_fill(op: Bytes[constants.OP_BYTES_MAX]) -> Fill:
         buyer_slot=fields._uint(op, 13, 2),
         seller=fields._uint(op, 15, 4),
         seller_slot=fields._uint(op, 19, 2),
-        price=fields._uint(op, 21, 8),
+        price=fields._int(op, 21, 8),
         quantity=fields._uint(op, 29, 8),
     )
     fill.decodes = (
@@ -236,8 +292,11 @@ def _decode_fill(op: Bytes[constants.OP_BYTES_MAX]) -> Fill:
 
 @internal
 @pure
-def _is_price(price: uint256) -> bool:
-    return 1 <= price and price <= constants.PRICE_MAX
+def _is_price(price: int256) -> bool:
+    """
+    @notice Whether some order may have this price; that of one leg is positive besides.
+    """
+    return abs(price) < convert(constants.PRICE_MAX, int256)
 
 
 @internal

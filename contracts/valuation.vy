@@ -1,42 +1,17 @@
 # pragma version 0.4.3
 """
-@title What an account is worth and what it must hold
-@notice The money rules of state/SPEC.md section 8. Cash, equity and margin are quote units, quantities lots, prices and
-        indices quote units a lot; every rounding is in the name of its function.
+@title What funding, fees and moves make of an account
+@notice The money rules of state/SPEC.md section 8 that need no margin; that is contracts/margin.vy. Cash is quote units,
+        quantities lots, prices and indices quote units a lot; every rounding is in the name of its function.
 @dev BOUNDS. Numbers come from leaves under a root: quantities up to 2**40, prices 2**44, indices 2**56, amounts 2**96,
-     cash 2**112, parts per million and periods 2**32, times 2**64. The largest product, amount * price * PPM, is below
-     2**160, so no checked operation here can revert.
-     Mirrors state/valuation.py and risk/linear.py.
+     cash 2**112, parts per million and periods 2**32, times 2**64. No checked operation here can revert.
+     Mirrors state/valuation.py.
 """
 import accounts
 import constants
-import fields
+import instruments
 import params as parameters
 import underlyings
-import witness as witnesses
-
-# Underlyings of an account's positions and of its collateral, and a traded one.
-QUOTES_MAX: constant(uint256) = constants.ACCOUNT_UNDERLYINGS_MAX + constants.ASSETS_MAX
-
-# The prices of one underlying; `funding_index` is the current one. A stale spot is 0: it covers nothing.
-struct Quote:
-    underlying: uint256
-    is_young: bool
-    spot: uint256
-    mark: uint256
-    funding_index: int256
-
-# U*: all prices that an account's margin needs, ascending.
-struct Quotes:
-    quotes: DynArray[Quote, QUOTES_MAX]
-    is_missing: bool  # an underlying is not listed: reading stops there, and whatever needs it fails
-    end: uint256  # where the witness goes on
-
-# Maintenance margin is a threshold of liquidation; no check of version 1 asks for it.
-struct Margin:
-    quote_equity: int256
-    equity: int256
-    initial: int256
 
 
 # Prices
@@ -68,165 +43,45 @@ def _compute_premium_clamped(spot: uint256, mark: uint256, params: parameters.Pa
 
 @internal
 @pure
-def _compute_fee_ceil(quantity: uint256, price: uint256, rate_ppm: uint256, l1_fee: uint256) -> uint256:
+def _roll_funding(
+    underlying: underlyings.Underlying, reading: underlyings.Underlying, time: uint256, params: parameters.Params
+) -> underlyings.Underlying:
     """
-    @notice Quote units that one side of a fill pays.
+    @notice The reading of an underlying that stood as `underlying`, with what funding was owed until now.
     """
-    return self._ceil_div(quantity * price * rate_ppm, constants.PPM) + l1_fee
+    after: underlyings.Underlying = reading
+    after.funding_index = self._compute_funding_index_floor(underlying, time, params)
+    after.index_time = time
+    after.premium = self._compute_premium_clamped(reading.spot, reading.mark, params)
+    return after
 
 
 @internal
 @pure
-def _list_needed(account: accounts.Account, params: parameters.Params) -> uint256:
+def _compute_fee_ceil(quantity: uint256, base: uint256, rate_ppm: uint256, l1_fee: uint256) -> uint256:
+    """
+    @notice Quote units that one side of a fill pays.
+    """
+    return self._ceil_div(quantity * base * rate_ppm, constants.PPM) + l1_fee
+
+
+@internal
+@pure
+def _list_needed(
+    account: accounts.Account, params: parameters.Params, params_leaf: Bytes[constants.LEAF_BYTES_MAX]
+) -> uint256:
     """
     @notice The underlyings that the account's margin needs: bit u stands for underlying u.
             A fill adds the bit of the traded one.
     """
     needed: uint256 = 0
     for i: uint256 in range(account.position_count, bound=accounts.POSITIONS_HELD_MAX):
-        held: accounts.Position = account.positions[i]
-        needed |= 1 << (held.instrument >> 80)
+        needed |= 1 << instruments._get_underlying(account.positions[i].instrument)
     for i: uint256 in range(account.collateral_count, bound=constants.ASSETS_MAX):
-        held: accounts.Collateral = account.collateral[i]
-        needed |= 1 << parameters._get_asset_terms(params, held.asset).underlying
+        needed |= 1 << parameters._get_asset_terms(params_leaf, account.collateral[i].asset).underlying
+    if params.peg_underlying != parameters.NO_UNDERLYING:
+        needed |= 1 << params.peg_underlying
     return needed
-
-
-@internal
-@pure
-def _peek_quotes(
-    witness: Bytes[constants.WITNESS_BYTES_MAX],
-    at: uint256,
-    needed: uint256,
-    time: uint256,
-    params: parameters.Params,
-) -> Quotes:
-    """
-    @notice The prices of the needed underlyings, as the witness gives them from `at` on, NOT authenticated.
-    """
-    found: Quotes = empty(Quotes)
-    found.end = at
-    leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
-    for u: uint256 in range(constants.UNDERLYINGS_MAX):
-        if needed >> u == 0:
-            break
-        if (needed >> u) & 1 == 0:
-            continue
-        leaf, found.end = witnesses._peek(witness, found.end)
-        if len(leaf) == 0:
-            found.is_missing = True
-            break
-        underlying: underlyings.Underlying = underlyings._decode_underlying(leaf)
-        is_young: bool = underlying.oracle_time + params.price_age_max >= time
-        found.quotes.append(
-            Quote(
-                underlying=u,
-                is_young=is_young,
-                spot=underlying.spot if is_young else 0,
-                mark=underlying.mark,
-                funding_index=self._compute_funding_index_floor(underlying, time, params),
-            )
-        )
-    return found
-
-
-@internal
-@pure
-def _authenticate_quotes(
-    witness: Bytes[constants.WITNESS_BYTES_MAX], at: uint256, root: bytes32, needed: uint256
-):
-    """
-    @notice What `_peek_quotes` gave for the same witness, `at` and `needed` stands under `root`.
-    """
-    next: uint256 = at
-    leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
-    for u: uint256 in range(constants.UNDERLYINGS_MAX):
-        if needed >> u == 0:
-            break
-        if (needed >> u) & 1 == 0:
-            continue
-        leaf, next = witnesses._read(witness, next, root, constants.UNDERLYINGS, u)
-        if len(leaf) == 0:
-            break
-
-
-@internal
-@pure
-def _read_quotes(
-    witness: Bytes[constants.WITNESS_BYTES_MAX],
-    at: uint256,
-    root: bytes32,
-    needed: uint256,
-    time: uint256,
-    params: parameters.Params,
-) -> Quotes:
-    """
-    @notice The prices of the needed underlyings under `root`.
-    """
-    self._authenticate_quotes(witness, at, root, needed)
-    return self._peek_quotes(witness, at, needed, time, params)
-
-
-@internal
-@pure
-def _is_fresh(account: accounts.Account, quotes: Quotes) -> bool:
-    """
-    @notice Whether the price of everything that the account holds a position in is young. Collateral's need not be.
-    """
-    for i: uint256 in range(account.position_count, bound=accounts.POSITIONS_HELD_MAX):
-        if not self._get_quote(quotes, account.positions[i].instrument >> 80).is_young:
-            return False
-    return True
-
-
-# Margin
-
-
-@internal
-@pure
-def _compute_account_margin(account: accounts.Account, quotes: Quotes, params: parameters.Params) -> Margin:
-    """
-    @notice The account's equity and initial margin; every underlying that it needs is among the quotes.
-    """
-    margin: Margin = Margin(quote_equity=account.cash, equity=0, initial=0)
-    for i: uint256 in range(account.position_count, bound=accounts.POSITIONS_HELD_MAX):
-        held: accounts.Position = account.positions[i]
-        underlying: uint256 = held.instrument >> 80
-        quote: Quote = self._get_quote(quotes, underlying)
-        terms: parameters.UnderlyingTerms = parameters._get_underlying_terms(params, underlying)
-        size: uint256 = convert(abs(held.quantity), uint256)
-        margin.quote_equity += held.quantity * (convert(quote.mark, int256) - quote.funding_index)
-        margin.initial += convert(
-            self._ceil_div(size * quote.mark * terms.initial_ppm, constants.PPM), int256
-        )
-    margin.equity = margin.quote_equity
-    for i: uint256 in range(account.collateral_count, bound=constants.ASSETS_MAX):
-        held: accounts.Collateral = account.collateral[i]
-        terms: parameters.AssetTerms = parameters._get_asset_terms(params, held.asset)
-        quote: Quote = self._get_quote(quotes, terms.underlying)
-        margin.equity += convert(self._compute_collateral_value_floor(held.amount, quote.spot, terms), int256)
-    return margin
-
-
-@internal
-@pure
-def _compute_collateral_value_floor(amount: uint256, spot: uint256, terms: parameters.AssetTerms) -> uint256:
-    """
-    @notice Quote units that collateral counts for.
-    """
-    return amount * spot * (constants.PPM - terms.haircut_ppm) // (constants.PPM * terms.units_per_lot)
-
-
-@internal
-@pure
-def _get_quote(quotes: Quotes, underlying: uint256) -> Quote:
-    """
-    @notice The quote of one underlying; it was needed and was not missing.
-    """
-    for quote: Quote in quotes.quotes:
-        if quote.underlying == underlying:
-            return quote
-    raise "quote"
 
 
 # What moves
@@ -243,7 +98,7 @@ def _add_position(account: accounts.Account, instrument: uint256, quantity: int2
     total: int256 = accounts._get_position(account, instrument) + quantity
     added: accounts.Position = accounts.Position(instrument=instrument, quantity=total)
     is_waiting: bool = total != 0
-    for i: uint256 in range(account.position_count, bound=constants.POSITIONS_MAX):
+    for i: uint256 in range(account.position_count, bound=accounts.POSITIONS_HELD_MAX):
         held: accounts.Position = account.positions[i]
         if is_waiting and held.instrument >= instrument:
             after.positions[after.position_count] = added
@@ -326,48 +181,6 @@ def _needs_prices(account: accounts.Account, asset: uint256, amount: uint256) ->
     if asset == 0:
         cash_after -= convert(amount, int256)
     return account.position_count > 0 or cash_after < 0
-
-
-@internal
-@pure
-def _is_balance_covered(
-    account: accounts.Account, asset: uint256, amount: uint256, quotes: Quotes, params: parameters.Params
-) -> bool:
-    """
-    @notice Whether the account owns what it gives away: quote equity for asset 0, else that collateral.
-    @param quotes None when prices are not needed
-    """
-    if quotes.is_missing:
-        return False
-    if asset != 0:
-        return accounts._get_collateral(account, asset) >= amount
-    bare: accounts.Account = account
-    bare.collateral_count = 0
-    return self._compute_account_margin(bare, quotes, params).quote_equity >= convert(amount, int256)
-
-
-@internal
-@pure
-def _is_margin_kept(
-    account: accounts.Account,
-    asset: uint256,
-    amount: uint256,
-    quotes: Quotes,
-    params: parameters.Params,
-) -> bool:
-    """
-    @notice Whether the account still covers its initial margin after `amount` has left it.
-    @param quotes None when prices are not needed
-    """
-    if not self._needs_prices(account, asset, amount):
-        return True
-    if quotes.is_missing or not self._is_fresh(account, quotes):
-        return False
-    if asset != 0 and accounts._get_collateral(account, asset) < amount:
-        return False
-    after: accounts.Account = self._add_balance(account, asset, -convert(amount, int256))
-    margin: Margin = self._compute_account_margin(after, quotes, params)
-    return margin.equity >= margin.initial
 
 
 # Rounding: the EVM's division truncates towards zero.

@@ -5,7 +5,7 @@
         reads are those of state/SPEC.md sections 6 and 8. The other ground, EFFECT, is handed to a contract of its own,
         contracts/verify_fill_effect.vy: one alone would be larger than EIP-170 allows.
 @dev Answers true for fraud and false for what is not shown; reverts for a bad witness alone, whatever the op's bytes.
-     BOUNDS. Beside those of fills.vy: a fee times PPM is below 2**118, notional times a fee limit below 2**104.
+     BOUNDS. Beside those of fills.vy: a fee times PPM is below 2**146, notional times a fee limit below 2**124.
      Mirrors state/process_fill.py.
 """
 import accounts
@@ -13,11 +13,15 @@ import constants
 import context as contexts
 import fills
 import globals
+import instruments
+import margins
 import orders
 import params as parameters
 import underlyings
 import valuation
 import witness as witnesses
+
+initializes: margins
 
 interface Verifier:
     def evaluate(
@@ -32,11 +36,12 @@ interface Verifier:
 struct Leaves:
     state: globals.Globals
     params: parameters.Params
+    params_leaf: Bytes[constants.LEAF_BYTES_MAX]
     buy: orders.Order
     sell: orders.Order
     account: accounts.Account  # of the side that the check is about
+    other: accounts.Account  # of the seller, where a check is about both
     underlying: underlyings.Underlying
-    quotes: valuation.Quotes
     is_missing: bool  # a subject does not exist, so the check fails
     end: uint256
 
@@ -62,16 +67,19 @@ BUYER_MUST_FIT: constant(uint256) = 17
 SELLER_MUST_FIT: constant(uint256) = 18
 BUYER_MARGIN_MUST_HOLD: constant(uint256) = 19
 SELLER_MARGIN_MUST_HOLD: constant(uint256) = 20
-CHECKS: constant(uint256) = 21
+OPEN_INTEREST_MUST_FIT: constant(uint256) = 21
+INSTRUMENTS_MUST_BE_LIVE: constant(uint256) = 22
+CHECKS: constant(uint256) = 23
 
-# Reads of SPEC.md section 6, a row a check, as numbered above; each is a part of the one order G, P, B, S, A, U, Q.
+# Reads of SPEC.md section 6, a row a check, as numbered above; each is a part of the one order G, P, B, S, A, A2, U. The
+# marks of the band and M* of the margin follow in the witness, and contracts/margin.vy reads them.
 G: constant(uint256) = 1
 P: constant(uint256) = 2
 B: constant(uint256) = 4  # O(buyer)
 S: constant(uint256) = 8  # O(seller)
 A: constant(uint256) = 16  # A(buyer) or A(seller)
-U: constant(uint256) = 32  # U(instrument)
-Q: constant(uint256) = 64  # U*
+A2: constant(uint256) = 32  # A(seller) behind A(buyer)
+U: constant(uint256) = 64  # U(instrument)
 READS: constant(uint256[CHECKS]) = [
     0,
     G,
@@ -85,27 +93,31 @@ READS: constant(uint256[CHECKS]) = [
     B | S,
     B | S,
     B | S,
-    G | P | B | U,
+    G | P | B,
     B | A,
     S | A,
-    G | P | B | S,
-    G | P | B | S,
+    G | P | B | S | U,
+    G | P | B | S | U,
     G | P | B | S | A | U,
     G | P | B | S | A | U,
-    G | P | B | S | A | Q,
-    G | P | B | S | A | Q,
+    G | P | B | S | A,
+    G | P | B | S | A,
+    G | P | B | A | A2 | U,
+    G | B,
 ]
 
 VERIFY_EFFECT: immutable(address)
 
 
 @deploy
-def __init__(verify_effect: address):
+def __init__(verify_effect: address, margin: address):
     """
     @param verify_effect The deployed contracts/verify_fill_effect.vy
+    @param margin The deployed contracts/margin.vy
     """
     assert verify_effect.is_contract, "effect"
     VERIFY_EFFECT = verify_effect
+    margins.__init__(margin)
 
 
 @external
@@ -132,6 +144,11 @@ def evaluate(
         return False
     is_buyer: bool = not self._is_of_seller(check)
     leaves: Leaves = self._read_leaves(witness, context.pre_root, READS[check], fill, is_buyer)
+    if not leaves.is_missing:
+        if check == PRICE_MUST_BE_IN_BAND:
+            return not self._is_in_band(context.pre_root, fill, leaves, witness)
+        if check == BUYER_MARGIN_MUST_HOLD or check == SELLER_MARGIN_MUST_HOLD:
+            return not self._is_margin_held(context.pre_root, is_buyer, fill, leaves, witness)
     witnesses._finish(witness, leaves.end)
     return leaves.is_missing or not self._does_hold(header, fill, check, is_buyer, leaves)
 
@@ -173,7 +190,9 @@ def _does_hold(
         return self._is_order_live(sell, leaves.account, leaves.state)
     if check == SIDES_MUST_OPPOSE:
         return (
-            buy.flags & orders.SELL == 0 and sell.flags & orders.SELL != 0 and buy.instrument == sell.instrument
+            buy.flags & orders.SELL == 0
+            and sell.flags & orders.SELL != 0
+            and keccak256(abi_encode(buy.legs)) == keccak256(abi_encode(sell.legs))
         )
     if check == COUNTERPARTY_MUST_MATCH:
         return (buy.counterparty == 0 or buy.counterparty == fill.seller) and (
@@ -188,26 +207,22 @@ def _does_hold(
     if check == TAKER_MUST_NOT_BE_POST_ONLY:
         taker_flags: uint256 = sell.flags if fills._is_buyer_maker(buy, sell) else buy.flags
         return taker_flags & orders.POST_ONLY == 0
-    if check == PRICE_MUST_BE_IN_BAND:
-        mark: uint256 = leaves.underlying.mark
-        distance: uint256 = max(fill.price, mark) - min(fill.price, mark)
-        return distance * constants.PPM <= mark * leaves.params.band_ppm
     if check == BUYER_MUST_REDUCE:
         return self._is_reducing(is_buyer, buy, leaves.account, fill.quantity)
     if check == SELLER_MUST_REDUCE:
         return self._is_reducing(is_buyer, sell, leaves.account, fill.quantity)
-    fee: uint256 = fills._compute_side_fee(is_buyer, fill, buy, sell, leaves.params)
+    if check == INSTRUMENTS_MUST_BE_LIVE:
+        return self._are_instruments_live(buy, leaves.state.time)
+    if check == OPEN_INTEREST_MUST_FIT:
+        return self._does_open_interest_fit(fill, leaves)
+    base: uint256 = fills._compute_fee_base(buy, fill.price, leaves.underlying)
+    fee: uint256 = fills._compute_side_fee(is_buyer, fill.quantity, base, buy, sell, leaves.params)
     if check == BUYER_FEE_MUST_KEEP_LIMIT:
-        return fee * constants.PPM <= fill.quantity * fill.price * buy.max_fee_ppm
+        return fee * constants.PPM <= fill.quantity * base * buy.max_fee_ppm
     if check == SELLER_FEE_MUST_KEEP_LIMIT:
-        return fee * constants.PPM <= fill.quantity * fill.price * sell.max_fee_ppm
-    if check == BUYER_MUST_FIT or check == SELLER_MUST_FIT:
-        index: int256 = valuation._compute_funding_index_floor(leaves.underlying, leaves.state.time, leaves.params)
-        return valuation._is_within_caps(
-            fills._compute_account_after(is_buyer, leaves.account, fill, buy.instrument, index, fee)
-        )
-    # BUYER_MARGIN_MUST_HOLD, SELLER_MARGIN_MUST_HOLD
-    return self._is_margin_held(is_buyer, fill, buy.instrument, fee, leaves)
+        return fee * constants.PPM <= fill.quantity * base * sell.max_fee_ppm
+    # BUYER_MUST_FIT, SELLER_MUST_FIT
+    return valuation._is_within_caps(self._compute_after(is_buyer, fill, leaves))
 
 
 @internal
@@ -230,32 +245,146 @@ def _is_reducing(
     is_buyer: bool, order: orders.Order, account: accounts.Account, quantity: uint256
 ) -> bool:
     """
-    @notice Whether a reduce-only order only reduces.
+    @notice Whether a reduce-only order only reduces, in every leg.
     """
-    position: int256 = accounts._get_position(account, order.instrument)
-    held: int256 = -position if is_buyer else position
-    return order.flags & orders.REDUCE_ONLY == 0 or held >= convert(quantity, int256)
+    if order.flags & orders.REDUCE_ONLY == 0:
+        return True
+    sign: int256 = 1 if is_buyer else -1
+    for i: uint256 in range(order.leg_count, bound=constants.LEGS_MAX):
+        traded: int256 = sign * orders._get_ratio(order.legs[i]) * convert(quantity, int256)
+        held: int256 = accounts._get_position(account, order.legs[i] >> 8)
+        if held * traded >= 0 or abs(held) < abs(traded):
+            return False
+    return True
 
 
 @internal
 @pure
-def _is_margin_held(
-    is_buyer: bool, fill: orders.Fill, instrument: uint256, fee: uint256, leaves: Leaves
+def _are_instruments_live(order: orders.Order, time: uint256) -> bool:
+    """
+    @notice Whether nothing of what is traded has expired.
+    """
+    for i: uint256 in range(order.leg_count, bound=constants.LEGS_MAX):
+        expiry: uint256 = instruments._get_expiry(order.legs[i] >> 8)
+        if expiry != 0 and time >= expiry:
+            return False
+    return True
+
+
+@internal
+@pure
+def _does_open_interest_fit(fill: orders.Fill, leaves: Leaves) -> bool:
+    """
+    @notice Whether what is held of the underlying stays within its bound, or at least does not grow.
+    """
+    terms: parameters.UnderlyingTerms = parameters._get_underlying_terms(
+        leaves.params_leaf, leaves.params, orders._get_underlying(leaves.buy)
+    )
+    buyer: accounts.Account = fills._compute_account_after(True, leaves.account, fill, leaves.buy, 0, 0)
+    seller: accounts.Account = fills._compute_account_after(False, leaves.other, fill, leaves.buy, 0, 0)
+    change: int256 = fills._count_long_change(leaves.account, buyer, leaves.buy)
+    change += fills._count_long_change(leaves.other, seller, leaves.buy)
+    after: int256 = convert(leaves.underlying.open_interest, int256) + change
+    return change <= 0 or after <= convert(terms.open_interest_max, int256)
+
+
+@internal
+@view
+def _is_in_band(
+    root: bytes32, fill: orders.Fill, leaves: Leaves, witness: Bytes[constants.WITNESS_BYTES_MAX]
 ) -> bool:
     """
-    @notice Whether this side is margined after the trade, or at least less short of margin and smaller.
+    @notice Whether the price is near the marks of what is traded, by the size of the underlying.
     """
-    index: int256 = valuation._get_quote(leaves.quotes, orders._get_underlying(instrument)).funding_index
-    after: accounts.Account = fills._compute_account_after(is_buyer, leaves.account, fill, instrument, index, fee)
-    margin: valuation.Margin = valuation._compute_account_margin(after, leaves.quotes, leaves.params)
-    if valuation._is_fresh(after, leaves.quotes) and margin.equity >= margin.initial:
-        return True
-    held: int256 = accounts._get_position(leaves.account, instrument)
-    kept: int256 = accounts._get_position(after, instrument)
-    if abs(kept) >= abs(held) or kept * held < 0:
+    traded: DynArray[uint256, constants.LEGS_MAX] = []
+    for i: uint256 in range(leaves.buy.leg_count, bound=constants.LEGS_MAX):
+        traded.append(leaves.buy.legs[i] >> 8)
+    found: margins.Marks = margins._compute_marks(witness, leaves.end, leaves.state.time, traded)
+    assert found.root == root, "root"
+    witnesses._finish(witness, found.end)
+    if found.is_missing:
         return False
-    before: valuation.Margin = valuation._compute_account_margin(leaves.account, leaves.quotes, leaves.params)
-    return margin.initial - margin.equity < before.initial - before.equity
+    distance: int256 = fill.price
+    size: uint256 = 0
+    for i: uint256 in range(leaves.buy.leg_count, bound=constants.LEGS_MAX):
+        ratio: int256 = orders._get_ratio(leaves.buy.legs[i])
+        distance -= ratio * convert(found.marks[i], int256)
+        size += convert(abs(ratio), uint256) * found.underlying_mark
+    return convert(abs(distance), uint256) * constants.PPM <= size * leaves.params.band_ppm
+
+
+@internal
+@view
+def _is_margin_held(
+    root: bytes32,
+    is_buyer: bool,
+    fill: orders.Fill,
+    leaves: Leaves,
+    witness: Bytes[constants.WITNESS_BYTES_MAX],
+) -> bool:
+    """
+    @notice Whether this side is margined after the trade, or at least less short of margin and smaller in every leg.
+    """
+    known: Leaves = leaves
+    known.underlying = self._peek_traded(leaves, witness)
+    after: accounts.Account = self._compute_after(is_buyer, fill, known)
+    found: margins.Found = margins._compute(
+        witness,
+        leaves.end,
+        leaves.state.time,
+        leaves.state.params_version,
+        leaves.params_leaf,
+        leaves.account,
+        after,
+        True,
+    )
+    assert found.root == root, "root"
+    witnesses._finish(witness, found.end)
+    if found.is_missing:
+        return False
+    if found.is_fresh and found.after.initial >= 0:
+        return True
+    for i: uint256 in range(leaves.buy.leg_count, bound=constants.LEGS_MAX):
+        held: int256 = accounts._get_position(leaves.account, leaves.buy.legs[i] >> 8)
+        kept: int256 = accounts._get_position(after, leaves.buy.legs[i] >> 8)
+        if abs(kept) >= abs(held) or kept * held < 0:
+            return False
+    return found.after.initial > found.before.initial
+
+
+@internal
+@pure
+def _peek_traded(leaves: Leaves, witness: Bytes[constants.WITNESS_BYTES_MAX]) -> underlyings.Underlying:
+    """
+    @notice The traded underlying out of M*, where it stands behind the rules and all lower ones; NOT authenticated. All
+            zeros when an underlying is missing: then nothing else is asked of the account after.
+    """
+    traded: uint256 = orders._get_underlying(leaves.buy)
+    needed: uint256 = valuation._list_needed(leaves.account, leaves.params, leaves.params_leaf)
+    leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
+    next: uint256 = 0
+    leaf, next = witnesses._peek(witness, leaves.end)
+    for u: uint256 in range(constants.UNDERLYINGS_MAX):
+        if u != traded and (needed >> u) & 1 == 0:
+            continue
+        leaf, next = witnesses._peek(witness, next)
+        if len(leaf) == 0:
+            break
+        if u == traded:
+            return underlyings._decode_underlying(leaf)
+    return empty(underlyings.Underlying)
+
+
+@internal
+@pure
+def _compute_after(is_buyer: bool, fill: orders.Fill, leaves: Leaves) -> accounts.Account:
+    """
+    @notice This side's account after the fill.
+    """
+    base: uint256 = fills._compute_fee_base(leaves.buy, fill.price, leaves.underlying)
+    fee: uint256 = fills._compute_side_fee(is_buyer, fill.quantity, base, leaves.buy, leaves.sell, leaves.params)
+    index: int256 = valuation._compute_funding_index_floor(leaves.underlying, leaves.state.time, leaves.params)
+    return fills._compute_account_after(is_buyer, leaves.account, fill, leaves.buy, index, fee)
 
 
 @internal
@@ -276,10 +405,10 @@ def _read_leaves(
         leaf, leaves.end = witnesses._read(witness, 0, root, constants.GLOBALS, 0)
         leaves.state = globals._decode_globals(leaf)
     if reads & P != 0:
-        leaf, leaves.end = witnesses._read(
+        leaves.params_leaf, leaves.end = witnesses._read(
             witness, leaves.end, root, constants.PARAMS, leaves.state.params_version
         )
-        leaves.params = parameters._decode_params(leaf)
+        leaves.params = parameters._decode_params(leaves.params_leaf)
     buy_index: uint256 = orders._get_slot_index(fill.buyer, fill.buyer_slot)
     sell_index: uint256 = orders._get_slot_index(fill.seller, fill.seller_slot)
     if reads & B != 0:
@@ -303,18 +432,19 @@ def _read_leaves(
         if leaves.is_missing:
             return leaves
         leaves.account = accounts._decode_account(leaf)
-    traded: uint256 = orders._get_underlying(leaves.buy.instrument)
+    if reads & A2 != 0:
+        # As with the slots: an op may name one account twice.
+        if fill.seller != fill.buyer:
+            leaf, leaves.end = witnesses._read(witness, leaves.end, root, constants.ACCOUNTS, fill.seller)
+        leaves.is_missing = len(leaf) == 0
+        if leaves.is_missing:
+            return leaves
+        leaves.other = accounts._decode_account(leaf)
     if reads & U != 0:
+        traded: uint256 = orders._get_underlying(leaves.buy)
         leaf, leaves.end = witnesses._read(witness, leaves.end, root, constants.UNDERLYINGS, traded)
         leaves.is_missing = len(leaf) == 0
         if leaves.is_missing:
             return leaves
         leaves.underlying = underlyings._decode_underlying(leaf)
-    if reads & Q != 0:
-        needed: uint256 = valuation._list_needed(leaves.account, leaves.params) | (1 << traded)
-        leaves.quotes = valuation._read_quotes(
-            witness, leaves.end, root, needed, leaves.state.time, leaves.params
-        )
-        leaves.end = leaves.quotes.end
-        leaves.is_missing = leaves.quotes.is_missing
     return leaves

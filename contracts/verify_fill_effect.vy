@@ -96,7 +96,7 @@ def _peek_leaves(witness: Bytes[constants.WITNESS_BYTES_MAX]) -> Leaves:
             leaves.underlying = underlyings._decode_underlying(leaf)
         else:
             leaves.books = assets._decode_asset(leaf)
-        # A cancelled order has no legs, so no instrument to trade.
+        # A cancelled order has no legs, so nothing to trade.
         leaves.shows_nothing = (i == 2 and leaves.buy.leg_count == 0) or (i == 3 and leaves.sell.leg_count == 0)
         if leaves.shows_nothing:
             return leaves
@@ -111,25 +111,26 @@ def _apply(fill: orders.Fill, leaves: Leaves) -> Leaves:
     @notice Trade: both orders shrink, both accounts change, open interest and fees follow.
     @param leaves Both orders have the quantity remaining
     """
-    instrument: uint256 = leaves.buy.instrument
     index: int256 = valuation._compute_funding_index_floor(
         leaves.underlying, leaves.state.time, leaves.params
     )
-    buyer_fee: uint256 = fills._compute_side_fee(True, fill, leaves.buy, leaves.sell, leaves.params)
-    seller_fee: uint256 = fills._compute_side_fee(False, fill, leaves.buy, leaves.sell, leaves.params)
+    base: uint256 = fills._compute_fee_base(leaves.buy, fill.price, leaves.underlying)
+    buyer_fee: uint256 = fills._compute_side_fee(True, fill.quantity, base, leaves.buy, leaves.sell, leaves.params)
+    seller_fee: uint256 = fills._compute_side_fee(False, fill.quantity, base, leaves.buy, leaves.sell, leaves.params)
     after: Leaves = leaves
     after.state.next_position = fill.position + 1
     after.buy.remaining -= fill.quantity
     after.sell.remaining -= fill.quantity
-    after.buyer = fills._compute_account_after(True, leaves.buyer, fill, instrument, index, buyer_fee)
-    after.seller = fills._compute_account_after(False, leaves.seller, fill, instrument, index, seller_fee)
-    after.books.fees += convert(buyer_fee + seller_fee, int256)
+    after.buyer = fills._compute_account_after(True, leaves.buyer, fill, leaves.buy, index, buyer_fee)
+    after.seller = fills._compute_account_after(False, leaves.seller, fill, leaves.buy, index, seller_fee)
+    # Bad debt is repaid before anybody earns a fee.
+    repaid: uint256 = min(buyer_fee + seller_fee, leaves.books.bad_debt)
+    after.books.bad_debt -= repaid
+    after.books.fees += convert(buyer_fee + seller_fee - repaid, int256)
     open_interest: int256 = (
         convert(leaves.underlying.open_interest, int256)
-        + self._count_long(after.buyer, instrument)
-        + self._count_long(after.seller, instrument)
-        - self._count_long(leaves.buyer, instrument)
-        - self._count_long(leaves.seller, instrument)
+        + fills._count_long_change(leaves.buyer, after.buyer, leaves.buy)
+        + fills._count_long_change(leaves.seller, after.seller, leaves.buy)
     )
     after.shows_nothing = (
         open_interest < 0
@@ -139,15 +140,6 @@ def _apply(fill: orders.Fill, leaves: Leaves) -> Leaves:
     if not after.shows_nothing:
         after.underlying.open_interest = convert(open_interest, uint256)
     return after
-
-
-@internal
-@pure
-def _count_long(account: accounts.Account, instrument: uint256) -> int256:
-    """
-    @notice Lots that the account holds long.
-    """
-    return max(0, accounts._get_position(account, instrument))
 
 
 @internal
@@ -188,7 +180,7 @@ def _compute_root_after(
             leaf = accounts._encode_account(after.seller)
         elif i == 6:
             collection = constants.UNDERLYINGS
-            index = orders._get_underlying(after.buy.instrument)
+            index = orders._get_underlying(after.buy)
             leaf = underlyings._encode_underlying(after.underlying)
         else:
             collection = constants.ASSETS

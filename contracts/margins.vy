@@ -1,0 +1,122 @@
+# pragma version 0.4.3
+"""
+@title What a verifier asks of contracts/margin.vy
+@notice The margin of an account before and after an op, and the marks of instruments: state/SPEC.md section 8.
+@dev The contract reads M* of a witness, and says under which root it stands; whoever asks compares. So a caller may ask
+     before it knows what an effect has written, where that depends on the answer.
+"""
+import accounts
+import constants
+import params as parameters
+
+# Quote units. `initial` and `maintenance` are what is left above the requirement.
+struct Margin:
+    quote_equity: int256
+    equity: int256
+    initial: int256
+    maintenance: int256
+
+struct Found:
+    before: Margin
+    after: Margin
+    is_young: bool  # every price that the account after depends on
+    is_fresh: bool  # and none of its underlyings is halted
+    root: bytes32
+    end: uint256  # where the witness goes on
+    is_missing: bool  # a leaf is not there: reading stopped behind it, and whatever asked fails
+
+struct Marks:
+    marks: uint256[constants.LEGS_MAX]
+    underlying_mark: uint256
+    root: bytes32
+    end: uint256
+    is_missing: bool
+
+interface Margins:
+    def compute(
+        witness: Bytes[constants.WITNESS_BYTES_MAX],
+        at: uint256,
+        time: uint256,
+        params_version: uint256,
+        params_leaf: Bytes[constants.LEAF_BYTES_MAX],
+        before_leaf: Bytes[constants.LEAF_BYTES_MAX],
+        after_leaf: Bytes[constants.LEAF_BYTES_MAX],
+        must_cover: bool,
+    ) -> (Margin, Margin, uint256, bytes32, uint256, bool): view
+    def compute_marks(
+        witness: Bytes[constants.WITNESS_BYTES_MAX],
+        at: uint256,
+        time: uint256,
+        instruments: DynArray[uint256, constants.LEGS_MAX],
+    ) -> (uint256[constants.LEGS_MAX], uint256, bytes32, uint256, bool): view
+
+YOUNG: constant(uint256) = 1
+FRESH: constant(uint256) = 3
+
+MARGIN: immutable(address)
+
+
+@deploy
+def __init__(margin: address):
+    """
+    @param margin The deployed contracts/margin.vy
+    """
+    assert margin.is_contract, "margin"
+    MARGIN = margin
+
+
+@internal
+@view
+def _compute(
+    witness: Bytes[constants.WITNESS_BYTES_MAX],
+    at: uint256,
+    time: uint256,
+    params_version: uint256,
+    params_leaf: Bytes[constants.LEAF_BYTES_MAX],
+    before: accounts.Account,
+    after: accounts.Account,
+    must_cover: bool,
+) -> Found:
+    """
+    @notice The margin of an account and of what it becomes, from the M* that begins at `at`.
+    @param must_cover Whether collateral whose price is stale counts nothing
+    """
+    found: Found = empty(Found)
+    freshness: uint256 = 0
+    # Encoded first: a call among the arguments would have the witness copied once more.
+    before_leaf: Bytes[constants.LEAF_BYTES_MAX] = accounts._encode_account(before)
+    after_leaf: Bytes[constants.LEAF_BYTES_MAX] = accounts._encode_account(after)
+    found.before, found.after, freshness, found.root, found.end, found.is_missing = staticcall Margins(
+        MARGIN
+    ).compute(witness, at, time, params_version, params_leaf, before_leaf, after_leaf, must_cover)
+    found.is_young = freshness & YOUNG == YOUNG
+    found.is_fresh = freshness & FRESH == FRESH
+    return found
+
+
+@internal
+@view
+def _compute_marks(
+    witness: Bytes[constants.WITNESS_BYTES_MAX],
+    at: uint256,
+    time: uint256,
+    instruments: DynArray[uint256, constants.LEGS_MAX],
+) -> Marks:
+    """
+    @notice What instruments of one underlying, ascending, are marked at; reads the underlying and their expiries.
+    """
+    found: Marks = empty(Marks)
+    found.marks, found.underlying_mark, found.root, found.end, found.is_missing = staticcall Margins(
+        MARGIN
+    ).compute_marks(witness, at, time, instruments)
+    return found
+
+
+@internal
+@pure
+def _is_bad(maintenance: int256, quote_equity: int256, params: parameters.Params) -> bool:
+    """
+    @notice Short of maintenance margin, or owing more quote cash than may be owed against other collateral.
+    @dev Mirrors is_margin_bad of state/process_liquidate.py.
+    """
+    return maintenance < 0 or quote_equity < -convert(params.quote_debt_max, int256)

@@ -11,11 +11,11 @@ from fraud_proofs.grounds import Ground, GroundKind
 from fraud_proofs.witness import HINTS_BYTES, Witness, decode_hints, is_message_claimed
 from state.batches import decode_frame
 from state.context import MessageUnknown, StepContext, is_passed
-from state.leaves import LeafError
+from state.leaves import Account, LeafError
 from state.ledger import Ledger, SubjectMissing
 from state.operations import L1, Operation
 from state.transition import PROCESSES, decode_step, get_decode_code
-from state.tree import LeafKey, compute_root, hash_leaf
+from state.tree import LeafKey, compute_root, get_account_index, hash_leaf
 
 
 class BadWitness(Exception):
@@ -45,6 +45,26 @@ class WitnessLeaves(Mapping[LeafKey, bytes]):
         """Nothing may be supplied that is not needed. Raises BadWitness."""
         if next(self._order, None) is not None:
             raise BadWitness("witness: a leaf too many")
+
+
+class WitnessLedger(Ledger):
+    """A ledger over a witness: of all accounts it knows only the one that is exhibited, and reads it when asked."""
+
+    __slots__ = ("_exhibit",)
+
+    def __init__(self, leaves: WitnessLeaves, exhibit: int | None) -> None:
+        super().__init__(leaves)
+        self._exhibit = exhibit
+
+    def peek_accounts(self) -> Iterator[tuple[int, Account]]:
+        """The counterparty, which has been read, and the exhibit."""
+        if self._exhibit is None:
+            raise BadWitness("witness: an account must be exhibited here")
+        known = [get_account_index(key) for key in self.reads]
+        for index in dict.fromkeys((*(index for index in known if index is not None), self._exhibit)):
+            account = self.get_account(index)
+            if account is not None:
+                yield index, account
 
 
 def fold_witness(pre_root: bytes, witness: Witness, writes: Mapping[LeafKey, bytes]) -> bytes:
@@ -102,7 +122,7 @@ def is_check_failed(context: StepContext, op: Operation, ground: Ground, witness
         raise BadWitness("witness: no message is needed here")
     fold_witness(pre_root, witness, {})
     given, verifier = WitnessLeaves(witness), HintedVerifier(witness.hints)
-    context, ledger = replace(context, verify=verifier), Ledger(given)
+    context, ledger = replace(context, verify=verifier), WitnessLedger(given, witness.exhibit)
     checks = PROCESSES[op.kind].checks
     is_failed = any(code == ground.code and not is_passed(check, ledger, context, op) for code, check in checks)
     given.assert_exhausted()

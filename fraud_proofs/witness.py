@@ -9,16 +9,17 @@ import struct
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import cast
 
 from fraud_proofs.ed25519 import Hints, build_signature_hints
 from fraud_proofs.grounds import Ground, GroundKind
 from state.codes import Code
 from state.context import StepContext, is_passed
 from state.ledger import Ledger, SubjectMissing
-from state.operations import L1, Cancel, Operation, OrderOp, Transfer, Withdraw, hash_digest
+from state.operations import L1, Deleverage, Operation, SignedOperation, hash_digest
 from state.signed_checks import get_key
 from state.transition import PROCESSES, decode_step
-from state.tree import LeafKey, Path, Tree, hash_leaf
+from state.tree import LeafKey, Path, Tree, get_account_index, hash_leaf
 
 _HINTS = struct.Struct(">B32s32s32s32s")
 HINTS_BYTES = _HINTS.size
@@ -28,7 +29,11 @@ SIGNATURE_CODES = (
     Code.CANCEL_SIGNATURE_MUST_VERIFY,
     Code.TRANSFER_SIGNATURE_MUST_VERIFY,
     Code.WITHDRAW_SIGNATURE_MUST_VERIFY,
+    Code.TAKE_SIGNATURE_MUST_VERIFY,
 )
+
+EXHIBIT_AT = 4
+"""Leaves that check 1608 reads before the account that a prover exhibits: G, P, A(counterparty), U."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +52,22 @@ class WitnessLeaf:
 
 @dataclass(frozen=True, slots=True)
 class Witness:
-    """Message (of an l1 op's effect), leaves in order of first read, hints (of a signature check)."""
+    """Message (of an l1 op's effect), leaves in order of first read, hints (of a signature check).
+
+    `exhibit` is the account that check 1608 compares with: it may be any, so it is named before its leaf.
+    """
 
     leaves: tuple[WitnessLeaf, ...]
     message: bytes | None = None
     hints: bytes = b""
+    exhibit: int | None = None
 
     def encode(self) -> bytes:
         """The last field of a proof."""
         message = b"" if self.message is None else len(self.message).to_bytes(2) + self.message
-        return message + b"".join(leaf.encode() for leaf in self.leaves) + self.hints
+        exhibit = b"" if self.exhibit is None else self.exhibit.to_bytes(4)
+        leaves = [leaf.encode() for leaf in self.leaves]
+        return message + b"".join((*leaves[:EXHIBIT_AT], exhibit, *leaves[EXHIBIT_AT:])) + self.hints
 
 
 def build_leaves(tree: Tree, reads: Mapping[LeafKey, bytes], writes: Mapping[LeafKey, bytes]) -> list[WitnessLeaf]:
@@ -70,7 +81,7 @@ def build_leaves(tree: Tree, reads: Mapping[LeafKey, bytes], writes: Mapping[Lea
     return leaves
 
 
-def encode_hints(ledger: Ledger, context: StepContext, op: OrderOp | Cancel | Transfer | Withdraw) -> bytes:
+def encode_hints(ledger: Ledger, context: StepContext, op: SignedOperation) -> bytes:
     """`hint_kind u8 || hints`; nothing when the key does not exist, for then nothing needs to be shown of it."""
     key = get_key(ledger, op)
     if key is None:
@@ -89,6 +100,14 @@ def decode_hints(data: bytes) -> tuple[int, Hints]:
 def is_message_claimed(context: StepContext, op: Operation) -> bool:
     """Whether an l1 op stays below the header's cursor: of a message beyond it, L1 need not know. True of other ops."""
     return not isinstance(op, L1) or op.index < context.header.inbox_cursor
+
+
+def get_exhibit(op: Operation, ledger: Ledger) -> int | None:
+    """Whom check 1608 compares with, the counterparty itself when nobody comes before it; None when it never got there."""
+    if not isinstance(op, Deleverage) or len(ledger.reads) < EXHIBIT_AT or b"" in ledger.reads.values():
+        return None
+    keys = list(ledger.reads)
+    return get_account_index(keys[EXHIBIT_AT]) if len(keys) > EXHIBIT_AT else op.counterparty
 
 
 def build_witness(
@@ -112,7 +131,8 @@ def build_witness(
     for code, check in process.checks:
         if code == ground.code:
             is_passed(check, ledger, context, op)
-    if ground.code in SIGNATURE_CODES and isinstance(op, OrderOp | Cancel | Transfer | Withdraw):
+    if ground.code in SIGNATURE_CODES:
         with suppress(SubjectMissing):
-            hints = encode_hints(ledger, context, op)
-    return Witness(tuple(build_leaves(tree, ledger.reads, {})), message, hints)
+            hints = encode_hints(ledger, context, cast(SignedOperation, op))
+    exhibit = get_exhibit(op, ledger) if ground.code is Code.DELEVERAGE_RANK_MUST_BE_FIRST else None
+    return Witness(tuple(build_leaves(tree, ledger.reads, {})), message, hints, exhibit)

@@ -48,6 +48,12 @@ def account_key(account: int) -> LeafKey:
     return leaf_key(Collection.ACCOUNTS, account)
 
 
+def get_account_index(key: LeafKey) -> int | None:
+    """The account whose leaf this is; None for another collection's."""
+    depth = DEPTHS[Collection.ACCOUNTS]
+    return key & (1 << depth) - 1 if key >> depth == 8 | Collection.ACCOUNTS else None
+
+
 def order_key(account: int, slot: int) -> LeafKey:
     """Key of an order slot's leaf."""
     return leaf_key(Collection.ORDERS, account * SLOTS_PER_ACCOUNT + slot)

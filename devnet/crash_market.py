@@ -3,7 +3,7 @@
 No recording of 2017 has forward curves or option surfaces by the minute. So, per symbol and minute:
 
 - vol: the annual root of an exponentially weighted mean of squared minute returns (half-life six hours), held between
-  40 % and 400 %, times exp(beta * drop), where `drop` is how far the price lies under its mean of the last hour:
+  40 % and 250 %, times exp(beta * drop), where `drop` is how far the price lies under its mean of the last hour:
   a crash lifts vols before realised vol has had time to (shock beta 3);
 - forward: spot * exp(carry * T), carry a tenth of the last day's return a year and within +-20 %;
 - surface: raw SVI with that vol at the money, wings and a skew that grow with the shock;
@@ -24,7 +24,7 @@ from state.constants import PPM
 
 MINUTES_A_YEAR = 365 * 24 * 60
 HALF_LIFE_MINUTES = 6 * 60
-VOL_FLOOR, VOL_CEILING = 0.40, 4.00
+VOL_FLOOR, VOL_CEILING = 0.40, 2.50
 SHOCK_BETA = 3.0
 DROP_MINUTES = 60
 CARRY_SHARE, CARRY_MAX = 0.10, 0.20

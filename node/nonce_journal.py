@@ -153,7 +153,8 @@ class NonceJournal:
 
     def _write_anew(self) -> None:
         """Only what counts, in a file that takes the old one's place as a whole."""
-        records = [self._identity, *({"transaction": _encode_entry(entry)} for entry in self.entries.values())]
+        records: list[dict[str, Any]] = [self._identity]
+        records += [{"transaction": _encode_entry(entry)} for entry in self.entries.values()]
         fresh = self._path.with_name(self._path.name + ".new")
         try:
             file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)

@@ -236,13 +236,14 @@ class Engine:
             return Refused(Refusal.REQUEST_MALFORMED)
         if self._context is None:
             return Refused(Refusal.NOT_SEQUENCING)
-        if request.kind is Kind.CANCEL:
+        kind = request.op.kind
+        if kind is Kind.CANCEL:
             return self._submit_cancel(request)
         # Transfers and withdrawals pay no fee: whoever floods with them must leave room for those who trade.
-        room = self.unposted_bytes_max if request.kind is Kind.ORDER else self.unposted_bytes_max // 2
-        if self.unposted_bytes + self.pending_bytes > room and request.kind is not Kind.ORACLE:
+        room = self.unposted_bytes_max if kind is Kind.ORDER else self.unposted_bytes_max // 2
+        if self.unposted_bytes + self._pending_bytes > room and kind is not Kind.ORACLE:
             return Refused(Refusal.BACKLOG_FULL)
-        if request.kind is Kind.ORDER:
+        if kind is Kind.ORDER:
             return self._submit_order(request)
         op = request.place(self.next_position)
         group = self._try([op])

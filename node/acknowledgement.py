@@ -14,7 +14,7 @@ from node.sequencer_core import Sealing, SequencerCore
 from node.signature_process import SignatureProcess
 from sequencer.engine import Accepted
 from sequencer.oplog import Fenced, LogRecord
-from sequencer.receipts import SignedReceipt
+from sequencer.receipts import hash_receipt
 from sequencer.refusals import Refusal, Refused
 from state.store import StoreError
 
@@ -137,14 +137,17 @@ class Acknowledger:
                 return taken
 
     async def _answer(self, signer: SignatureProcess, outcomes: list[tuple[Waiting, Outcome]]) -> None:
-        bodies = [self._core.build_receipt(one) for _, one in outcomes if isinstance(one, Accepted)]
-        signatures = iter(await signer.sign([body.hash_signing(self._domain) for body in bodies]) if bodies else [])
-        receipts = iter([SignedReceipt(body, signature) for body, signature in zip(bodies, signatures, strict=True)])
+        accepted: list[tuple[Waiting, Accepted, bytes]] = []
         for waiting, outcome in outcomes:
             if isinstance(outcome, Accepted):
-                self._counters.accepted += 1
-                self._counters.filled += bool(outcome.filled)
-                waiting.reply([next(receipts).encode(), outcome.filled])
+                accepted.append((waiting, outcome, self._core.build_receipt(outcome).encode()))
             else:
                 self._counters.refused += 1
                 waiting.refuse(outcome)
+        if not accepted:
+            return
+        signatures = await signer.sign([hash_receipt(self._domain, body) for _, _, body in accepted])
+        for (waiting, outcome, body), signature in zip(accepted, signatures, strict=True):
+            self._counters.filled += outcome.filled > 0
+            waiting.reply([body + signature, outcome.filled])
+        self._counters.accepted += len(accepted)

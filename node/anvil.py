@@ -120,17 +120,20 @@ def start_anvil(
     log: Path | None = None,
     chain_id: int = CHAIN_ID,
     hardfork: str = "osaka",
+    epoch_slots: int = 1,
     arguments: Sequence[str] = (),
 ) -> Anvil:
     """Start an L1 on loopback and return when it answers.
 
     `port` 0 takes a free one. Without `block_seconds` every transaction makes its block. `timestamp` (seconds) is
     that of the genesis block. `state_file` is loaded where it exists, and written every second and at the end.
-    `log` is a file for what the process prints, by default a temporary one. `arguments` go to anvil as they are.
+    `log` is a file for what the process prints, by default a temporary one. `finalized` follows the head at a distance
+    of two epochs; an `anvil_reorg` of that depth or more takes finalized blocks back, which no real L1 does.
+    `arguments` go to anvil as they are.
     """
     command = [find_anvil(), "--host=127.0.0.1", f"--port={port}", f"--chain-id={chain_id}"]
     command += [f"--hardfork={hardfork}", "--enable-tx-gas-limit", f"--gas-limit={BLOCK_GAS_LIMIT}"]
-    command += ["--slots-in-an-epoch=1"]
+    command += [f"--slots-in-an-epoch={epoch_slots}"]
     if block_seconds is not None:
         command += [f"--block-time={block_seconds}"]
     if timestamp is not None:

@@ -2,7 +2,7 @@
 
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import trio
 
@@ -22,6 +22,7 @@ class Client:
         self._stream = stream
         self._lock = trio.Lock()
         self._waiting: dict[int, trio.MemorySendChannel[list[Value]]] = {}
+        self._streams: dict[int, trio.MemorySendChannel[list[Value]]] = {}
         self._number = 0
         self._broken: str | None = None
 
@@ -34,14 +35,43 @@ class Client:
         send, receive = trio.open_memory_channel[list[Value]](1)
         self._waiting[number] = send
         try:
-            async with self._lock:
-                await self._stream.send_all(encode_frame([number, method, *arguments]))
-            answer = await receive.receive()
-        except (trio.BrokenResourceError, trio.ClosedResourceError, trio.EndOfChannel) as error:
-            raise GatewayUnreachable(self._broken or "the gateway closed the connection") from error
+            await self._ask(number, method, arguments)
+            return await self._take_answer(receive)
         finally:
             self._waiting.pop(number, None)
-        code, result = answer[1], answer[2]
+
+    async def stream(self, method: str, *arguments: Value) -> AsyncIterator[Value]:
+        """Answer after answer of a method that has many, until the caller wants no more.
+
+        While the caller does not take them nothing else is read from the connection: give a stream one of its own.
+        Raises what `call` raises.
+        """
+        if self._broken is not None:
+            raise GatewayUnreachable(self._broken)
+        self._number += 1
+        number = self._number
+        send, receive = trio.open_memory_channel[list[Value]](0)
+        self._streams[number] = send
+        try:
+            await self._ask(number, method, arguments)
+            while True:
+                yield await self._take_answer(receive)
+        finally:
+            del self._streams[number]
+            receive.close()
+
+    async def _ask(self, number: int, method: str, arguments: tuple[Value, ...]) -> None:
+        try:
+            async with self._lock:
+                await self._stream.send_all(encode_frame([number, method, *arguments]))
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise GatewayUnreachable(self._broken or "the gateway closed the connection") from error
+
+    async def _take_answer(self, receive: trio.MemoryReceiveChannel[list[Value]]) -> Value:
+        try:
+            _, code, result = await receive.receive()
+        except trio.EndOfChannel as error:
+            raise GatewayUnreachable(self._broken or "the gateway closed the connection") from error
         if code != 0:
             assert isinstance(code, int)
             raise MethodError(code, str(result))
@@ -53,16 +83,16 @@ class Client:
         try:
             while data := await self._stream.receive_some(1 << 16):
                 for body in reader.feed(bytes(data)):
-                    self._deliver(decode(body))
+                    await self._deliver(decode(body))
             self._broken = self._broken or "the gateway closed the connection"
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             self._broken = "the connection to the gateway broke"
         except (FrameError, CodecError) as error:
             self._broken = f"what answers there speaks another protocol: {error}"
-        for channel in self._waiting.values():
+        for channel in [*self._waiting.values(), *self._streams.values()]:
             channel.close()
 
-    def _deliver(self, answer: Value) -> None:
+    async def _deliver(self, answer: Value) -> None:
         """To whoever waits for it; nobody does for what was cancelled. Raises FrameError for what is no answer."""
         match answer:
             case [0, int(), text]:
@@ -70,6 +100,9 @@ class Client:
             case [int(number), int(), _]:
                 if number in self._waiting:
                     self._waiting[number].send_nowait(answer)
+                elif number in self._streams:
+                    with suppress(trio.BrokenResourceError):
+                        await self._streams[number].send(answer)
             case _:
                 raise FrameError("an answer is [id, code, result]")
 

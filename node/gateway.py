@@ -2,7 +2,8 @@
 
 One reader and one writer task a connection, and none a request: whole buffers are cut at once, what is submitted is
 answered by a callback when its group is done, and everything that waits goes out in one send. While many answers wait
-to be sent nothing more is read, and a peer that does not read for long loses its connection; nobody else notices.
+to be sent nothing more is read, streams pause, and a peer that does not read for long loses its connection; nobody else
+notices.
 """
 
 import ssl
@@ -18,6 +19,10 @@ from state.codec import CodecError, Value, decode
 Answer = Value
 Method = Callable[[list[Value]], Awaitable[Answer]]
 Reply = Callable[["Answer | MethodError"], None]
+Send = Callable[[Value], Awaitable[None]]
+Stream = Callable[[Send, list[Value]], Awaitable[Answer]]
+"""A method with many answers: each `send` is one, and waits while the peer does not read; what it returns is the last.
+"""
 
 
 class MethodError(Exception):
@@ -47,6 +52,8 @@ TOO_MANY_IN_FLIGHT = 9103
 CONNECTION_CLOSED = 9104
 ANSWER_TOO_LONG = 9105
 
+# Of what one connection may have waiting to be sent, the part that its streams leave to its other answers.
+STREAM_ROOM_DIVISOR = 4
 CLOSE_SECONDS_MAX = 1.0
 CLOSED_BY_PEER = "closed by the peer"
 
@@ -82,11 +89,13 @@ class Gateway:
         limits: GatewayLimits | None = None,
         *,
         submissions: Mapping[str, Submission] | None = None,
+        streams: Mapping[str, Stream] | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         """With `tls`, a server-side context, nothing is spoken in the clear."""
         self._methods = methods
         self._submissions = submissions or {}
+        self._streams = streams or {}
         self._limits = limits or GatewayLimits()
         self._tls = tls
         self._connections: dict[_Connection, None] = {}
@@ -176,6 +185,9 @@ class _Connection:
                 except (trio.BrokenResourceError, trio.ClosedResourceError):
                     return CLOSED_BY_PEER
             if idle.cancelled_caught:
+                # Whoever waits for an answer, or for the next of a stream, is not idle.
+                if self._in_flight:
+                    continue
                 return "idle for too long"
             if not data:
                 return CLOSED_BY_PEER
@@ -202,8 +214,11 @@ class _Connection:
             self._begin(number, submission, arguments)
             return
         method = self._gateway._methods.get(name) if isinstance(name, str) else None
+        stream = self._gateway._streams.get(name) if isinstance(name, str) else None
+        if stream is not None:
+            method = partial(stream, partial(self._send_part, number))
         if method is None:
-            known = ", ".join(sorted([*self._gateway._methods, *self._gateway._submissions]))
+            known = ", ".join(sorted([*self._gateway._methods, *self._gateway._submissions, *self._gateway._streams]))
             self._answer([number, METHOD_UNKNOWN, f"method: unknown; this node has {known}"])
         elif self._take_place(number, 0):
             nursery.start_soon(self._call, number, method, arguments)
@@ -230,6 +245,10 @@ class _Connection:
             answer = error
         self._finish(number, answer)
 
+    async def _send_part(self, number: int, part: Value) -> None:
+        self._answer([number, 0, part])
+        await self._wait_until_drained(self._limits.answers_bytes_max // STREAM_ROOM_DIVISOR)
+
     def _finish(self, number: int, answer: Answer | MethodError) -> None:
         self._in_flight -= 1
         if isinstance(answer, MethodError):
@@ -251,7 +270,8 @@ class _Connection:
 
     async def _wait_until_drained(self, size: int) -> None:
         while len(self._answers) > size and not self._is_closed:
-            self._is_drained = trio.Event()
+            if self._is_drained.is_set():
+                self._is_drained = trio.Event()
             await self._is_drained.wait()
 
     async def _write(self, scope: trio.CancelScope) -> None:

@@ -5,7 +5,7 @@ is refused here is only too much at a time.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import trio
@@ -35,9 +35,11 @@ class Waiting:
     data: bytes
     reply: Reply
     request: Request | None = None
+    is_refused: bool = False
 
     def refuse(self, refused: Refused) -> None:
         """Tell why it was not taken."""
+        self.is_refused = True
         self.reply(MethodError(refused.code, refused.text))
 
 
@@ -74,8 +76,10 @@ class Ingress:
 
     def _begin(self, source: object, arguments: list[Value], reply: Reply) -> None:
         data = take_bytes(arguments, 0, "request")
-        room = self._waiting_max + (self._waiting_max // CANCEL_ROOM_DIVISOR if _is_cancel(arguments) else 0)
-        if len(self._arrived) + self._in_screening + len(self._screened) >= room:
+        count = len(self._arrived) + self._in_screening + len(self._screened)
+        if count >= self._waiting_max and not (
+            _is_cancel(arguments) and count < self._waiting_max + self._waiting_max // CANCEL_ROOM_DIVISOR
+        ):
             raise MethodError(Refusal.BACKLOG_FULL, "too many requests wait; send fewer at a time")
         self._arrived.put(source, Waiting(data, reply))
         self._has_arrived.set()
@@ -104,24 +108,19 @@ class Ingress:
         async for screening in self._receive:
             verdicts = await screening.verification.wait()
             self._core.verdicts.note((message for _, message in screening.signed), verdicts)
-            too_busy = {id(one) for one in self._find_too_busy(screening, verdicts)}
-            for waiting in screening.group:
-                if id(waiting) in too_busy:
-                    waiting.refuse(Refused(Refusal.ACCOUNT_TOO_BUSY))
-                else:
-                    self._screened.append(waiting)
+            self._refuse_too_busy(screening, verdicts)
+            self._screened += [waiting for waiting in screening.group if not waiting.is_refused]
             self._in_screening -= len(screening.group)
             self._wake()
 
-    def _find_too_busy(self, screening: _Screening, verdicts: list[bool]) -> Iterable[Waiting]:
+    def _refuse_too_busy(self, screening: _Screening, verdicts: list[bool]) -> None:
         """Only what an account has signed counts against it, or anybody could silence it."""
         second = self._core.engine.globals.time
         for (waiting, _), is_valid in zip(screening.signed, verdicts, strict=True):
             assert waiting.request is not None
-            account: int = waiting.request.op.account  # type: ignore[union-attr]
-            is_cancel = waiting.request.kind is Kind.CANCEL
-            if is_valid and not self._limits.admit(account, is_cancel, second):
-                yield waiting
+            op = waiting.request.op
+            if is_valid and not self._limits.admit(op.account, op.kind is Kind.CANCEL, second):  # type: ignore[union-attr]
+                waiting.refuse(Refused(Refusal.ACCOUNT_TOO_BUSY))
 
     # The engine's side
 

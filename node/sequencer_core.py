@@ -192,7 +192,7 @@ class SequencerCore:
     ) -> None:
         """Begin a generation on another state than the one on disk: after a rollback, or for the first time."""
         head = Head(generation, index, parent, 0, log_hash)
-        self._store.reset(leaves, {_HEAD: head.encode(), _IDENTITY: self._domain})
+        self._store.reset(leaves, {_IDENTITY: self._domain, _HEAD: head.encode()})
         self._restore(head, dict(leaves))
         self.sealed, self._slots_on_disk = {}, {}
         self.engine.open_batch(generation)

@@ -5,8 +5,9 @@
         outcome = await sender.send_async(...)             # beside other trio tasks
 
 After a crash the journal knows what was on its way. The same call made again takes that transaction up instead of
-sending a second one; `settle` waits for all of them. The end is that of the L1's head: who needs to know that no reorg
-takes it back follows the rollup's events instead.
+sending a second one; `settle` waits for all of them. The end is that of the L1's head. Until it is final the journal
+keeps the transaction: should a reorg undo it, it is offered again with the next one that is sent, and the same call
+takes it up. Who needs to know that no reorg takes it back follows the rollup's events.
 """
 
 import threading
@@ -86,7 +87,7 @@ class Sender:
         self.address = key.address
         self._key = key
         self._journal = NonceJournal(journal, self.address, l1.get_block(0).hash)
-        self._orphans = list(self._journal.entries)
+        self._orphans = [nonce for nonce, entry in self._journal.entries.items() if entry.ended_block is None]
         self._bump_after_blocks = bump_after_blocks
         self._fee_cap = fee_cap
         self._poll_seconds = poll_seconds
@@ -145,7 +146,8 @@ class Sender:
         try:
             yield
         finally:
-            if nonce in self._journal.entries:
+            entry = self._journal.entries.get(nonce)
+            if entry is not None and entry.ended_block is None:
                 self._orphans.append(nonce)
 
     def _poll_patiently(self, nonce: int) -> Outcome | None:
@@ -160,18 +162,24 @@ class Sender:
     def begin(self, call: Call) -> int:
         """Sign, write down and broadcast; the nonce names the transaction from here on.
 
-        A call that somebody left on its way is taken up, not sent again. Raises CallReverted, Underfunded,
-        FeeTooHigh, L1Refused, and then nothing was sent.
+        A call that somebody left on its way, or that a reorg undid, is taken up, not sent again. Raises CallReverted,
+        Underfunded, FeeTooHigh, L1Refused, and then nothing was sent.
         """
         with self._lock:
             for nonce in self._orphans:
                 if _is_same(self._journal.entries[nonce].call, call):
                     self._orphans.remove(nonce)
                     return nonce
+            self._strike_final()
+            mined_count = self.l1.get_nonce(self.address)
+            for nonce in self._offer_undone(mined_count):
+                if _is_same(self._journal.entries[nonce].call, call):
+                    self._journal.end(nonce, None)
+                    return nonce
             gas = min(self.l1.estimate_gas(call, self.address) * 5 // 4, TRANSACTION_GAS_MAX)
             max_fee, priority_fee = self._choose_fees()
             self._check_funds(call, gas * max_fee)
-            nonce = max([self.l1.get_nonce(self.address) - 1, *self._journal.entries]) + 1
+            nonce = max([mined_count - 1, *self._journal.entries]) + 1
             fields = TransactionFields(
                 chain_id=self.l1.get_chain_id(),
                 nonce=nonce,
@@ -193,19 +201,46 @@ class Sender:
             entry = self._journal.entries[nonce]
             mined_count = self.l1.get_nonce(self.address)
             outcome = self._find_outcome(entry)
-            if outcome is None and mined_count > nonce and not self._is_any_known(entry):
-                outcome = Replaced(nonce)
             if outcome is not None:
-                self._journal.strike(nonce)
+                self._journal.end(nonce, outcome.block)
                 return outcome
+            if mined_count > nonce and not self._is_any_known(entry):
+                self._journal.strike(nonce)
+                return Replaced(nonce)
+            self._offer_undone(mined_count)
             self._nudge(entry)
         return None
+
+    # Reorgs
+
+    def _strike_final(self) -> None:
+        """What no reorg can undo any more is forgotten."""
+        ended = [nonce for nonce, entry in self._journal.entries.items() if entry.ended_block is not None]
+        if not ended:
+            return
+        try:
+            final_count = self.l1.get_nonce(self.address, "finalized")
+        except L1Refused:  # it has not kept that state; what is kept here too long is harmless
+            return
+        self._journal.strike(*(nonce for nonce in ended if nonce < final_count))
+
+    def _offer_undone(self, mined_count: int) -> list[int]:
+        """Offer again what a reorg took out of its block, and answer the nonces.
+
+        The network may have lost it, and it mines nothing of a later nonce before it.
+        """
+        undone = []
+        for nonce, entry in sorted(self._journal.entries.items()):
+            if entry.ended_block is not None and nonce >= mined_count and self._find_outcome(entry) is None:
+                self._nudge(entry)
+                undone.append(nonce)
+        return undone
 
     def _is_any_known(self, entry: Entry) -> bool:
         """An endpoint may count a transaction before it has its receipt; but then it knows the transaction."""
         return any(self.l1.is_known(transaction) for transaction in entry.hashes)
 
-    def _find_outcome(self, entry: Entry) -> Outcome | None:
+    def _find_outcome(self, entry: Entry) -> Mined | Reverted | None:
         for transaction in reversed(entry.hashes):
             receipt = self.l1.get_receipt(transaction)
             if receipt is None:

@@ -6,13 +6,13 @@ the same ops, which is how a node recovers. The caller makes the returned record
 An order rests off chain; when it first trades it is registered by an `order` op, and `fill` follows.
 """
 
-from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from sequencer.matching import Book, Market, RestingOrder, get_market
+from sequencer.matching import Book, Market, RestingOrder
 from sequencer.oplog import LogRecord, RecordKind, hash_log
+from sequencer.quick_checks import is_cancel_good, is_order_good
 from sequencer.refusals import Refusal, Refused
 from sequencer.requests import Request, decode_request
 from sequencer.verdicts import SignedMessage
@@ -20,13 +20,13 @@ from state.batches import Header
 from state.codes import Code, Kind
 from state.constants import NEVER
 from state.context import StepContext, Verifier, draft_header, no_messages
-from state.leaves import FLAG_POST_ONLY, Globals, decode_account
+from state.leaves import FLAG_POST_ONLY, Globals, decode_account, decode_order
 from state.ledger import Ledger, Slot
 from state.operations import L1, Cancel, Close, Fill, Open, Operation, Oracle, OrderOp, Tick
 from state.process_batch import compute_oldest_oracle_time
 from state.signatures import is_ed25519_valid
 from state.transition import Invalid, apply_operation, find_failed_check
-from state.tree import LeafKey, account_key
+from state.tree import LeafKey, account_key, order_key
 
 # A fill's checks of one side; any other failure is blamed on the order that rests.
 _BUYER_CODES = (
@@ -86,6 +86,18 @@ class SlotState:
 
     counter: int = 0
     order: RestingOrder | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Overlay:
+    """Leaves as they will be when a group's writes are committed."""
+
+    writes: Mapping[LeafKey, bytes]
+    leaves: Mapping[LeafKey, bytes]
+
+    def get(self, key: LeafKey, default: bytes, /) -> bytes:
+        written = self.writes.get(key)
+        return self.leaves.get(key, default) if written is None else written
 
 
 @dataclass(slots=True)
@@ -224,20 +236,21 @@ class Engine:
             return Refused(Refusal.REQUEST_MALFORMED)
         if self._context is None:
             return Refused(Refusal.NOT_SEQUENCING)
-        if request.kind is Kind.CANCEL:
+        kind = request.op.kind
+        if kind is Kind.CANCEL:
             return self._submit_cancel(request)
         # Transfers and withdrawals pay no fee: whoever floods with them must leave room for those who trade.
-        room = self.unposted_bytes_max if request.kind is Kind.ORDER else self.unposted_bytes_max // 2
-        if self.unposted_bytes + self.pending_bytes > room and request.kind is not Kind.ORACLE:
+        room = self.unposted_bytes_max if kind is Kind.ORDER else self.unposted_bytes_max // 2
+        if self.unposted_bytes + self._pending_bytes > room and kind is not Kind.ORACLE:
             return Refused(Refusal.BACKLOG_FULL)
-        if request.kind is Kind.ORDER:
+        if kind is Kind.ORDER:
             return self._submit_order(request)
         op = request.place(self.next_position)
         group = self._try([op])
         if isinstance(group, Refused):
             return group
         self._commit(group)
-        return self._accept(request, group.records)
+        return Accepted(op.position, request.hash_digest(self.domain), self.log_hash, tuple(group.records))
 
     def replay(self, record: LogRecord, messages: Callable[[int], bytes]) -> tuple[LogRecord, ...]:
         """Do again what a record of the log did; answers every record that it gave then and gives now."""
@@ -264,13 +277,15 @@ class Engine:
     # Orders
 
     def _submit_cancel(self, request: Request) -> Accepted | Refused:
-        cancel = request.place(self.next_position)
+        assert self._context is not None
+        cancel, digest = request.op, request.hash_digest(self.domain)
         assert isinstance(cancel, Cancel)
+        if not is_cancel_good(self.leaves, self._context, self.next_position, cancel, digest):
+            refused = self._judge(request)
+            if refused is not None:
+                return refused
         slot = Slot(cancel.account, cancel.slot)
-        refused = self._judge(cancel)
-        if refused is not None:
-            return refused
-        held = Ledger(self.leaves).get_order(slot)
+        held = decode_order(self.leaves.get(order_key(*slot), b""))
         known = self._slot(slot)
         is_resting = known.order is not None and known.order.terms.counter <= cancel.counter
         is_registered = held is not None and held.remaining > 0 and held.counter <= cancel.counter
@@ -280,24 +295,29 @@ class Engine:
             self._drop(known.order)
         known.counter = max(known.counter, cancel.counter)
         if is_registered:
-            return self._accept(request, self._post(cancel).records)
-        return self._accept(request, [self._record(RecordKind.ACCEPTED, request.data)])
+            records = self._post(request.place(self.next_position)).records
+        else:
+            records = [self._record(RecordKind.ACCEPTED, request.data)]
+        return Accepted(records[0].position, digest, self.log_hash, tuple(records))
 
     def _submit_order(self, request: Request) -> Accepted | Refused:
-        op = request.place(self.next_position)
+        assert self._context is not None
+        op, position, digest = request.op, self.next_position, request.hash_digest(self.domain)
         assert isinstance(op, OrderOp)
+        if not is_order_good(self.leaves, self._context, position, op, digest):
+            refused = self._judge(request)
+            if refused is not None:
+                return refused
         terms = op.terms
-        refused = self._judge(op)
-        if refused is not None:
-            return refused
-        known = self._slot(Slot(terms.account, terms.slot))
+        order = RestingOrder(terms, request.data, position, terms.size)
+        known = self._slot(order.slot)
         if terms.counter <= known.counter:
             return Refused(Refusal.COUNTER_MUST_RISE)
-        book = self._get_book(get_market(terms))
-        order = RestingOrder(terms, request.data, op.position, terms.size)
-        best = book.get_best_against(order.is_sell)
-        if terms.flags & FLAG_POST_ONLY and best is not None and order.crosses(best.terms.price):
-            return Refused(Refusal.POST_ONLY_WOULD_TAKE)
+        book = self._get_book(order.market)
+        if terms.flags & FLAG_POST_ONLY:
+            best = book.get_best_against(order.is_sell)
+            if best is not None and order.crosses(best.terms.price):
+                return Refused(Refusal.POST_ONLY_WOULD_TAKE)
         if known.order is not None:
             self._drop(known.order)
         known.counter, known.order = terms.counter, order
@@ -305,18 +325,13 @@ class Engine:
         log_hash = self.log_hash
         book.add(order)
         self._match(book, order, records)
-        return Accepted(
-            op.position,
-            request.hash_digest(self.domain),
-            log_hash,
-            tuple(records),
-            filled=terms.size - order.remaining,
-        )
+        return Accepted(position, digest, log_hash, tuple(records), filled=terms.size - order.remaining)
 
     def _match(self, book: Book, taker: RestingOrder, records: list[LogRecord]) -> None:
         """Trade until nothing crosses. Whoever a check speaks against leaves the book."""
+        known = self._slot(taker.slot)
         for _ in range(MEETINGS_MAX):
-            if self._slot(taker.slot).order is not taker:
+            if known.order is not taker:
                 return
             maker = book.get_best_against(taker.is_sell)
             if maker is None or not taker.crosses(maker.terms.price):
@@ -337,7 +352,7 @@ class Engine:
                 self.dirty_slots[order.slot] = None
                 if order.remaining == 0:
                     self._drop(order)
-        if self._slot(taker.slot).order is taker:
+        if known.order is taker:
             self._drop(taker)
 
     def _build_trade(self, maker: RestingOrder, taker: RestingOrder) -> list[Operation]:
@@ -362,21 +377,21 @@ class Engine:
 
     def _slot(self, slot: Slot) -> SlotState:
         if slot not in self.slots:
-            held = Ledger(self.leaves).get_order(slot)
+            held = decode_order(self.leaves.get(order_key(*slot), b""))
             self.slots[slot] = SlotState(counter=0 if held is None else held.counter)
         self.dirty_slots[slot] = None
         return self.slots[slot]
 
     def _drop(self, order: RestingOrder) -> None:
         """Take an order out of the book; its slot on the chain, if it has one, is left to expire or be cancelled."""
-        self._books[get_market(order.terms)].remove(order)
+        self._books[order.market].remove(order)
         self._slot(order.slot).order = None
 
     def restore_slot(self, slot: Slot, known: SlotState) -> None:
         """Put back what was remembered of a slot, in order of acceptance."""
         self.slots[slot] = known
         if known.order is not None:
-            self._get_book(get_market(known.order.terms)).add(known.order)
+            self._get_book(known.order.market).add(known.order)
 
     def get_depth(self, market: Market, depth: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
         """Bids and asks of a market, best first, as (price, lots)."""
@@ -390,9 +405,10 @@ class Engine:
 
     # Ops and records
 
-    def _judge(self, op: Operation) -> Refused | None:
-        """Why an op may not stand next; None when it may. Nothing changes."""
+    def _judge(self, request: Request) -> Refused | None:
+        """Why a request's op may not stand next; None when it may. Nothing changes."""
         assert self._context is not None
+        op = request.place(self.next_position)
         code = find_failed_check(Ledger(self.leaves), self._context.at(len(self._pending)), op)
         return None if code is None else Refused(code)
 
@@ -410,7 +426,7 @@ class Engine:
         group = _Group()
         for op in ops:
             here = context.at(len(self._pending) + len(group.ops))
-            ledger = Ledger(ChainMap(group.writes, self.leaves) if group.writes else self.leaves)
+            ledger = Ledger(_Overlay(group.writes, self.leaves) if group.writes else self.leaves)
             result = apply_operation(ledger, here, op)
             if isinstance(result, Invalid):
                 return Refused(result.code)
@@ -447,6 +463,3 @@ class Engine:
         record = LogRecord(self.next_position, kind, body)
         self._append(record)
         return record
-
-    def _accept(self, request: Request, records: list[LogRecord]) -> Accepted:
-        return Accepted(records[0].position, request.hash_digest(self.domain), self.log_hash, tuple(records))

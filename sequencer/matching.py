@@ -5,10 +5,10 @@ accounts that name each other: those trade in private with the same rules.
 """
 
 from bisect import bisect_left, insort
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from state.leaves import Instrument
+from state.leaves import FLAG_SELL, Instrument
 from state.ledger import Slot
 from state.operations import OrderTerms
 
@@ -30,23 +30,25 @@ def get_market(terms: OrderTerms) -> Market:
 
 @dataclass(slots=True)
 class RestingOrder:
-    """A live order. `request` is what the user sent; `is_registered` once its slot on the chain holds it."""
+    """A live order. `request` is what the user sent; `is_registered` once its slot on the chain holds it.
+
+    `slot` names it: there is one live order a slot. What follows from its terms is asked for often and kept.
+    """
 
     terms: OrderTerms
     request: bytes
     accepted: int
     remaining: int
     is_registered: bool = False
+    slot: Slot = field(init=False)
+    market: Market = field(init=False)
+    is_sell: bool = field(init=False)
 
-    @property
-    def slot(self) -> Slot:
-        """Its slot, which names it: there is one live order a slot."""
-        return Slot(self.terms.account, self.terms.slot)
-
-    @property
-    def is_sell(self) -> bool:
-        """Its side."""
-        return bool(self.terms.flags & 1)
+    def __post_init__(self) -> None:
+        terms = self.terms
+        self.slot = Slot(terms.account, terms.slot)
+        self.market = get_market(terms)
+        self.is_sell = bool(terms.flags & FLAG_SELL)
 
     def crosses(self, price: int) -> bool:
         """Whether it would trade at this price."""
@@ -65,10 +67,11 @@ class _Ladder:
 
     def add(self, order: RestingOrder) -> None:
         key = self._sign * order.terms.price
-        if key not in self._levels:
-            self._levels[key] = {}
+        level = self._levels.get(key)
+        if level is None:
+            level = self._levels[key] = {}
             insort(self._keys, key)
-        self._levels[key][order.slot] = order
+        level[order.slot] = order
 
     def remove(self, order: RestingOrder) -> None:
         key = self._sign * order.terms.price

@@ -30,7 +30,12 @@ class ReceiptBody:
 
     def hash_signing(self, domain: bytes) -> bytes:
         """The digest that the sequencer signs."""
-        return hashlib.sha256(domain + _TAG + self.encode()).digest()
+        return hash_receipt(domain, self.encode())
+
+
+def hash_receipt(domain: bytes, body: bytes) -> bytes:
+    """The same from the body's bytes."""
+    return hashlib.sha256(domain + _TAG + body).digest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,9 @@
 A request's bytes are its op's without position (an order's: without accepted too): `kind u8 || signed fields || tail`.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from typing import NamedTuple, cast
+from typing import cast
 
 from state.codes import Kind
 from state.operations import Cancel, Operation, Oracle, OrderOp, Transfer, Withdraw, decode_operation, hash_digest
@@ -17,11 +17,14 @@ _SIGNED_TAIL_BYTES = 65
 RequestOp = Oracle | OrderOp | Cancel | Transfer | Withdraw
 
 
-class Request(NamedTuple):
+@dataclass(slots=True)
+class Request:
     """Well-formed request bytes and what they say; `place` makes them an op of the chain."""
 
     data: bytes
     op: RequestOp
+    _domain: bytes = field(default=b"", compare=False, repr=False)
+    _digest: bytes = field(default=b"", compare=False, repr=False)
 
     @property
     def kind(self) -> Kind:
@@ -36,7 +39,12 @@ class Request(NamedTuple):
         return replace(op, position=position)
 
     def hash_digest(self, domain: bytes) -> bytes:
-        """What its signatures are over."""
+        """What its signatures are over. Asked for again and again on a request's way, computed once."""
+        if domain != self._domain:
+            self._domain, self._digest = domain, self._compute_digest(domain)
+        return self._digest
+
+    def _compute_digest(self, domain: bytes) -> bytes:
         if isinstance(self.op, Oracle):
             return hash_digest(domain, self.op)
         # The same, cut from the bytes: what is signed stands between the kind and the tail.

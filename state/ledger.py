@@ -5,7 +5,7 @@ what a proof of the step must supply (SPEC.md section 6, column "reads").
 """
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple, Protocol, TypeVar
 
 from state.leaves import (
@@ -42,6 +42,13 @@ class BoundPassed(SubjectMissing):
     """An effect would carry a number out of its field. A valid step never meets this either."""
 
 
+class Leaves(Protocol):
+    """What a ledger reads through to: leaves by key, as a dictionary gives them."""
+
+    def get(self, key: LeafKey, default: bytes, /) -> bytes:
+        """The leaf's bytes, or the default where there is none."""
+
+
 class Encodable(Protocol):
     """A leaf's value."""
 
@@ -67,7 +74,7 @@ class Ledger:
 
     __slots__ = ("_leaves", "_values", "reads", "writes")
 
-    def __init__(self, leaves: Mapping[LeafKey, bytes]) -> None:
+    def __init__(self, leaves: Leaves) -> None:
         self._leaves = leaves
         self.reads: dict[LeafKey, bytes] = {}
         self.writes: dict[LeafKey, bytes] = {}

@@ -101,13 +101,13 @@ class Store:
         forget_batches: Sequence[int] = (),
         meta: Mapping[str, bytes] | None = None,
     ) -> None:
-        """One durable, atomic change. Empty bytes remove a leaf, a slot or a value."""
-        changes = {_LEAF + _u64(key): data for key, data in (leaves or {}).items()}
-        changes.update({_SLOT + key: data for key, data in (slots or {}).items()})
-        changes.update({_META + name.encode(): data for name, data in (meta or {}).items()})
+        """One durable, atomic change, what it is about first. Empty bytes remove a leaf, a slot or a value."""
+        changes = {_META + name.encode(): data for name, data in (meta or {}).items()}
         if sealed is not None:
             changes[_SEAL + _u64(sealed[0])] = sealed[1]
         changes.update({_SEAL + _u64(index): b"" for index in forget_batches})
+        changes.update({_LEAF + _u64(key): data for key, data in (leaves or {}).items()})
+        changes.update({_SLOT + key: data for key, data in (slots or {}).items()})
         self._write(changes)
 
     def reset(self, leaves: Mapping[LeafKey, bytes], meta: Mapping[str, bytes]) -> None:
@@ -115,9 +115,9 @@ class Store:
 
         The log is kept: it is told apart by generation, and what was acknowledged in it stays readable.
         """
-        changes = {key: b"" for prefix in (_LEAF, _SLOT, _SEAL) for key, _ in self._db.iterator(prefix=prefix)}
+        changes = {_META + name.encode(): data for name, data in meta.items()}
+        changes.update({key: b"" for prefix in (_LEAF, _SLOT, _SEAL) for key, _ in self._db.iterator(prefix=prefix)})
         changes.update({_LEAF + _u64(key): data for key, data in leaves.items()})
-        changes.update({_META + name.encode(): data for name, data in meta.items()})
         self._write(changes)
 
     def _write(self, changes: Mapping[bytes, bytes]) -> None:

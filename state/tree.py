@@ -41,11 +41,13 @@ def leaf_key(collection: Collection, index: int) -> LeafKey:
 
 
 GLOBALS_KEY = leaf_key(Collection.GLOBALS, 0)
+_FIRST_ACCOUNT = leaf_key(Collection.ACCOUNTS, 0)
+_FIRST_ORDER = leaf_key(Collection.ORDERS, 0)
 
 
 def account_key(account: int) -> LeafKey:
     """Key of an account's leaf."""
-    return leaf_key(Collection.ACCOUNTS, account)
+    return LeafKey(_FIRST_ACCOUNT | account)
 
 
 def get_account_index(key: LeafKey) -> int | None:
@@ -56,7 +58,7 @@ def get_account_index(key: LeafKey) -> int | None:
 
 def order_key(account: int, slot: int) -> LeafKey:
     """Key of an order slot's leaf."""
-    return leaf_key(Collection.ORDERS, account * SLOTS_PER_ACCOUNT + slot)
+    return LeafKey(_FIRST_ORDER | account * SLOTS_PER_ACCOUNT + slot)
 
 
 def underlying_key(underlying: int) -> LeafKey:

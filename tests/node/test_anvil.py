@@ -11,6 +11,7 @@ import pytest
 import trio
 
 from node.anvil import Anvil, AnvilError, RequestError, open_anvil, run_anvil, start_anvil
+from tests.node.reorgs import list_transactions, reorganize
 
 GAS_CAP = 16_777_216
 
@@ -71,6 +72,46 @@ def test_finalized_follows_two_blocks_behind(l1: Anvil) -> None:
     head = get_block(l1, "latest")["number"]
     assert get_block(l1, "safe")["number"] == head - 1
     assert get_block(l1, "finalized")["number"] == head - 2
+
+
+def test_a_reorg_forgets_what_was_mined_and_keeps_the_height() -> None:
+    """Of two transactions the one that is named is in a new block, the other nowhere; the clock has gone back."""
+    with run_anvil(epoch_slots=4) as l1:
+        l1.request("anvil_mine", hex(12))
+        kept, lost = (send(l1, to="0x" + "00" * 20, **{"from": l1.request("eth_accounts")[n]}) for n in (0, 1))
+        l1.request("evm_increaseTime", 1000)
+        l1.request("evm_mine")
+        finalized, head = get_block(l1, "finalized"), get_block(l1, "latest")
+        ((raw, _), _) = list_transactions(l1, 3)
+        reorganize(l1, 3, [(raw, 2)])
+
+        assert get_block(l1, "finalized") == finalized
+        assert get_block(l1, "latest")["number"] == head["number"]
+        assert get_block(l1, "latest")["timestamp"] < head["timestamp"] - 900
+        (block, gone) = (l1.request("eth_getTransactionReceipt", one["transactionHash"]) for one in (kept, lost))
+        assert int(block["blockNumber"], 16) == head["number"]
+        assert gone is None
+        assert l1.request("eth_getTransactionByHash", lost["transactionHash"]) is None
+        assert l1.request("txpool_status") == {"pending": "0x0", "queued": "0x0"}
+
+
+def test_a_reorg_leaves_the_pool_alone_but_for_what_waits_behind_a_gap() -> None:
+    """Two wait; one of them behind a transaction that the reorg forgets, and the next block drops it."""
+    with run_anvil(epoch_slots=4) as l1:
+        l1.request("anvil_mine", hex(9))
+        one, other = l1.request("eth_accounts")[:2]
+        send(l1, to=one, **{"from": one})
+        l1.request("evm_setAutomine", False)
+        waiting = [
+            l1.request("eth_sendTransaction", {"from": who, "to": one, "gas": hex(21_000)}) for who in (one, other)
+        ]
+        reorganize(l1, 1)
+        assert [l1.request("eth_getTransactionReceipt", hash_text) for hash_text in waiting] == [None, None]
+        l1.request("evm_mine")
+
+        behind_gap, free = (l1.request("eth_getTransactionByHash", hash_text) for hash_text in waiting)
+        assert behind_gap is None
+        assert free["blockNumber"] is not None
 
 
 def test_next_timestamp_is_what_was_asked_and_never_goes_back(l1: Anvil) -> None:

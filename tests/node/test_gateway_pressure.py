@@ -14,13 +14,16 @@ import trio.testing
 from node.client import Client, GatewayUnreachable, open_client
 from node.framing import FrameReader, encode_frame
 from node.gateway import (
+    ARGUMENT_WRONG,
     TOO_MANY_IN_FLIGHT,
     Gateway,
     GatewayLimits,
     MethodError,
     Reply,
+    Send,
     Submission,
     take_bytes,
+    take_int,
 )
 from state.codec import Value, decode
 from tests.node.test_gateway import METHODS, connect
@@ -61,6 +64,18 @@ async def read_answers(stream: trio.abc.ReceiveStream, count: int) -> dict[int, 
     return answers
 
 
+async def read_all(stream: trio.abc.ReceiveStream, count: int) -> list[list[Value]]:
+    """The next answers, in order."""
+    reader = FrameReader()
+    answers: list[list[Value]] = []
+    while len(answers) < count:
+        for body in reader.feed(bytes(await stream.receive_some())):
+            answer = decode(body)
+            assert isinstance(answer, list)
+            answers.append(answer)
+    return answers
+
+
 async def test_submissions_are_answered_when_their_group_is_done(autojump_clock: trio.testing.MockClock) -> None:
     """A whole buffer of them, each by its id, good or refused, and one that is refused at once."""
     desk = Desk()
@@ -97,6 +112,74 @@ async def test_an_answer_to_whom_has_gone_is_dropped(autojump_clock: trio.testin
     desk.answer_all()
     await gateway.drain()
     assert gateway.counters.connections == 0
+
+
+# Streams
+
+
+async def count_up(send: Send, arguments: list[Value]) -> Value:
+    """Numbers from 1, each with much ballast, as far as is asked; then a word."""
+    end = take_int(arguments, 0, "end")
+    for number in range(1, end + 1):
+        await send([number, bytes(1000)])
+    return "done"
+
+
+async def test_a_stream_answers_until_it_ends(autojump_clock: trio.testing.MockClock) -> None:
+    """Many answers under one id, other calls between them, and an end; silence while it runs is not idleness."""
+    opened = trio.Event()
+
+    async def wait_long(send: Send, arguments: list[Value]) -> Value:
+        await send("begun")
+        await opened.wait()
+        return "ended"
+
+    gateway = Gateway(METHODS, GatewayLimits(idle_seconds_max=1), streams={"count": count_up, "wait_long": wait_long})
+    async with connect(gateway) as stream:
+        await stream.send_all(encode_frame([7, "count", 2]))
+        numbers = [[7, 0, [1, bytes(1000)]], [7, 0, [2, bytes(1000)]]]
+        assert await read_all(stream, 3) == [*numbers, [7, 0, "done"]]
+        await stream.send_all(encode_frame([8, "wait_long"]))
+        assert await read_all(stream, 1) == [[8, 0, "begun"]]
+        await trio.sleep(5)
+        await stream.send_all(encode_frame([9, "add", 1, 1]))
+        assert await read_all(stream, 1) == [[9, 0, 2]]
+        opened.set()
+        assert await read_all(stream, 1) == [[8, 0, "ended"]]
+        await stream.send_all(encode_frame([10, "count", "x"]))
+        assert (await read_all(stream, 1))[0][:2] == [10, ARGUMENT_WRONG]
+
+
+async def test_a_stream_pauses_while_its_peer_does_not_read() -> None:
+    """It is asked for no more than the connection may hold; who reads on gets the rest, whole and in order."""
+    sent: list[int] = []
+
+    async def count(send: Send, arguments: list[Value]) -> Value:
+        for number in range(1000):
+            sent.append(number)
+            await send([number, bytes(1000)])
+        return "done"
+
+    limits, is_reading = GatewayLimits(answers_bytes_max=40_000), trio.Event()
+    ours, theirs = trio.testing.memory_stream_pair()
+    assert theirs.send_stream.send_all_hook is not None
+    deliver = theirs.send_stream.send_all_hook
+
+    async def deliver_when_read() -> None:
+        await is_reading.wait()
+        await deliver()
+
+    theirs.send_stream.send_all_hook = deliver_when_read
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(Gateway(METHODS, limits, streams={"count": count}).handle, theirs)
+        await ours.send_all(encode_frame([1, "count"]))
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(sent) * 1000 < limits.answers_bytes_max
+        is_reading.set()
+        *parts, last = await read_all(ours, 1001)
+        assert (parts, last) == ([[1, 0, [number, bytes(1000)]] for number in range(1000)], [1, 0, "done"])
+        await ours.aclose()
+        nursery.cancel_scope.cancel()
 
 
 # TLS

@@ -1,0 +1,102 @@
+"""A log beside the batches of its generation: the sequencer's own passes, and wherever either is bent it is told."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sequencer.log_check import Alarm, AlarmCode, LogCheck, list_posted
+from sequencer.oplog import LogRecord, RecordKind
+from state.batches import BatchData, decode_header
+from state.codes import Kind
+from tests.fraud_proofs.broken_word import bend_batch
+from tests.node.test_sequencer_core import Desk
+from tests.sequencer.test_matching_audit import read_log
+
+Bend = Callable[[list[LogRecord], int], None]
+"""Changes a log in place, at a position that a batch posts."""
+
+
+@pytest.fixture
+def desk(tmp_path: Path, seed: int) -> Iterator[Desk]:
+    """A sequencer with three sealed batches, and something in its log behind them."""
+    desk = Desk(tmp_path, seed)
+    for _ in range(3):
+        for _ in range(4):
+            desk.keep(desk.core.take(desk.ask()).records)
+        desk.core.seal()
+    desk.keep(desk.core.engine.tick(desk.core.engine.globals.time + 1))
+    yield desk
+    desk.store.close()
+
+
+def compare(log: list[LogRecord], batches: list[BatchData]) -> Alarm | None:
+    """A whole log with a whole chain."""
+    check = LogCheck(2, lambda position: iter(log[position:]))
+    for batch in batches:
+        check.add_batch(batch)
+    return check.compare(len(log))
+
+
+def list_batches(desk: Desk) -> list[BatchData]:
+    return [desk.core.sealed[index] for index in sorted(desk.core.sealed)]
+
+
+def test_an_honest_log_raises_no_alarm(desk: Desk) -> None:
+    """However much of it is there, and whichever of log and batches comes first."""
+    log, batches = read_log(desk), list_batches(desk)
+    check = LogCheck(2, lambda position: iter(log[position:]))
+    for batch in batches:
+        check.add_batch(batch)
+        assert check.compare(decode_header(batch.header).position_to - 1) is None
+        assert check.position < decode_header(batch.header).position_to, "the log does not reach the batch's end yet"
+        assert check.compare(len(log)) is None
+    last = decode_header(batches[-1].header)
+    assert (check.position, check.log_hash) == (last.position_to, last.log_hash)
+
+
+def test_a_batch_of_another_generation_says_nothing(desk: Desk) -> None:
+    """Its positions are of another log."""
+    other = [
+        BatchData(replace(decode_header(one.header), generation=3).encode(), one.frames) for one in list_batches(desk)
+    ]
+    assert compare(read_log(desk), other) is None
+
+
+@pytest.mark.parametrize("is_posted", [True, False])
+def test_no_byte_of_a_log_can_be_changed(desk: Desk, is_posted: bool) -> None:
+    """A posted record that differs is told at its place; one that is not posted, by the hash of the batch beyond it."""
+    batches = list_batches(desk)
+    end = decode_header(batches[-1].header).position_to
+    for record in read_log(desk)[:end]:
+        if (record.kind is RecordKind.POSTED) != is_posted:
+            continue
+        log = read_log(desk)
+        log[record.position] = record._replace(body=record.body[:-1] + bytes([record.body[-1] ^ 1]))
+        found = compare(log, batches)
+        assert found is not None
+        if is_posted:
+            assert found == Alarm(AlarmCode.OTHER_OP, 2, record.position)
+        else:
+            ends = [decode_header(batch.header).position_to for batch in batches]
+            assert found == Alarm(AlarmCode.OTHER_LOG, 2, min(end for end in ends if end > record.position) - 1)
+
+
+def test_what_a_batch_leaves_out_or_makes_up_is_told(desk: Desk) -> None:
+    """An op of the log that is not posted, and one that is and stands in no log."""
+    log, batches = read_log(desk), list_batches(desk)
+    posted = [position for batch in batches[:1] for position, _ in list_posted(batch)]
+    for position in posted:
+        shorter = bend_batch(batches[0], lambda ops, at=position: [op for op in ops if op[1:9] != at.to_bytes(8)])  # type: ignore[misc]
+        assert compare(log, [shorter]) == Alarm(AlarmCode.NOT_POSTED, 2, position)
+    end = decode_header(batches[0].header).position_to
+    tick = bytes([Kind.TICK]) + (end - 1).to_bytes(8) + bytes(8)
+    longer = bend_batch(batches[0], lambda ops: [*ops[:-1], tick, ops[-1]])
+    assert compare(log, [longer]) == Alarm(AlarmCode.OTHER_OP, 2, end - 1)
+
+
+def test_an_alarm_says_what_it_means(desk: Desk) -> None:
+    """A number, a name, the place and a sentence."""
+    text = str(Alarm(AlarmCode.NOT_POSTED, 2, 17))
+    assert text.startswith("9304 NOT_POSTED: generation 2, position 17: the feed's log has an op to post")

@@ -138,6 +138,8 @@ def render_explanation(account: Account, explanation: Explanation) -> Iterator[s
     for name in margin.charges.__slots__:
         if charge := getattr(margin.charges, name):
             yield f"  {name.replace('_', ' '):<24}{to_dollars(charge):>12,.2f}"
+    if margin.concentration:
+        yield f"  {'concentration':<24}{to_dollars(margin.concentration):>12,.2f}"
     yield ""
     yield "P&L of a joint move  " + "".join(f"{vol.name.lower():>18}" for vol in SURFACE_VOLS)
     for index, move in enumerate(SURFACE_MOVES_PPM):

@@ -2,25 +2,28 @@
 
     {"parameters": "keel", "stable": 1, "cash": 10000,
      "underlyings": [{"name": "BTC", "spot": 100000, "mark": 100010, "perpetuals": -0.5,
+                      "volatility": 0.6,
                       "expiries": [{"name": "30d", "days": 30, "forward": 100500, "rate": 0.05,
                                     "svi": {"a": 0.02, "b": 0.06, "rho": -0.3, "m": 0, "sigma": 0.2}}]}],
+     "futures": [{"underlying": "BTC", "expiry": "30d", "quantity": 1}],
      "options": [{"underlying": "BTC", "expiry": "30d", "strike": 110000, "right": "call", "quantity": -2}],
      "collateral": [{"value": 50000, "follows": "BTC", "haircut": 0.1}]}
 
-`mark`, `perpetuals`, `rate`, `options` and `collateral` may be left out. A case file of pm2.py is taken too. Advisory.
+`mark`, `perpetuals`, `rate`, `futures`, `options` and `collateral` may be left out; so may `volatility`, and is then
+the surface's at the money of the expiry nearest to 30 days. A case file of pm2.py is taken too. Advisory.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from risk.bounds import Refusal, RiskCode
-from risk.checks import check_inputs
+from risk.checks import VOLATILITY_MAX_Q38, check_inputs
 from risk.decimals import Fields, Refused, parse_json
 from risk.fixed_point import DAY_MS, ONE_Q38
-from risk.market import Collateral, Expiry, Market, Option, Portfolio, Underlying
-from risk.parameter_sets import PARAMETER_SETS
+from risk.market import Collateral, Expiry, Future, Market, Option, Portfolio, Underlying
+from risk.parameter_sets import PARAMETER_SETS, PPM, scale_money
 from risk.parameters import Parameters
 from risk.pm2 import LOTS_A_UNIT, QUOTE_UNITS_A_DOLLAR, TICKS_A_DOLLAR, Case, parse_case
-from risk.svi import Svi
+from risk.svi import Svi, vol_floor_q38
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +44,24 @@ def parse_account(text: str) -> Account | Refusal:
         if "Scenario" in document:
             return _name_case(parse_case(text))
         account = _parse(document)
+        checked = check_inputs(account.parameters, account.market, account.portfolio)
+        return checked or _with_volatilities(account)
     except Refused as error:
         return error.refusal
-    return check_inputs(account.parameters, account.market, account.portfolio) or account
+
+
+def _with_volatilities(account: Account) -> Account:
+    """The account with the surfaces' answer for every volatility that its file leaves out."""
+    month = account.parameters.reference_tenor_ms
+
+    def fill(underlying: Underlying) -> Underlying:
+        if underlying.volatility_q38 or not underlying.expiries:
+            return underlying
+        nearest = min(underlying.expiries, key=lambda expiry: abs(expiry.time_ms - month))
+        return replace(underlying, volatility_q38=min(vol_floor_q38(nearest.svi, 0), VOLATILITY_MAX_Q38))
+
+    underlyings = tuple(fill(underlying) for underlying in account.market.underlyings)
+    return replace(account, market=replace(account.market, underlyings=underlyings))
 
 
 def _name_case(case: Case | Refusal) -> Account | Refusal:
@@ -60,21 +78,23 @@ def _parse(document: Fields) -> Account:
     names = tuple(entry.text("name") for entry in entries)
     expiries = tuple(tuple(expiry.text("name") for expiry in entry.objects("expiries")) for entry in entries)
     market = Market(
-        tuple(_parse_underlying(entry) for entry in entries), document.q38("stable") if "stable" in document else
-        ONE_Q38
+        tuple(_parse_underlying(entry) for entry in entries),
+        document.q38("stable") if "stable" in document else ONE_Q38,
     )
     rows = document.objects("options") if "options" in document else []
     options = [_parse_option(row, names, expiries) for row in rows]
+    dated = document.objects("futures") if "futures" in document else []
+    futures = [_parse_future(row, names, expiries) for row in dated]
     kept = document.objects("collateral") if "collateral" in document else []
     portfolio = Portfolio(
         cash=document.integer("cash", QUOTE_UNITS_A_DOLLAR),
-        perpetuals=tuple(
-            entry.integer("perpetuals", LOTS_A_UNIT) if "perpetuals" in entry else 0 for entry in entries
-        ),
+        perpetuals=tuple(entry.integer("perpetuals", LOTS_A_UNIT) if "perpetuals" in entry else 0 for entry in entries),
         options=tuple(sorted(options, key=lambda o: (o.underlying, o.expiry, o.strike, o.is_call))),
         collateral=tuple(_parse_collateral(entry, names) for entry in kept),
+        futures=tuple(sorted(futures, key=lambda f: (f.underlying, f.expiry))),
     )
-    return Account(PARAMETER_SETS[name], market, portfolio, names, expiries)
+    parameters = scale_money(PARAMETER_SETS[name], QUOTE_UNITS_A_DOLLAR // PPM)
+    return Account(parameters, market, portfolio, names, expiries)
 
 
 def _parse_underlying(entry: Fields) -> Underlying:
@@ -83,6 +103,7 @@ def _parse_underlying(entry: Fields) -> Underlying:
         mark=entry.integer("mark", TICKS_A_DOLLAR) if "mark" in entry else 0,
         spot_confidence_q38=ONE_Q38,
         mark_confidence_q38=ONE_Q38,
+        volatility_q38=entry.q38("volatility") if "volatility" in entry else 0,
         expiries=tuple(_parse_expiry(expiry) for expiry in entry.objects("expiries")),
     )
 
@@ -99,6 +120,12 @@ def _parse_expiry(entry: Fields) -> Expiry:
         confidence_q38=ONE_Q38,
         svi=Svi(*shape, time_ms),
     )
+
+
+def _parse_future(row: Fields, names: tuple[str, ...], expiries: tuple[tuple[str, ...], ...]) -> Future:
+    underlying = _find(row, "underlying", names, RiskCode.UNDERLYING_WITHOUT_PRICE)
+    expiry = _find(row, "expiry", expiries[underlying], RiskCode.EXPIRY_WITHOUT_SURFACE)
+    return Future(underlying, expiry, row.integer("quantity", LOTS_A_UNIT))
 
 
 def _parse_option(row: Fields, names: tuple[str, ...], expiries: tuple[tuple[str, ...], ...]) -> Option:

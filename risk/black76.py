@@ -39,6 +39,11 @@ def saturate_total_vol_q30(total_vol_q30: int) -> int:
     return min(total_vol_q30, TOTAL_VOL_MAX_Q30)
 
 
+def standardised_distance_q31(distance_q30: int, total_vol_q30: int) -> int:
+    """d = a / v - v / 2, v above 0."""
+    return (distance_q30 << 31) // total_vol_q30 - total_vol_q30  # v / 2 in Q31 is the same integer as v in Q30
+
+
 def otm_fraction_q38(distance_q30: int, total_vol_q30: int) -> int:
     """g: the out-of-the-money option over min(F, K), from 0 to 1.
 
@@ -46,12 +51,10 @@ def otm_fraction_q38(distance_q30: int, total_vol_q30: int) -> int:
     """
     if total_vol_q30 == 0:
         return 0
-    half_vol_q31 = total_vol_q30  # v / 2 in Q31 is the same integer as v in Q30
-    quotient_q31 = (distance_q30 << 31) // total_vol_q30
-    d_q31 = quotient_q31 - half_vol_q31
+    d_q31 = standardised_distance_q31(distance_q30, total_vol_q30)
     if d_q31 >= TAIL_Q31:
         return 0
-    far = mills_q38(quotient_q31 + half_vol_q31)
+    far = mills_q38(d_q31 + 2 * total_vol_q30)
     if d_q31 >= 0:
         return density_q38(d_q31) * (mills_q38(d_q31) - far) + (1 << 37) >> 38
     return ONE_Q38 + (density_q38(-d_q31) * (-mills_q38(-d_q31) - far) + (1 << 37) >> 38)

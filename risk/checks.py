@@ -6,8 +6,8 @@ As in bounds.py, a check returns the first Refusal or None and never raises; fie
 
 from risk.bounds import PRICE_END, RATE_MAX, TIME_END_MS, Refusal, RiskCode, check_surface
 from risk.fixed_point import ONE_Q38
-from risk.market import Expiry, Market, Option, Portfolio, Underlying
-from risk.offsets import is_offset_matrix
+from risk.market import VALUE_MAX, Expiry, Future, Market, Option, Portfolio, Underlying
+from risk.offsets import CORRELATION_ONE
 from risk.parameters import Parameters
 
 UNDERLYINGS_MAX = 8
@@ -17,6 +17,7 @@ SCENARIOS_MAX = 64
 STEPS_MAX = 2
 QUANTITY_END = 1 << 56
 CASH_END = 1 << 112
+VOLATILITY_MAX_Q38 = 20 * ONE_Q38
 PARAMETER_END = 1 << 60
 """Of every fraction and time in a parameter set, either sign: 2^22 in Q38."""
 
@@ -24,12 +25,14 @@ FACTOR_MAX_Q38 = 1024 * ONE_Q38
 
 
 def check_inputs(
-    parameters: Parameters, market: Market, portfolio: Portfolio, correlations_q38: tuple[tuple[int, ...], ...] = ()
+    parameters: Parameters, market: Market, portfolio: Portfolio, loadings_q20: tuple[int, ...] = ()
 ) -> Refusal | None:
     """Whether `margin.compute_margin` takes these."""
-    count = len(market.underlyings)
-    if correlations_q38 and not is_offset_matrix(correlations_q38, count):
-        return Refusal(RiskCode.PARAMETERS_OUT_OF_RANGE, "correlations")
+    if loadings_q20 and len(loadings_q20) != len(market.underlyings):
+        return Refusal(RiskCode.LOADING_OUT_OF_RANGE, "loadings")
+    for index, loading in enumerate(loadings_q20):
+        if not 0 <= loading <= CORRELATION_ONE:
+            return Refusal(RiskCode.LOADING_OUT_OF_RANGE, f"loadings[{index}]")
     return check_parameters(parameters) or check_market(market) or check_portfolio(market, portfolio)
 
 
@@ -46,8 +49,8 @@ def check_parameters(parameters: Parameters) -> Refusal | None:
     charges = parameters.contingencies
     if not all(-1 <= index < len(parameters.scenarios) for index in (charges.basis_up, charges.basis_down)):
         return Refusal(RiskCode.PARAMETERS_OUT_OF_RANGE, "contingencies.basis")
-    factors = (parameters.initial_factor_q38, parameters.maintenance_factor_q38)
-    if not all(0 <= factor <= FACTOR_MAX_Q38 for factor in factors):
+    factors = [f for tier in parameters.tiers for f in (tier.initial_factor_q38, tier.maintenance_factor_q38)]
+    if not factors or not all(0 <= factor <= FACTOR_MAX_Q38 for factor in factors):
         return Refusal(RiskCode.PARAMETERS_OUT_OF_RANGE, "initial_factor, maintenance_factor")
     for part in (parameters.vol_range, parameters.skew, parameters.discount, charges):
         for name in part.__slots__:
@@ -80,6 +83,8 @@ def check_underlying(underlying: Underlying) -> Refusal | None:
     confidences = (underlying.spot_confidence_q38, underlying.mark_confidence_q38)
     if not all(0 <= confidence <= ONE_Q38 for confidence in confidences):
         return Refusal(RiskCode.CONFIDENCE_OUT_OF_RANGE, "confidence")
+    if not 0 <= underlying.volatility_q38 <= VOLATILITY_MAX_Q38:
+        return Refusal(RiskCode.VOL_OUT_OF_RANGE, "volatility")
     if len(underlying.expiries) > EXPIRIES_MAX:
         return Refusal(RiskCode.TOO_MANY, "expiries")
     before = 0
@@ -101,6 +106,8 @@ def check_expiry(expiry: Expiry) -> Refusal | None:
         return Refusal(RiskCode.FORWARD_OUT_OF_RANGE, "forward")
     if not 0 <= expiry.fixed <= expiry.forward:
         return Refusal(RiskCode.FORWARD_OUT_OF_RANGE, "fixed")
+    if not 0 <= expiry.settlement < PRICE_END:
+        return Refusal(RiskCode.FORWARD_OUT_OF_RANGE, "settlement")
     if abs(expiry.rate_q38) > RATE_MAX * ONE_Q38:
         return Refusal(RiskCode.RATE_OUT_OF_RANGE, "rate")
     if not 0 <= expiry.confidence_q38 <= ONE_Q38:
@@ -122,10 +129,31 @@ def check_portfolio(market: Market, portfolio: Portfolio) -> Refusal | None:
             return Refusal(RiskCode.UNDERLYING_WITHOUT_PRICE, f"perpetuals[{index}]")
     for index, collateral in enumerate(portfolio.collateral):
         haircuts = (collateral.maintenance_haircut_q38, collateral.initial_haircut_q38)
-        is_within = 0 <= collateral.value <= CASH_END and all(0 <= haircut <= ONE_Q38 for haircut in haircuts)
+        is_within = 0 <= collateral.value <= VALUE_MAX and all(0 <= haircut <= ONE_Q38 for haircut in haircuts)
         if not is_within or not -1 <= collateral.follows < len(market.underlyings):
             return Refusal(RiskCode.COLLATERAL_OUT_OF_RANGE, f"collateral[{index}]")
-    return check_options(market, portfolio.options)
+    return check_futures(market, portfolio.futures) or check_options(market, portfolio.options)
+
+
+def check_futures(market: Market, futures: tuple[Future, ...]) -> Refusal | None:
+    """Each position, and that they ascend."""
+    if len(futures) > OPTIONS_MAX:
+        return Refusal(RiskCode.TOO_MANY, "futures")
+    before: tuple[int, int] | None = None
+    for index, future in enumerate(futures):
+        here = f"futures[{index}]"
+        if not 0 <= future.underlying < len(market.underlyings):
+            return Refusal(RiskCode.UNDERLYING_WITHOUT_PRICE, f"{here}.underlying")
+        if not 0 <= future.expiry < len(market.underlyings[future.underlying].expiries):
+            return Refusal(RiskCode.EXPIRY_WITHOUT_SURFACE, f"{here}.expiry")
+        if not 0 < abs(future.quantity) < QUANTITY_END:
+            return Refusal(RiskCode.QUANTITY_OUT_OF_RANGE, f"{here}.quantity")
+        instrument = (future.underlying, future.expiry)
+        if before is not None and instrument <= before:
+            is_same = instrument == before
+            return Refusal(RiskCode.POSITION_DUPLICATED if is_same else RiskCode.POSITIONS_UNSORTED, here)
+        before = instrument
+    return None
 
 
 def check_options(market: Market, options: tuple[Option, ...]) -> Refusal | None:

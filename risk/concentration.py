@@ -1,56 +1,47 @@
 """Add-ons for size: gamma and vega beyond what a market can absorb while a position is closed.
 
 Scenarios are linear in size, liquidation is not. An underlying's short gamma is measured as its loss over one move of
-`move_q38`, its vega of either sign as its change under the vol range's upward shock; what exceeds a threshold costs a
-fraction of the excess. Formulas: SPEC.md section 10.
+`move_q38`, its vega of either sign as its change under the vol range's upward shock; what exceeds a tier's threshold
+costs a fraction of the excess. Both come from numbers that the mark's price has already: with d = q - h of black76.py,
+
+    F phi(d1) = min(F, K) phi(d),    F^2 gamma = min(F, K) phi(d) / v,    vega sigma = min(F, K) phi(d) v.
+
+Mirrors contracts/risk_scenarios.vy and contracts/risk_underlying.vy. Formulas: SPEC.md section 10.
 """
 
-from risk.black76 import TOTAL_VOL_MAX_Q30
-from risk.fixed_point import ln_q38, sqrt_years_floor_q38
-from risk.greeks import TOTAL_VOL_MIN_Q38, standardised_distances_q31
-from risk.market import Market, Option, Portfolio
-from risk.normal import density_q38
-from risk.parameters import Parameters
-from risk.svi import clamp_to_wings_q38, reading_total_vol_q38
+from risk.black76 import standardised_distance_q31
+from risk.fixed_point import multiply_ceil_q38
+from risk.normal import TAIL_Q31, density_q38
+from risk.parameters import Parameters, Tier
+
+INVERSE_VOL_MAX_Q38 = 1 << 48
+"""Where phi / v saturates: 1024, at the money half a minute before the end."""
 
 
-def compute_concentration_ceil(parameters: Parameters, market: Market, portfolio: Portfolio) -> int:
-    """The add-on of an account in quote units, summed over underlyings."""
-    rules = parameters.concentration
-    if rules is None:
-        return 0
-    charge = 0
-    for index in range(len(market.underlyings)):
-        gamma = vega = 0
-        for option in portfolio.options:
-            if option.underlying == index:
-                option_gamma, option_vega = compute_exposures(parameters, market, option)
-                gamma += option_gamma
-                vega += option_vega
-        excess_gamma = max(-gamma - rules.gamma_threshold, 0)
-        excess_vega = max(abs(vega) - rules.vega_threshold, 0)
-        charge += -(-excess_gamma * rules.gamma_fraction_q38 >> 38) - (-excess_vega * rules.vega_fraction_q38 >> 38)
-    return charge
+def compute_exposures_floor(forward: int, strike: int, distance_q30: int, total_vol_q30: int) -> tuple[int, int]:
+    """(F^2 gamma, vega * sigma) of a lot in quote units, undiscounted; nothing where g is 0 or there is no vol.
 
-
-def compute_exposures(parameters: Parameters, market: Market, option: Option) -> tuple[int, int]:
-    """(gamma P&L over one move, vega P&L under the upward vol shock) of a position, in quote units, floors.
-
-    With v the total vol and phi the density at d1: gamma (F move)^2 / 2 = F (phi / v) move^2 / 2, and
-    vega * sigma * range = F (phi v) range.
+    Distance (a) and total vol (v) are those of `black76.otm_fraction_q38`, as marked.
     """
-    rules = parameters.concentration
-    if rules is None:
+    if total_vol_q30 == 0:
         return 0, 0
-    expiry = market.underlyings[option.underlying].expiries[option.expiry]
-    log_moneyness = ln_q38(expiry.forward) - ln_q38(option.strike)
-    log_strike = clamp_to_wings_q38(expiry.svi, -log_moneyness, parameters.wing_width)
-    root = (sqrt_years_floor_q38(expiry.time_ms) << 38) // sqrt_years_floor_q38(expiry.svi.time_ms)
-    total_vol = reading_total_vol_q38(expiry.svi, log_strike) * root >> 38
-    total_vol = min(max(total_vol, TOTAL_VOL_MIN_Q38), TOTAL_VOL_MAX_Q30 << 8)
-    d1, _ = standardised_distances_q31(log_moneyness, total_vol)
-    density = density_q38(abs(d1))
-    notional = option.quantity * expiry.forward
-    gamma = (density << 38) // total_vol * (rules.move_q38 * rules.move_q38 >> 38) >> 39
-    vega = (density * total_vol >> 38) * parameters.vol_range.up_q38 >> 38
-    return notional * gamma >> 38, notional * vega >> 38
+    d_q31 = standardised_distance_q31(distance_q30, total_vol_q30)
+    if d_q31 >= TAIL_Q31:
+        return 0, 0
+    density = density_q38(abs(d_q31))
+    smaller = min(forward, strike)
+    gamma = smaller * min((density << 30) // total_vol_q30, INVERSE_VOL_MAX_Q38) >> 38
+    vega = smaller * (density * total_vol_q30 >> 30) >> 38
+    return gamma, vega
+
+
+def compute_concentration_ceil(parameters: Parameters, tier: Tier, gamma: int, vega: int) -> int:
+    """The add-on of one underlying in quote units, from the sums over its options of quantity * exposure."""
+    rules = parameters.concentration
+    gamma_pnl = gamma * (rules.move_q38 * rules.move_q38 >> 38) >> 39
+    vega_pnl = vega * parameters.vol_range.up_q38 >> 38
+    excess_gamma = max(-gamma_pnl - tier.gamma_threshold, 0)
+    excess_vega = max(abs(vega_pnl) - tier.vega_threshold, 0)
+    return multiply_ceil_q38(excess_gamma, rules.gamma_fraction_q38) + multiply_ceil_q38(
+        excess_vega, rules.vega_fraction_q38
+    )

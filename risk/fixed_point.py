@@ -54,6 +54,11 @@ def exp_q38(x_q38: int) -> int:
     return power >> halvings if halvings >= 0 else power << -halvings
 
 
+def multiply_ceil_q38(amount: int, fraction_q38: int) -> int:
+    """amount * fraction, rounded up."""
+    return -(-amount * fraction_q38 >> 38)
+
+
 def sqrt_floor_q38(x_q38: int) -> int:
     """Square root, x >= 0."""
     return isqrt(x_q38 << 38)

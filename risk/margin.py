@@ -1,31 +1,34 @@
 """Portfolio margin: what an account is worth, and what it must be worth.
 
-    maintenance = equity + maintenance_factor * worst - maintenance contingencies
-    initial     = equity + (initial_factor + peg loss) * worst - all contingencies
+    maintenance = equity - maintenance_factor * loss - maintenance charges
+    initial     = equity - (initial_factor + peg loss) * loss - all charges
 
-where worst is the least P&L over scenarios and steps. Both are surpluses: an account is in order while they are not
-negative. Requirements are rounded up and values down. Formulas: SPEC.md section 8.
+where loss is what the worst scenario and step take from each underlying, combined. Both are surpluses: an account is
+in order while they are not negative. Requirements are rounded up and values down. Formulas: SPEC.md section 8.
 
-Mirrors contracts/risk_underlying.vy (compute_underlying_risk).
+Mirrors contracts/risk_underlying.vy (compute_underlying_risk) and contracts/margin.vy.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from risk.concentration import compute_concentration_ceil
-from risk.fixed_point import ONE_Q38
-from risk.market import Market, Option, Portfolio
+from risk.fixed_point import ONE_Q38, multiply_ceil_q38
+from risk.market import VALUE_MAX, Market, Option, Portfolio
 from risk.offsets import combine_losses_ceil
 from risk.parameters import Parameters
-from risk.scenarios import ExpiryRisk, compute_expiry_risk, compute_shocks
+from risk.scenarios import ExpiryRisk, compute_expiry_risk, compute_shocks, fixed_of_forward
+from risk.settlement import settle_to_cash
+from risk.tiers import choose_tier, is_eligible
 
 
 @dataclass(frozen=True, slots=True)
 class UnderlyingRisk:
-    """One underlying's share of an account. Losses and P&L in quote units.
+    """One underlying's share of an account, in quote units. `mark` is what its options and futures are worth.
 
     `pnl` is by scenario, the worst step's, weighted; `worst` the index of the least, -1 where the basis contingency
-    is worse and -2 where nothing loses; `loss` is that least P&L as a non-negative number.
+    is worse and -2 where nothing loses; `loss` is that least P&L as a non-negative number. `gamma` and `vega` are the
+    sums that concentration.py charges for.
     """
 
     mark: int
@@ -33,12 +36,15 @@ class UnderlyingRisk:
     basis: int
     worst: int
     loss: int
+    gamma: int
+    vega: int
     expiries: tuple[tuple[int, ExpiryRisk], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Charges:
-    """Contingencies in quote units, all non-negative; the initial ones come on top of maintenance's."""
+    """Contingencies in quote units, all non-negative; the initial ones come on top of maintenance's. `perpetual` is
+    for futures too."""
 
     maintenance_perpetual: int
     maintenance_naked: int
@@ -47,14 +53,11 @@ class Charges:
     initial_naked: int
     initial_collateral: int
     oracle: int
-    concentration: int
 
     @property
     def maintenance(self) -> int:
-        """All that maintenance margin asks for beside the scenarios."""
-        return (
-            self.maintenance_perpetual + self.maintenance_naked + self.maintenance_collateral + self.concentration
-        )
+        """All that maintenance margin asks for beside the scenarios and the add-on for size."""
+        return self.maintenance_perpetual + self.maintenance_naked + self.maintenance_collateral
 
     @property
     def initial(self) -> int:
@@ -64,54 +67,65 @@ class Charges:
 
 @dataclass(frozen=True, slots=True)
 class Margin:
-    """Equity, both surpluses, and where they come from."""
+    """What an account is worth without and with collateral, both surpluses under the tier that applies, and where they
+    come from."""
 
+    quote_equity: int
     equity: int
     initial: int
     maintenance: int
+    tier: int
     loss: int
     charges: Charges
+    concentration: int
     underlyings: tuple[UnderlyingRisk, ...]
 
 
-def multiply_ceil_q38(amount: int, fraction_q38: int) -> int:
-    """amount * fraction, rounded up."""
-    return -(-amount * fraction_q38 >> 38)
-
-
 def value_collateral_floor(value: int, stable_q38: int) -> int:
-    """Quote units for dollars; the value is not negative."""
-    return (value << 38) // stable_q38
+    """Quote units for dollars, saturated first; the value is not negative."""
+    return (min(value, VALUE_MAX) << 38) // stable_q38
 
 
 def compute_margin(
-    parameters: Parameters, market: Market, portfolio: Portfolio, correlations_q38: Sequence[Sequence[int]] = ()
+    parameters: Parameters, market: Market, portfolio: Portfolio, loadings_q20: Sequence[int] = (), tier: int = 0
 ) -> Margin:
-    """Margin of one account. Without correlations the losses of underlyings add up."""
+    """Margin of one account that chose a tier. Without loadings the losses of underlyings add up."""
+    held = settle_to_cash(market, portfolio)
     underlyings = tuple(
-        compute_underlying_risk(parameters, market, portfolio, index) for index in range(len(market.underlyings))
+        compute_underlying_risk(parameters, market, held, index) for index in range(len(market.underlyings))
     )
-    loss = combine_losses_ceil([risk.loss for risk in underlyings], correlations_q38)
-    charges = compute_charges(parameters, market, portfolio)
-    equity = portfolio.cash + sum(risk.mark for risk in underlyings)
-    equity += sum(value_collateral_floor(c.value, market.stable_q38) for c in portfolio.collateral)
+    loss = combine_losses_ceil([risk.loss for risk in underlyings], loadings_q20)
+    charges = compute_charges(parameters, market, held)
+    quote_equity = held.cash + sum(risk.mark for risk in underlyings)
+    equity = quote_equity + sum(value_collateral_floor(c.value, market.stable_q38) for c in held.collateral)
     contingencies = parameters.contingencies
-    peg_gap = max(contingencies.peg_threshold_q38 - market.stable_q38, 0)
-    initial_factor = parameters.initial_factor_q38 + (peg_gap * contingencies.peg_factor_q38 >> 38)
-    return Margin(
-        equity=equity,
-        initial=equity - multiply_ceil_q38(loss, initial_factor) - charges.maintenance - charges.initial,
-        maintenance=equity - multiply_ceil_q38(loss, parameters.maintenance_factor_q38) - charges.maintenance,
-        loss=loss,
-        charges=charges,
-        underlyings=underlyings,
-    )
+    peg_loss = max(contingencies.peg_threshold_q38 - market.stable_q38, 0) * contingencies.peg_factor_q38 >> 38
+
+    def apply(index: int) -> Margin:
+        own = parameters.tiers[index]
+        size = sum(compute_concentration_ceil(parameters, own, risk.gamma, risk.vega) for risk in underlyings)
+        rest = equity - charges.maintenance - size
+        return Margin(
+            quote_equity=quote_equity,
+            equity=equity,
+            initial=rest - charges.initial - multiply_ceil_q38(loss, own.initial_factor_q38 + peg_loss),
+            maintenance=rest - multiply_ceil_q38(loss, own.maintenance_factor_q38),
+            tier=index,
+            loss=loss,
+            charges=charges,
+            concentration=size,
+            underlyings=underlyings,
+        )
+
+    first, chosen = apply(0), choose_tier(parameters, tier)
+    return apply(chosen) if is_eligible(parameters.tiers[chosen], first.equity, first.initial) else first
 
 
-def compute_underlying_risk(
-    parameters: Parameters, market: Market, portfolio: Portfolio, index: int
-) -> UnderlyingRisk:
-    """All scenarios of one underlying: its options, its perpetual, and the collateral that follows it."""
+def compute_underlying_risk(parameters: Parameters, market: Market, portfolio: Portfolio, index: int) -> UnderlyingRisk:
+    """All scenarios of one underlying: its options, perpetual and futures, and the collateral that follows it.
+
+    Nothing in the portfolio has settled.
+    """
     underlying = market.underlyings[index]
     shocks = compute_shocks(parameters, underlying)
     by_expiry: dict[int, list[Option]] = {}
@@ -125,7 +139,9 @@ def compute_underlying_risk(
     followers = sum(
         value_collateral_floor(c.value, market.stable_q38) for c in portfolio.collateral if c.follows == index
     )
-    linear = portfolio.perpetuals[index] * underlying.mark + followers
+    futures = [(f.quantity, underlying.expiries[f.expiry]) for f in portfolio.futures if f.underlying == index]
+    moving = sum(quantity * (e.forward - fixed_of_forward(parameters, e)) for quantity, e in futures)
+    linear = portfolio.perpetuals[index] * underlying.mark + moving + followers
     pnl = []
     for scenario, (order, shock) in zip(parameters.scenarios, enumerate(shocks), strict=True):
         options = min(sum(risk.pnl[step][order] for _, risk in expiries) for step in range(len(parameters.steps_ms)))
@@ -139,16 +155,25 @@ def compute_underlying_risk(
         worst, least = -1, basis
     if least >= 0:
         worst, least = -2, 0
-    return UnderlyingRisk(sum(risk.mark for _, risk in expiries), tuple(pnl), basis, worst, -least, expiries)
+    return UnderlyingRisk(
+        mark=sum(risk.mark for _, risk in expiries) + sum(quantity * e.forward for quantity, e in futures),
+        pnl=tuple(pnl),
+        basis=basis,
+        worst=worst,
+        loss=-least,
+        gamma=sum(risk.gamma for _, risk in expiries),
+        vega=sum(risk.vega for _, risk in expiries),
+        expiries=expiries,
+    )
 
 
 def compute_charges(parameters: Parameters, market: Market, portfolio: Portfolio) -> Charges:
-    """Every contingency beside the scenarios."""
+    """Every contingency beside the scenarios and the add-on for size. Nothing in the portfolio has settled."""
     rules = parameters.contingencies
     perpetual = sum(
         abs(quantity) * underlying.spot
         for quantity, underlying in zip(portfolio.perpetuals, market.underlyings, strict=True)
-    )
+    ) + sum(abs(f.quantity) * market.underlyings[f.underlying].expiries[f.expiry].forward for f in portfolio.futures)
     naked = sum(
         lots * market.underlyings[underlying].spot for underlying, lots in count_naked_shorts(portfolio.options)
     )
@@ -167,7 +192,6 @@ def compute_charges(parameters: Parameters, market: Market, portfolio: Portfolio
             for value, c in zip(values, portfolio.collateral, strict=True)
         ),
         oracle=compute_oracle_charge_ceil(parameters, market, portfolio),
-        concentration=compute_concentration_ceil(parameters, market, portfolio),
     )
 
 
@@ -183,11 +207,16 @@ def count_naked_shorts(options: Sequence[Option]) -> list[tuple[int, int]]:
 def compute_oracle_charge_ceil(parameters: Parameters, market: Market, portfolio: Portfolio) -> int:
     """What thin confidence costs: notional * (1 - confidence) * margin, for whatever is priced below the threshold.
 
-    A perpetual's mark is as good as the lesser of its own and spot's confidence; an option also needs its expiry's,
-    and the perpetual's where the account holds one.
+    A perpetual's mark is as good as the lesser of its own and spot's confidence, a future's as that of its expiry's and
+    spot's; an option needs both of these, and the perpetual's where the account holds one.
     """
     rules = parameters.contingencies
     charge = 0
+    for future in portfolio.futures:
+        underlying = market.underlyings[future.underlying]
+        expiry = underlying.expiries[future.expiry]
+        confidence = min(underlying.spot_confidence_q38, expiry.confidence_q38)
+        charge += _thin_confidence_ceil(parameters, abs(future.quantity) * expiry.forward, confidence)
     for index, underlying in enumerate(market.underlyings):
         quantity = portfolio.perpetuals[index]
         confidence = underlying.spot_confidence_q38

@@ -1,10 +1,12 @@
 """Offsets between underlyings: what several losses come to when they need not all happen together.
 
-    combined = sqrt(sum over i, j of loss_i * C_ij * loss_j),    0 <= C_ij = C_ji <= 1, C_ii = 1
+    combined = sqrt((sum of c_i l_i)^2 + sum of (1 - c_i^2) l_i^2),    0 <= c_i <= 1
 
-C holds what correlation the rules concede, never a negative one: a loss is a worst case in a direction of its own, so a
-correlation's sign says nothing about it. The result is never below the largest single loss, never above the
-sum, and rises with every loss and every entry (SPEC.md section 9).
+which is the root of the form l' C l with C_ij = c_i c_j beside a diagonal of ones: each underlying is loaded by c_i on
+one common factor, a correlation matrix by construction whatever the loadings, and one number for each underlying that
+is listed. A loss is a worst case in a direction of its own, so a correlation's sign says nothing about it and loadings
+are never negative. The result is never below the largest loss, never above the sum, and rises with every loss and
+every loading; loadings of 1 add up (SPEC.md section 9).
 
 Mirrors contracts/risk_underlying.vy (combine_losses_ceil).
 """
@@ -12,32 +14,24 @@ Mirrors contracts/risk_underlying.vy (combine_losses_ceil).
 from collections.abc import Sequence
 from math import isqrt
 
-from risk.fixed_point import ONE_Q38
+CORRELATION_ONE = 1 << 20
+LOSS_SUM_END = 1 << 106
+"""From here on losses add up, so that the form stays below 2^252."""
 
 
-def combine_losses_ceil(losses: Sequence[int], correlations_q38: Sequence[Sequence[int]]) -> int:
-    """Combined loss; the sum where there is no matrix. Losses are not negative."""
-    if not correlations_q38:
-        return sum(losses)
-    form = sum(
-        a * b * correlation
-        for a, row in zip(losses, correlations_q38, strict=True)
-        for b, correlation in zip(losses, row, strict=True)
+def combine_losses_ceil(losses: Sequence[int], loadings_q20: Sequence[int]) -> int:
+    """Combined loss; the sum where there are no loadings. Losses are not negative."""
+    total = sum(losses)
+    if not loadings_q20 or total >= LOSS_SUM_END:
+        return total
+    common = sum(loss * loading for loss, loading in zip(losses, loadings_q20, strict=True))
+    own = sum(
+        loss * loss * (CORRELATION_ONE * CORRELATION_ONE - loading * loading)
+        for loss, loading in zip(losses, loadings_q20, strict=True)
     )
-    return sqrt_ceil(-(-form >> 38))
+    return sqrt_ceil(-(-(common * common + own) >> 40))
 
 
 def sqrt_ceil(square: int) -> int:
     """Square root rounded up, of a number that is not negative."""
     return isqrt(square - 1) + 1 if square > 0 else 0
-
-
-def is_offset_matrix(correlations_q38: Sequence[Sequence[int]], count: int) -> bool:
-    """Whether a matrix has the shape, range, diagonal and symmetry that `combine_losses_ceil` relies on."""
-    return (
-        len(correlations_q38) == count
-        and all(len(row) == count for row in correlations_q38)
-        and all(correlations_q38[i][i] == ONE_Q38 for i in range(count))
-        and all(0 <= correlations_q38[i][j] <= ONE_Q38 for i in range(count) for j in range(i))
-        and all(correlations_q38[i][j] == correlations_q38[j][i] for i in range(count) for j in range(i))
-    )

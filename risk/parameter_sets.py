@@ -5,6 +5,7 @@ engine has, the set says so. Numbers are parts per million. Sources are named in
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from risk.fixed_point import DAY_MS, ONE_Q38
 from risk.parameters import (
@@ -15,6 +16,7 @@ from risk.parameters import (
     Skew,
     SpotScale,
     StaticDiscount,
+    Tier,
     VolRange,
     VolShock,
 )
@@ -56,8 +58,27 @@ SKEWS = (Scenario(0, VolShock.LINEAR_SKEW), Scenario(0, VolShock.ABSOLUTE_SKEW))
 FAR_MOVES = (-660_000, -330_000, 500_000, 1_000_000, 2_000_000, 3_000_000, 4_000_000, 5_000_000)
 
 
+KEEL_TIERS = (
+    Tier(
+        initial_factor_q38=ONE_Q38,
+        maintenance_factor_q38=ppm(800_000),
+        gamma_threshold=2_000_000 * PPM,
+        vega_threshold=2_000_000 * PPM,
+    ),
+    Tier(
+        initial_factor_q38=ppm(900_000),
+        maintenance_factor_q38=ppm(750_000),
+        gamma_threshold=4_000_000 * PPM,
+        vega_threshold=4_000_000 * PPM,
+        minimum_equity=1_000_000 * PPM,
+        maximum_use_q38=ppm(800_000),
+    ),
+)
+"""Everyone, and professionals, who bear a lower factor and twice the size. Quote units are micro-dollars."""
+
+
 def make_keel() -> Parameters:
-    """Keel's default: 31 scenarios on two dates; the grid's width follows at-the-money vol."""
+    """Keel's default: 31 scenarios on two dates; the grid's width follows the underlying's volatility."""
     moves = FAR_MOVES[:6]
     scenarios = (
         *make_grid((0, 250_000, 500_000, 750_000, 1_000_000), is_scaled=True),
@@ -70,8 +91,7 @@ def make_keel() -> Parameters:
         source="our own; the tail weights keep weight * move at 0.12, as Paradex does",
         scenarios=scenarios,
         vol_range=VolRange(ppm(500_000), ppm(300_000), ppm(400_000), ppm(300_000), ppm(130_000), DAY_MS),
-        initial_factor_q38=ONE_Q38,
-        maintenance_factor_q38=ppm(800_000),
+        tiers=KEEL_TIERS,
         skew=Skew(
             linear_cap_q38=ppm(250_000),
             linear_slope_q38=ppm(-100_000),
@@ -105,15 +125,12 @@ def make_keel() -> Parameters:
         spot_scale=SpotScale(
             deviations_q38=ppm(4_000_000),
             horizon_ms=2 * DAY_MS,
-            tenor_ms=7 * DAY_MS,
             floor_q38=ppm(80_000),
             ceiling_q38=ppm(400_000),
         ),
         concentration=Concentration(
             move_q38=ppm(160_000),
-            gamma_threshold=2_000_000 * PPM,
             gamma_fraction_q38=ppm(250_000),
-            vega_threshold=2_000_000 * PPM,
             vega_fraction_q38=ppm(250_000),
         ),
     )
@@ -132,8 +149,7 @@ def make_derive_pm2() -> Parameters:
         source="derivexyz/v2-core @ 7736900d, config-mainnet.sol; docs.derive.xyz, Portfolio Margin Parameters [New]",
         scenarios=scenarios,
         vol_range=VolRange(ppm(500_000), ppm(300_000), ppm(400_000), ppm(300_000), ppm(130_000), DAY_MS),
-        initial_factor_q38=ONE_Q38,
-        maintenance_factor_q38=ppm(800_000),
+        tiers=(Tier(ONE_Q38, ppm(800_000)),),
         skew=Skew(
             linear_cap_q38=ppm(250_000),
             linear_slope_q38=ppm(-100_000),
@@ -181,8 +197,7 @@ def make_deribit_pm() -> Parameters:
             *make_tails(FAR_MOVES, weights),
         ),
         vol_range=VolRange(ppm(500_000), ppm(250_000), ppm(500_000), ppm(300_000), ppm(130_000), DAY_MS),
-        initial_factor_q38=ppm(1_300_000),
-        maintenance_factor_q38=ONE_Q38,
+        tiers=(Tier(ppm(1_300_000), ONE_Q38),),
         contingencies=Contingencies(naked_maintenance_q38=ppm(10_000)),
     )
 
@@ -203,8 +218,7 @@ def make_paradex_scan() -> Parameters:
             *make_tails(FAR_MOVES, (180_000, 360_000, 240_000, 120_000, 60_000, 40_000, 30_000, 24_000)),
         ),
         vol_range=VolRange(ppm(400_000), ppm(220_000), ppm(400_000), ppm(300_000), ppm(130_000), DAY_MS),
-        initial_factor_q38=ONE_Q38,
-        maintenance_factor_q38=ppm(500_000),
+        tiers=(Tier(ONE_Q38, ppm(500_000)),),
     )
 
 
@@ -226,10 +240,34 @@ def make_cme_span() -> Parameters:
         source="cmegroupclientsite.atlassian.net, risk array file, type 8 and type B records",
         scenarios=(*grid, *extremes),
         vol_range=VolRange(ppm(350_000), ppm(350_000), 0, 0, 0, DAY_MS),
-        initial_factor_q38=ppm(1_100_000),
-        maintenance_factor_q38=ONE_Q38,
+        tiers=(Tier(ppm(1_100_000), ONE_Q38),),
         steps_ms=(DAY_MS,),
     )
+
+
+def make_linear(initial_ppm: int, maintenance_ppm: int) -> Parameters:
+    """A fraction of notional and nothing else: spot up and down today, without vols, tails or contingencies."""
+    return Parameters(
+        name="linear",
+        source="our own",
+        scenarios=tuple(Scenario(sign * ppm(initial_ppm), VolShock.NONE) for sign in (-1, 1)),
+        vol_range=VolRange(0, 0, 0, 0, 0, DAY_MS),
+        tiers=(Tier(ONE_Q38, (2 * maintenance_ppm * ONE_Q38 + initial_ppm) // (2 * initial_ppm)),),
+    )
+
+
+def scale_money(parameters: Parameters, factor: int) -> Parameters:
+    """The same rules for quote units that are `factor` times smaller than micro-dollars."""
+    tiers = tuple(
+        replace(
+            tier,
+            gamma_threshold=tier.gamma_threshold * factor,
+            vega_threshold=tier.vega_threshold * factor,
+            minimum_equity=tier.minimum_equity * factor,
+        )
+        for tier in parameters.tiers
+    )
+    return replace(parameters, tiers=tiers)
 
 
 PARAMETER_SETS = {

@@ -97,45 +97,57 @@ class Contingencies:
 
 @dataclass(frozen=True, slots=True)
 class SpotScale:
-    """An underlying's unit move: deviations of its at-the-money vol over the horizon, within a floor and a ceiling."""
+    """An underlying's unit move: deviations of its own volatility over the horizon, within a floor and a ceiling."""
 
-    deviations_q38: int
-    horizon_ms: int
-    tenor_ms: int  # the first expiry at least this far away tells the vol
-    floor_q38: int
-    ceiling_q38: int
+    deviations_q38: int = 0
+    horizon_ms: int = 0
+    floor_q38: int = 0
+    ceiling_q38: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Concentration:
-    """Add-ons for size: a fraction of the gamma and vega P&L beyond what the market is deemed to absorb."""
+    """Add-ons for size: a fraction of the gamma and vega P&L beyond what the market is deemed to absorb, which each
+    tier says for itself. Gamma is measured over one `move`."""
 
-    move_q38: int
-    gamma_threshold: int
-    gamma_fraction_q38: int
-    vega_threshold: int
-    vega_fraction_q38: int
+    move_q38: int = 0
+    gamma_fraction_q38: int = 0
+    vega_fraction_q38: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """What differs between customers: factors on the scenario loss, thresholds of the add-ons for size (quote units),
+    and who may have it: at least `minimum_equity` (quote units), of which the first tier's requirement takes at most
+    `maximum_use`."""
+
+    initial_factor_q38: int
+    maintenance_factor_q38: int
+    gamma_threshold: int = 0
+    vega_threshold: int = 0
+    minimum_equity: int = 0
+    maximum_use_q38: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """One version of one tier's rules.
+    """One version of the rules.
 
-    `steps_ms` is the time axis: every scenario is valued after each step, and the worst counts.
+    `steps_ms` is the time axis: every scenario is valued after each step, and the worst counts. Everybody may have the
+    first tier.
     """
 
     name: str
     source: str
     scenarios: tuple[Scenario, ...]
     vol_range: VolRange
-    initial_factor_q38: int
-    maintenance_factor_q38: int
+    tiers: tuple[Tier, ...]
     skew: Skew = Skew()
     discount: StaticDiscount = StaticDiscount()
     contingencies: Contingencies = Contingencies()
     steps_ms: tuple[int, ...] = (0,)
-    spot_scale: SpotScale | None = None
-    concentration: Concentration | None = None
     wing_width: int = 4  # deviations beyond which the surface is flat
     settlement_window_ms: int = SETTLEMENT_WINDOW_MS
     reference_tenor_ms: int = 30 * DAY_MS
+    spot_scale: SpotScale = SpotScale()
+    concentration: Concentration = Concentration()

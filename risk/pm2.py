@@ -21,6 +21,7 @@ from risk.parameters import (
     Scenario,
     Skew,
     StaticDiscount,
+    Tier,
     VolRange,
     VolShock,
 )
@@ -86,8 +87,7 @@ def parse_parameters(source: Fields) -> Parameters:
             short_spread_q38=margin.q38("SHORT_RATE_ADDSCALE"),
         ),
         contingencies=parse_contingencies(source.object("OtherContingency"), basis, basis_moves),
-        initial_factor_q38=margin.q38("IM_LOSS_FACTOR"),
-        maintenance_factor_q38=margin.q38("MM_LOSS_FACTOR"),
+        tiers=(Tier(margin.q38("IM_LOSS_FACTOR"), margin.q38("MM_LOSS_FACTOR")),),
     )
 
 
@@ -149,6 +149,7 @@ def parse_market(scenario: Fields) -> Market:
         mark=scenario.integer("PerpPrice", TICKS_A_DOLLAR),
         spot_confidence_q38=scenario.q38("SpotConfidence"),
         mark_confidence_q38=scenario.q38("PerpConfidence"),
+        volatility_q38=0,
         expiries=tuple(parse_expiry(feed) for feed in feeds),
     )
     return Market((underlying,), stable_q38=scenario.q38("StablePrice"))

@@ -16,6 +16,7 @@ from risk.black76 import (
     saturate_log_moneyness_q30,
     saturate_total_vol_q30,
 )
+from risk.concentration import compute_exposures_floor
 from risk.fixed_point import (
     EXP_ARGUMENT_MAX_Q38,
     LN_2_Q38,
@@ -27,7 +28,7 @@ from risk.fixed_point import (
 )
 from risk.market import Expiry, Option, Underlying
 from risk.parameters import Parameters, Skew, VolShock
-from risk.svi import clamp_to_wings_q38, reading_total_vol_q38, vol_floor_q38
+from risk.svi import clamp_to_wings_q38, reading_total_vol_q38
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,22 +62,33 @@ class Shock:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpiryValues:
+    """One expiry's options in quote units, undiscounted: as marked, by step and scenario, and the sums of quantity
+    times exposure of concentration.py."""
+
+    mark: int
+    values: tuple[tuple[int, ...], ...]
+    gamma: int
+    vega: int
+
+
+@dataclass(frozen=True, slots=True)
 class ExpiryRisk:
-    """One expiry's options in quote units: mark, P&L by step and scenario, basis contingency (never positive)."""
+    """One expiry's options in quote units: mark, P&L by step and scenario, basis contingency (never positive), and the
+    sums of quantity times exposure of concentration.py."""
 
     mark: int
     pnl: tuple[tuple[int, ...], ...]
     basis: int
+    gamma: int
+    vega: int
 
 
 def compute_spot_unit_q38(parameters: Parameters, underlying: Underlying) -> int:
-    """The underlying's unit move, 0 where nothing scales: deviations * at-the-money vol * sqrt(horizon), clamped."""
+    """The underlying's unit move, 0 where nothing scales: deviations * its volatility * sqrt(horizon), clamped."""
     scale = parameters.spot_scale
-    if scale is None or not underlying.expiries:
-        return 0 if scale is None else scale.floor_q38
-    far_enough = (expiry for expiry in underlying.expiries if expiry.time_ms >= scale.tenor_ms)
-    vol = vol_floor_q38(next(far_enough, underlying.expiries[-1]).svi, 0)
-    unit = (vol * sqrt_years_floor_q38(scale.horizon_ms) >> 38) * scale.deviations_q38 >> 38
+    of_horizon = underlying.volatility_q38 * sqrt_years_floor_q38(scale.horizon_ms) >> 38
+    unit = of_horizon * scale.deviations_q38 >> 38
     return min(max(unit, scale.floor_q38), scale.ceiling_q38)
 
 
@@ -157,6 +169,11 @@ def compute_total_vols_q30(
     return tuple(by_step)
 
 
+def fixed_of_forward(parameters: Parameters, expiry: Expiry) -> int:
+    """How much of the forward no scenario moves: the known part of the average, inside the settlement window."""
+    return expiry.fixed if expiry.time_ms < parameters.settlement_window_ms else 0
+
+
 def compute_shocked_forwards(
     parameters: Parameters, expiry: Expiry, shocks: Sequence[Shock]
 ) -> tuple[tuple[int, int], ...]:
@@ -164,9 +181,10 @@ def compute_shocked_forwards(
 
     Inside the settlement window only the variable part of the forward moves.
     """
-    if expiry.time_ms < parameters.settlement_window_ms and expiry.fixed > 0:
-        variable = expiry.forward - expiry.fixed
-        forwards = [expiry.fixed + (variable * shock.factor_q38 >> 38) for shock in shocks]
+    fixed = fixed_of_forward(parameters, expiry)
+    if fixed > 0:
+        variable = expiry.forward - fixed
+        forwards = [fixed + (variable * shock.factor_q38 >> 38) for shock in shocks]
         return tuple((forward, ln_q38(forward)) for forward in forwards)
     ln_forward = ln_q38(expiry.forward)
     return tuple(((expiry.forward * s.factor_q38 >> 38) or 1, ln_forward + (s.log_q30 << 8)) for s in shocks)
@@ -174,10 +192,11 @@ def compute_shocked_forwards(
 
 def compute_expiry_values(
     parameters: Parameters, expiry: Expiry, shocks: Sequence[Shock], terms: Sequence[Terms], options: Sequence[Option]
-) -> tuple[int, list[list[int]]]:
-    """Undiscounted value of an expiry's options, in quote units: as marked, and by step and scenario."""
+) -> ExpiryValues:
+    """Undiscounted value of an expiry's options, and their exposures."""
     forwards = compute_shocked_forwards(parameters, expiry, shocks)
     mark, values = 0, [[0] * len(shocks) for _ in terms]
+    gamma = vega = 0
     skew = compute_skew_terms(parameters.skew, expiry.time_ms)
     ln_forward = ln_q38(expiry.forward)
     for option in options:
@@ -186,12 +205,15 @@ def compute_expiry_values(
         x = saturate_log_moneyness_q30(log_moneyness_nearest_q30(ln_forward, ln_strike))
         price = price_floor(expiry.forward, option.strike, x, vols[0][VolShock.NONE], option.is_call)
         mark += option.quantity * price
+        lot = compute_exposures_floor(expiry.forward, option.strike, abs(x), vols[0][VolShock.NONE])
+        gamma += option.quantity * lot[0]
+        vega += option.quantity * lot[1]
         for index, (scenario, (forward, ln_shocked)) in enumerate(zip(parameters.scenarios, forwards, strict=True)):
             x = saturate_log_moneyness_q30(log_moneyness_nearest_q30(ln_shocked, ln_strike))
             for step, vol in enumerate(vols):
                 price = price_floor(forward, option.strike, x, vol[scenario.vol], option.is_call)
                 values[step][index] += option.quantity * price
-    return mark, values
+    return ExpiryValues(mark, tuple(tuple(row) for row in values), gamma, vega)
 
 
 def compute_expiry_risk(
@@ -199,10 +221,10 @@ def compute_expiry_risk(
 ) -> ExpiryRisk:
     """Mark, P&L and basis contingency of the options of one expiry. All floors: against the account."""
     terms = [compute_terms(parameters, expiry, step) for step in parameters.steps_ms]
-    undiscounted_mark, values = compute_expiry_values(parameters, expiry, shocks, terms, options)
-    mark = undiscounted_mark * terms[0].discount >> 38
+    undiscounted = compute_expiry_values(parameters, expiry, shocks, terms, options)
+    mark = undiscounted.mark * terms[0].discount >> 38
     pnl = []
-    for term, row in zip(terms, values, strict=True):
+    for term, row in zip(terms, undiscounted.values, strict=True):
         pnl_of_step = []
         for scenario, value in zip(parameters.scenarios, row, strict=True):
             change = (value * (term.long_discount if value > 0 else term.short_discount) >> 38) - mark
@@ -210,6 +232,7 @@ def compute_expiry_risk(
         pnl.append(tuple(pnl_of_step))
     charges = parameters.contingencies
     moves = [index for index in (charges.basis_up, charges.basis_down) if index >= 0]
-    worst_move = min([0, *((values[0][index] * terms[0].discount >> 38) - mark for index in moves)])
+    plain_moves = [(undiscounted.values[0][index] * terms[0].discount >> 38) - mark for index in moves]
     factor = charges.basis_add_q38 + (charges.basis_multiple_q38 * years_floor_q38(expiry.time_ms) >> 38)
-    return ExpiryRisk(mark, tuple(pnl), worst_move * factor >> 38)
+    basis = min([0, *plain_moves]) * factor >> 38
+    return ExpiryRisk(mark, tuple(pnl), basis, undiscounted.gamma, undiscounted.vega)

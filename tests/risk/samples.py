@@ -3,7 +3,7 @@
 from random import Random
 
 from risk.fixed_point import DAY_MS, ONE_Q38, YEAR_MS
-from risk.market import Collateral, Expiry, Market, Option, Portfolio, Underlying
+from risk.market import Collateral, Expiry, Future, Market, Option, Portfolio, Underlying
 from risk.svi import Svi
 
 DOLLAR = 10**6
@@ -35,14 +35,13 @@ def make_underlying(random: Random, expiries: int) -> Underlying:
         mark=int(spot * random.uniform(0.999, 1.001)),
         spot_confidence_q38=q38(random.choice((1, 0.9, 0.4))),
         mark_confidence_q38=q38(random.choice((1, 0.8, 0.5))),
+        volatility_q38=q38(random.uniform(0.3, 1.5)),
         expiries=tuple(make_expiry(random, day * DAY_MS, int(spot * random.uniform(0.99, 1.05))) for day in days),
     )
 
 
 def make_market(random: Random, underlyings: int = 2, expiries: int = 3) -> Market:
-    return Market(
-        tuple(make_underlying(random, expiries) for _ in range(underlyings)), q38(random.choice((1, 0.97)))
-    )
+    return Market(tuple(make_underlying(random, expiries) for _ in range(underlyings)), q38(random.choice((1, 0.97))))
 
 
 def make_portfolio(random: Random, market: Market, options: int = 8) -> Portfolio:
@@ -54,6 +53,7 @@ def make_portfolio(random: Random, market: Market, options: int = 8) -> Portfoli
         strike = int(forward * random.choice((0.5, 0.8, 0.9, 1, 1.1, 1.3, 2)))
         instrument = (underlying, expiry, strike, bool(random.getrandbits(1)))
         held[instrument] = random.choice((-1, 1)) * random.randrange(1, 400)
+    dated = [(u, e) for u, underlying in enumerate(market.underlyings) for e in range(len(underlying.expiries))]
     return Portfolio(
         cash=random.randrange(-(10**6), 10**6) * DOLLAR,
         perpetuals=tuple(random.randrange(-50, 50) for _ in market.underlyings),
@@ -61,5 +61,9 @@ def make_portfolio(random: Random, market: Market, options: int = 8) -> Portfoli
         collateral=(
             Collateral(random.randrange(10**6) * DOLLAR, 0, q38(0.03), q38(0.01), q38(0.5), q38(0.55)),
             Collateral(random.randrange(10**5) * DOLLAR, -1, q38(0.2), q38(0.1), ONE_Q38, q38(0.55)),
+        ),
+        futures=tuple(
+            Future(*expiry, random.choice((-1, 1)) * random.randrange(1, 50))
+            for expiry in sorted(random.sample(dated, min(2, len(dated))))
         ),
     )

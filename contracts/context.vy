@@ -11,6 +11,9 @@ import globals
 
 FLAG_RESCUE: constant(uint256) = 1
 
+# What nobody needs while a market has stopped, and whose order somebody chooses.
+WITH_DISCRETION: constant(uint256[4]) = [constants.ORDER, constants.FILL, constants.TRANSFER, constants.WITHDRAW]
+
 struct Context:
     domain: bytes32  # every signature of this rollup is bound to it
     rollup: address  # keeps the inbox
@@ -67,8 +70,7 @@ def _may_stand(kind: uint256, step: uint256, header: Header) -> bool:
         return False
     if (kind == constants.CLOSE) != (step + 1 == header.step_count):
         return False
-    needs_no_discretion: bool = kind <= constants.L1 or kind == constants.CANCEL
-    return needs_no_discretion or header.flags & FLAG_RESCUE == 0
+    return header.flags & FLAG_RESCUE == 0 or kind not in WITH_DISCRETION
 
 
 @internal

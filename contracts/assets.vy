@@ -57,13 +57,26 @@ def _encode_asset(books: Asset) -> Bytes[BYTES]:
 
 @internal
 @pure
-def _release(leaf: Bytes[constants.LEAF_BYTES_MAX], amount: uint256) -> Bytes[BYTES]:
+def _does_cover(books: Asset, amount: uint256) -> bool:
     """
-    @notice The bytes of the leaf after `amount`, which custody covers, has gone to the outbox.
+    @notice Whether what was paid in and has not left, or is owed and lost, covers what an account gives up.
     """
-    books: Asset = self._decode_asset(leaf)
-    books.custody -= amount
-    return self._encode_asset(books)
+    return books.custody + books.bad_debt >= amount
+
+
+@internal
+@pure
+def _release(books: Asset, amount: uint256) -> (Asset, uint256):
+    """
+    @notice The books after an account has given up `amount`, which they cover, and what of it goes to the outbox: under
+            bad debt everybody bears the same share of it.
+    @param amount At least 1
+    """
+    after: Asset = books
+    paid: uint256 = amount * books.custody // (books.custody + books.bad_debt)
+    after.custody -= paid
+    after.bad_debt -= amount - paid
+    return after, paid
 
 
 @internal

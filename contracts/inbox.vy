@@ -15,9 +15,12 @@ import assets
 import constants
 import fields
 import globals
+import margins
 import params as parameters
 import valuation
 import witness as witnesses
+
+initializes: margins
 
 interface Rollup:
     def accumulator(index: uint256) -> bytes32: view
@@ -26,8 +29,11 @@ DEPOSIT: constant(uint256) = 1
 REGISTER_KEY: constant(uint256) = 2
 FORCE_WITHDRAW: constant(uint256) = 3
 CANCEL_ALL: constant(uint256) = 5
+FORCE_CLOSE: constant(uint256) = 6
+FORCE_LIQUIDATE: constant(uint256) = 7
 
-# `asset` and `amount` are those of a deposit or forced withdrawal, `key` is that of a registration.
+# `asset` and `amount` are those of a deposit or forced withdrawal, `key` is that of a registration, `is_on` of a forced
+# close.
 struct Message:
     type: uint256
     sender: address
@@ -35,8 +41,17 @@ struct Message:
     asset: uint256
     amount: uint256
     key: accounts.SessionKey
+    is_on: bool
     message_hash: bytes32
     end: uint256  # where the leaves of the witness begin
+
+
+@deploy
+def __init__(margin: address):
+    """
+    @param margin The deployed contracts/margin.vy
+    """
+    margins.__init__(margin)
 
 
 @internal
@@ -70,6 +85,8 @@ def _read_message(
             scope=fields._uint(data, 65, 1),
             expiry=fields._uint(data, 66, 8),
         )
+    elif message.type == FORCE_CLOSE:
+        message.is_on = fields._uint(data, 33, 1) != 0
     message.message_hash = message_hash
     message.end = 2 + length
     return message
@@ -109,7 +126,9 @@ def _compute_root_after(
         return self._apply_deposit(pre_root, state, message, end, witness)
     if message.type == FORCE_WITHDRAW:
         return self._apply_force_withdraw(pre_root, state, message, end, witness)
-    if message.type == REGISTER_KEY or message.type == CANCEL_ALL:
+    if message.type == FORCE_LIQUIDATE:
+        return self._apply_force_liquidate(pre_root, state, message, end, witness)
+    if message.type == REGISTER_KEY or message.type == CANCEL_ALL or message.type == FORCE_CLOSE:
         return self._apply_to_account(pre_root, state, message, end, witness)
     witnesses._finish(witness, end)  # an unknown type or asset
     return self._write_globals(witness, message.end, pre_root, state)
@@ -149,9 +168,8 @@ def _apply_deposit(
     account: accounts.Account = empty(accounts.Account)
     is_taken: bool = target_is_read
     if creates:
-        params: parameters.Params = parameters._decode_params(params_leaf)
         account.owner = message.sender
-        is_taken = is_taken and message.amount >= parameters._get_asset_terms(params, message.asset).create_min
+        is_taken = is_taken and message.amount >= parameters._get_asset_terms(params_leaf, message.asset).create_min
     elif len(target_leaf) > 0:
         account = accounts._decode_account(target_leaf)
     else:
@@ -183,7 +201,7 @@ def _apply_deposit(
 
 
 @internal
-@pure
+@view
 def _apply_force_withdraw(
     root: bytes32,
     state: globals.Globals,
@@ -195,60 +213,108 @@ def _apply_force_withdraw(
     @notice A withdrawal that the sequencer cannot leave out; reading stops where it fails.
     """
     account_at: uint256 = 0
-    quotes_at: uint256 = 0
-    outbox_at: uint256 = 0
+    prices_at: uint256 = 0
     params_leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
     account_leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
     asset_leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
     outbox_leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
     params_leaf, account_at = witnesses._peek(witness, params_at)
-    params: parameters.Params = parameters._decode_params(params_leaf)
-    quotes_at = account_at
+    prices_at = account_at
     if self._may_exist(message.account):
-        account_leaf, quotes_at = witnesses._peek(witness, account_at)
+        account_leaf, prices_at = witnesses._peek(witness, account_at)
 
     # CHECKS
     is_done: bool = self._is_owner(account_leaf, message) and (
         1 <= message.amount and message.amount <= constants.AMOUNT_MAX and message.asset < state.asset_count
     )
     account: accounts.Account = empty(accounts.Account)
-    quotes: valuation.Quotes = empty(valuation.Quotes)
-    quotes.end = quotes_at
-    needed: uint256 = 0
+    leaving: margins.Leaving = empty(margins.Leaving)
+    leaving.end = prices_at
     if is_done:
         account = accounts._decode_account(account_leaf)
-        if valuation._needs_prices(account, message.asset, message.amount):
-            needed = valuation._list_needed(account, params)
-            quotes = valuation._peek_quotes(witness, quotes_at, needed, state.time, params)
-        is_done = valuation._is_balance_covered(
-            account, message.asset, message.amount, quotes, params
-        ) and valuation._is_margin_kept(account, message.asset, message.amount, quotes, params)
+        leaving = margins._judge_leaving(
+            witness, prices_at, state, params_leaf, account, message.asset, message.amount
+        )
+        is_done = leaving.is_covered and leaving.is_margined
     asset_is_read: bool = is_done
-    outbox_at = quotes.end
+    outbox_at: uint256 = leaving.end
+    books: assets.Asset = empty(assets.Asset)
     if asset_is_read:
-        asset_leaf, outbox_at = witnesses._peek(witness, quotes.end)
-        is_done = assets._decode_asset(asset_leaf).custody >= message.amount
+        asset_leaf, outbox_at = witnesses._peek(witness, leaving.end)
+        books = assets._decode_asset(asset_leaf)
+        is_done = assets._does_cover(books, message.amount)
 
     # EFFECTS
     end: uint256 = outbox_at
     after: globals.Globals = state
+    paid: Message = message
     if is_done:
         after.outbox_count += 1
         account = valuation._add_balance(account, message.asset, -convert(message.amount, int256))
         account_leaf = accounts._encode_account(account)
-        asset_leaf = assets._release(asset_leaf, message.amount)
+        books, paid.amount = assets._release(books, message.amount)
+        asset_leaf = assets._encode_asset(books)
         outbox_leaf, end = witnesses._peek(witness, outbox_at)
     witnesses._finish(witness, end)
     next: bytes32 = self._write_globals(witness, message.end, root, after)
     next = witnesses._write(witness, params_at, next, constants.PARAMS, state.params_version, params_leaf)
     if self._may_exist(message.account):
         next = witnesses._write(witness, account_at, next, constants.ACCOUNTS, message.account, account_leaf)
-    valuation._authenticate_quotes(witness, quotes_at, next, needed)
+    assert not leaving.reads_prices or leaving.root == next, "root"
     if asset_is_read:
-        next = witnesses._write(witness, quotes.end, next, constants.ASSETS, message.asset, asset_leaf)
+        next = witnesses._write(witness, leaving.end, next, constants.ASSETS, message.asset, asset_leaf)
     if not is_done:
         return next
-    return self._write_withdrawal(witness, outbox_at, next, state.outbox_count, message)
+    return self._write_withdrawal(witness, outbox_at, next, state.outbox_count, paid)
+
+
+@internal
+@view
+def _apply_force_liquidate(
+    root: bytes32,
+    state: globals.Globals,
+    message: Message,
+    params_at: uint256,
+    witness: Bytes[constants.WITNESS_BYTES_MAX],
+) -> bytes32:
+    """
+    @notice An account that is short of margin goes up for auction, and its orders are dead, whoever says so; reading
+            stops where it fails.
+    """
+    account_at: uint256 = 0
+    prices_at: uint256 = 0
+    params_leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
+    account_leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
+    params_leaf, account_at = witnesses._peek(witness, params_at)
+    prices_at = account_at
+    if self._may_exist(message.account):
+        account_leaf, prices_at = witnesses._peek(witness, account_at)
+
+    # CHECKS
+    found: margins.Found = empty(margins.Found)
+    found.end = prices_at
+    reads_prices: bool = False
+    if len(account_leaf) > 0:
+        account: accounts.Account = accounts._decode_account(account_leaf)
+        reads_prices = account.liquidation_from == 0
+        if reads_prices:
+            found = margins._compute(
+                witness, prices_at, state.time, state.params_version, params_leaf, account, account, False
+            )
+            params: parameters.Params = parameters._decode_params(params_leaf)
+            is_bad: bool = margins._is_bad(found.after.maintenance, found.after.quote_equity, params)
+            # EFFECTS
+            if found.is_young and is_bad and not found.is_missing:
+                account.liquidation_from = state.time
+                account.epoch = (account.epoch + 1) % 2**32
+                account_leaf = accounts._encode_account(account)
+    witnesses._finish(witness, found.end)
+    next: bytes32 = self._write_globals(witness, message.end, root, state)
+    next = witnesses._write(witness, params_at, next, constants.PARAMS, state.params_version, params_leaf)
+    if self._may_exist(message.account):
+        next = witnesses._write(witness, account_at, next, constants.ACCOUNTS, message.account, account_leaf)
+    assert not reads_prices or found.root == next, "root"
+    return next
 
 
 @internal
@@ -261,7 +327,7 @@ def _apply_to_account(
     witness: Bytes[constants.WITNESS_BYTES_MAX],
 ) -> bytes32:
     """
-    @notice What an owner asks of one account alone: register_key and cancel_all.
+    @notice What an owner asks of one account alone: register_key, cancel_all and force_close.
     """
     next: bytes32 = self._write_globals(witness, message.end, root, state)
     if not self._may_exist(message.account):
@@ -275,6 +341,8 @@ def _apply_to_account(
         account: accounts.Account = accounts._decode_account(leaf)
         if message.type == CANCEL_ALL:
             account.epoch = (account.epoch + 1) % 2**32
+        elif message.type == FORCE_CLOSE:
+            account = self._mark_for_close(account, message.is_on, state.time)
         else:
             account = self._register_key(account, message.key)
         leaf = accounts._encode_account(account)
@@ -320,6 +388,20 @@ def _register_key(account: accounts.Account, key: accounts.SessionKey) -> accoun
     if not is_known and key.expiry != 0 and after.key_count < constants.KEYS_MAX:
         after.keys[after.key_count] = key
         after.key_count += 1
+    return after
+
+
+@internal
+@pure
+def _mark_for_close(account: accounts.Account, is_on: bool, time: uint256) -> accounts.Account:
+    """
+    @notice The account with its close asked for from now on, or no more; unchanged where there is nothing to close.
+    """
+    after: accounts.Account = account
+    if not is_on:
+        after.close_from = 0
+    elif account.position_count > 0 or account.collateral_count > 0:
+        after.close_from = time
     return after
 
 

@@ -7,7 +7,9 @@
 """
 import accounts
 import constants
+import globals
 import params as parameters
+import valuation
 
 # Quote units. `initial` and `maintenance` are what is left above the requirement.
 struct Margin:
@@ -24,6 +26,14 @@ struct Found:
     root: bytes32
     end: uint256  # where the witness goes on
     is_missing: bool  # a leaf is not there: reading stopped behind it, and whatever asked fails
+
+# What withdrawals, asked for by the account's key or by its owner through L1, and transfers ask of the account.
+struct Leaving:
+    is_covered: bool  # it owns what it gives away: quote equity for asset 0, else that collateral
+    is_margined: bool  # and still covers its initial margin without it
+    reads_prices: bool
+    root: bytes32  # under which the prices stand
+    end: uint256  # where the witness goes on
 
 struct Marks:
     marks: uint256[constants.LEGS_MAX]
@@ -110,6 +120,41 @@ def _compute_marks(
         MARGIN
     ).compute_marks(witness, at, time, instruments)
     return found
+
+
+@internal
+@view
+def _judge_leaving(
+    witness: Bytes[constants.WITNESS_BYTES_MAX],
+    at: uint256,
+    state: globals.Globals,
+    params_leaf: Bytes[constants.LEAF_BYTES_MAX],
+    account: accounts.Account,
+    asset: uint256,
+    amount: uint256,
+) -> Leaving:
+    """
+    @notice Whether `amount` may leave the account; M* begins at `at`, if prices are needed.
+    @dev Mirrors is_balance_covered and is_margin_kept of state/valuation.py.
+    """
+    is_held: bool = asset == 0 or accounts._get_collateral(account, asset) >= amount
+    if not valuation._needs_prices(account, asset, amount):
+        # Without positions, quote equity is cash.
+        return Leaving(is_covered=is_held, is_margined=True, reads_prices=False, root=empty(bytes32), end=at)
+    after: accounts.Account = account
+    if is_held:
+        after = valuation._add_balance(account, asset, -convert(amount, int256))
+    found: Found = self._compute(
+        witness, at, state.time, state.params_version, params_leaf, account, after, True
+    )
+    is_owned: bool = is_held and (asset != 0 or found.before.quote_equity >= convert(amount, int256))
+    return Leaving(
+        is_covered=is_owned and not found.is_missing,
+        is_margined=is_held and not found.is_missing and found.is_fresh and found.after.initial >= 0,
+        reads_prices=True,
+        root=found.root,
+        end=found.end,
+    )
 
 
 @internal

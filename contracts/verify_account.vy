@@ -10,12 +10,13 @@ import assets
 import constants
 import context as contexts
 import globals
+import margins
 import operations
-import params as parameters
 import signatures
 import valuation
 import witness as witnesses
 
+initializes: margins
 initializes: signatures
 
 # Checks of a transfer; a withdrawal has all but those of the destination, and one more.
@@ -46,11 +47,13 @@ CHECKS_OF_WITHDRAW: constant(uint256[WITHDRAW_CHECKS]) = [
 
 
 @deploy
-def __init__(ed25519: address):
+def __init__(ed25519: address, margin: address):
     """
     @param ed25519 The deployed contracts/ed25519.vy
+    @param margin The deployed contracts/margin.vy
     """
     signatures.__init__(ed25519)
+    margins.__init__(margin)
 
 
 @external
@@ -182,7 +185,7 @@ def _has_room(account: accounts.Account, asset: uint256, amount: uint256) -> boo
 
 
 @internal
-@pure
+@view
 def _may_leave(
     context: contexts.Context,
     money: operations.MoneyOp,
@@ -196,23 +199,17 @@ def _may_leave(
     at: uint256 = 0
     leaf, at = witnesses._read(witness, 0, context.pre_root, constants.GLOBALS, 0)
     state: globals.Globals = globals._decode_globals(leaf)
-    leaf, at = witnesses._read(witness, at, context.pre_root, constants.PARAMS, state.params_version)
-    params: parameters.Params = parameters._decode_params(leaf)
+    params_leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
+    params_leaf, at = witnesses._read(witness, at, context.pre_root, constants.PARAMS, state.params_version)
     leaf, at = witnesses._read(witness, at, context.pre_root, constants.ACCOUNTS, money.account)
     if len(leaf) == 0:
         witnesses._finish(witness, at)
         return False
     account: accounts.Account = accounts._decode_account(leaf)
-
-    quotes: valuation.Quotes = empty(valuation.Quotes)
-    if valuation._needs_prices(account, money.asset, money.amount):
-        needed: uint256 = valuation._list_needed(account, params)
-        quotes = valuation._read_quotes(witness, at, context.pre_root, needed, state.time, params)
-        at = quotes.end
-    witnesses._finish(witness, at)
-    if check == BALANCE_MUST_COVER:
-        return valuation._is_balance_covered(account, money.asset, money.amount, quotes, params)
-    return valuation._is_margin_kept(account, money.asset, money.amount, quotes, params)
+    outcome: margins.Leaving = margins._judge_leaving(witness, at, state, params_leaf, account, money.asset, money.amount)
+    assert outcome.root == context.pre_root or not outcome.reads_prices, "root"
+    witnesses._finish(witness, outcome.end)
+    return outcome.is_covered if check == BALANCE_MUST_COVER else outcome.is_margined
 
 
 @internal
@@ -270,13 +267,13 @@ def _does_custody_cover(
     context: contexts.Context, money: operations.MoneyOp, witness: Bytes[constants.WITNESS_BYTES_MAX]
 ) -> bool:
     """
-    @notice Whether what was paid in and has not left covers the amount; of an unknown asset nothing was.
+    @notice Whether what was paid in and has not left, or was lost, covers the amount; of an unknown asset nothing was.
     """
     leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
     at: uint256 = 0
     leaf, at = witnesses._read(witness, 0, context.pre_root, constants.ASSETS, money.asset)
     witnesses._finish(witness, at)
-    return len(leaf) > 0 and assets._decode_asset(leaf).custody >= money.amount
+    return len(leaf) > 0 and assets._does_cover(assets._decode_asset(leaf), money.amount)
 
 
 # Effects
@@ -355,7 +352,8 @@ def _is_withdraw_wrong(
     account: accounts.Account = accounts._decode_account(account_leaf)
     if not self._holds(account, money.asset, money.amount):
         return False
-    if assets._decode_asset(asset_leaf).custody < money.amount:
+    books: assets.Asset = assets._decode_asset(asset_leaf)
+    if not assets._does_cover(books, money.amount):
         return False
     outbox_leaf, end = witnesses._peek(witness, outbox_at)
     witnesses._finish(witness, end)
@@ -366,13 +364,15 @@ def _is_withdraw_wrong(
     state.outbox_count += 1
     account = valuation._add_balance(account, money.asset, -convert(money.amount, int256))
     account.sequence = money.sequence
+    paid: uint256 = 0
+    books, paid = assets._release(books, money.amount)
     withdrawal: assets.Withdrawal = assets.Withdrawal(
-        owner=account.owner, asset=money.asset, amount=money.amount, account=money.account
+        owner=account.owner, asset=money.asset, amount=paid, account=money.account
     )
 
     globals_leaf = globals._encode_globals(state)
     account_leaf = accounts._encode_account(account)
-    asset_leaf = assets._release(asset_leaf, money.amount)
+    asset_leaf = assets._encode_asset(books)
     outbox_leaf = assets._encode_withdrawal(withdrawal)
     root: bytes32 = witnesses._write(witness, 0, context.pre_root, constants.GLOBALS, 0, globals_leaf)
     root = witnesses._write(witness, account_at, root, constants.ACCOUNTS, money.account, account_leaf)

@@ -1,14 +1,12 @@
 # pragma version 0.4.3
 """
-@title Verifier of open, close, tick and l1
-@notice The frame of a batch in time, in the log and in the inbox: state/SPEC.md sections 6, 7 and 9, kinds 1 to 4. What
-        an L1 message does is in inbox.vy.
-@dev Mirrors state/process_batch.py, and the checks of state/process_inbox.py.
+@title Verifier of open, close and tick
+@notice The frame of a batch in time and in the log: state/SPEC.md sections 6 and 7, kinds 1 to 3.
+@dev Mirrors state/process_batch.py.
 """
 import constants
 import context as contexts
 import globals
-import inbox
 import operations
 import params as parameters
 import underlyings
@@ -27,11 +25,10 @@ TIME_MUST_MATCH: constant(uint256) = 3
 POSITION_TO_MUST_MATCH: constant(uint256) = 4
 ORACLE_TIME_MUST_MATCH: constant(uint256) = 5
 
-# Checks of tick, and of l1
+# Checks of tick
 POSITION_MUST_INCREASE: constant(uint256) = 1
 TIME_MUST_ADVANCE: constant(uint256) = 2
-INDEX_MUST_BE_CURSOR: constant(uint256) = 2
-MUST_NOT_PASS_HEADER: constant(uint256) = 3  # TIME_ of a tick, INDEX_ of an l1
+TIME_MUST_NOT_PASS_HEADER: constant(uint256) = 3
 
 
 @external
@@ -46,38 +43,32 @@ def evaluate(
     """
     @notice Whether the ground shows that the step is a fraud; reverts only for a bad witness.
     @param context The disputed step, as the judge has bound it to a batch
-    @param op An open, close, tick or l1, by its first byte
+    @param op An open, close or tick, by its first byte
     @param ground CHECK or EFFECT
     @param check The check's number within its kind; read for CHECK alone
     @param witness fraud_proofs/SPEC.md section 3
     """
     kind: uint256 = operations._get_kind(op)
-    assert constants.OPEN <= kind and kind <= constants.L1, "kind"
+    assert constants.OPEN <= kind and kind <= constants.TICK, "kind"
     header: contexts.Header = contexts._decode_header(context.header)
     tick: operations.Tick = empty(operations.Tick)
-    l1: operations.L1 = empty(operations.L1)
     decodes: bool = len(op) == 1
     if kind == constants.TICK:
         tick = operations._decode_tick(op)
         decodes = tick.decodes
-    elif kind == constants.L1:
-        l1 = operations._decode_l1(op)
-        decodes = l1.decodes
 
     if not (decodes and contexts._may_stand(kind, context.step, header)):
         return ground == constants.CHECK and check == 0
     if ground == constants.EFFECT:
         if kind == constants.TICK:
             return self._is_tick_wrong(context, tick, witness)
-        if kind == constants.L1:
-            return self._is_l1_wrong(context, header, l1, witness)
         return self._is_bound_wrong(context, header, kind, witness)
     if ground != constants.CHECK or check == 0:
         return False
-    # Two checks compare op and header, and read nothing.
-    if kind >= constants.TICK and check == MUST_NOT_PASS_HEADER:
+    # One check compares op and header, and reads nothing.
+    if kind == constants.TICK and check == TIME_MUST_NOT_PASS_HEADER:
         witnesses._finish(witness, 0)
-        return tick.time > header.time if kind == constants.TICK else l1.index >= header.inbox_cursor
+        return tick.time > header.time
 
     leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
     at: uint256 = 0
@@ -91,12 +82,9 @@ def evaluate(
     if kind == constants.CLOSE:
         return self._is_close_check_failed(header, state, check)
     if check == POSITION_MUST_INCREASE:
-        position: uint256 = tick.position if kind == constants.TICK else l1.position
-        return not contexts._is_position_next(state, header, position)
-    if check == TIME_MUST_ADVANCE and kind == constants.TICK:
+        return not contexts._is_position_next(state, header, tick.position)
+    if check == TIME_MUST_ADVANCE:
         return tick.time <= state.time
-    if check == INDEX_MUST_BE_CURSOR and kind == constants.L1:
-        return l1.index != state.inbox_cursor
     return False
 
 
@@ -218,23 +206,4 @@ def _is_tick_wrong(
     globals_leaf = globals._encode_globals(state)
     root: bytes32 = witnesses._write(witness, 0, context.pre_root, constants.GLOBALS, 0, globals_leaf)
     root = witnesses._write(witness, params_at, root, constants.PARAMS, state.params_version, params_leaf)
-    return root != context.post_root
-
-
-@internal
-@view
-def _is_l1_wrong(
-    context: contexts.Context,
-    header: contexts.Header,
-    l1: operations.L1,
-    witness: Bytes[constants.WITNESS_BYTES_MAX],
-) -> bool:
-    """
-    @notice Whether the root after the message is another; a message that the header does not claim has no effect here.
-    """
-    if l1.position == constants.NEVER or l1.index >= header.inbox_cursor:
-        return False
-    root: bytes32 = inbox._compute_root_after(
-        context.rollup, context.pre_root, l1.position, l1.index, witness
-    )
     return root != context.post_root

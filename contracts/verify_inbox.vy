@@ -1,0 +1,74 @@
+# pragma version 0.4.3
+"""
+@title Verifier of l1
+@notice Which message of the inbox an op takes: state/SPEC.md sections 6 and 9, kind 4. What the message does is in
+        inbox.vy.
+@dev Mirrors the checks of state/process_inbox.py.
+"""
+import constants
+import context as contexts
+import globals
+import inbox
+import operations
+import witness as witnesses
+
+initializes: inbox
+
+POSITION_MUST_INCREASE: constant(uint256) = 1
+INDEX_MUST_BE_CURSOR: constant(uint256) = 2
+INDEX_MUST_NOT_PASS_HEADER: constant(uint256) = 3
+
+
+@deploy
+def __init__(margin: address):
+    """
+    @param margin The deployed contracts/margin.vy
+    """
+    inbox.__init__(margin)
+
+
+@external
+@view
+def evaluate(
+    context: contexts.Context,
+    op: Bytes[constants.OP_BYTES_MAX],
+    ground: uint256,
+    check: uint256,
+    witness: Bytes[constants.WITNESS_BYTES_MAX],
+) -> bool:
+    """
+    @notice Whether the ground shows that the step is a fraud; reverts only for a bad witness.
+    @param context The disputed step, as the judge has bound it to a batch
+    @param op An l1, by its first byte
+    @param ground CHECK or EFFECT
+    @param check The check's number within its kind; read for CHECK alone
+    @param witness fraud_proofs/SPEC.md section 3
+    """
+    assert operations._get_kind(op) == constants.L1, "kind"
+    header: contexts.Header = contexts._decode_header(context.header)
+    l1: operations.L1 = operations._decode_l1(op)
+    if not (l1.decodes and contexts._may_stand(constants.L1, context.step, header)):
+        return ground == constants.CHECK and check == 0
+    if ground == constants.EFFECT:
+        # A message that the header does not claim has no effect here.
+        if l1.position == constants.NEVER or l1.index >= header.inbox_cursor:
+            return False
+        root: bytes32 = inbox._compute_root_after(
+            context.rollup, context.pre_root, l1.position, l1.index, witness
+        )
+        return root != context.post_root
+    if ground != constants.CHECK:
+        return False
+    if check == INDEX_MUST_NOT_PASS_HEADER:
+        witnesses._finish(witness, 0)
+        return l1.index >= header.inbox_cursor
+    if check != POSITION_MUST_INCREASE and check != INDEX_MUST_BE_CURSOR:
+        return False
+    leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
+    end: uint256 = 0
+    leaf, end = witnesses._read(witness, 0, context.pre_root, constants.GLOBALS, 0)
+    witnesses._finish(witness, end)
+    state: globals.Globals = globals._decode_globals(leaf)
+    if check == POSITION_MUST_INCREASE:
+        return not contexts._is_position_next(state, header, l1.position)
+    return l1.index != state.inbox_cursor

@@ -3,8 +3,8 @@
 Every leaf is a frozen value with `encode()`; `decode_*` is its inverse and answers None for an empty leaf. Decoding is
 only ever asked about bytes that a root binds, so anything else is a broken invariant and raises LeafError.
 
-Mirrors contracts/globals.vy, contracts/accounts.vy, contracts/orders.vy, contracts/underlyings.vy,
-contracts/params.vy and contracts/assets.vy.
+Mirrors contracts/globals.vy, contracts/instruments.vy, contracts/accounts.vy, contracts/orders.vy,
+contracts/underlyings.vy, contracts/expiries.vy, contracts/params.vy and contracts/assets.vy.
 """
 
 import struct
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from state.constants import ORACLE_SIGNERS_MAX
+from state.constants import BASKET_MAX, ORACLE_SIGNERS_MAX
 
 
 class LeafError(Exception):
@@ -74,26 +74,49 @@ class Instrument(NamedTuple):
 
     underlying: int
     expiry: int
-    kind: int
     strike: int
+    kind: int
 
     def encode(self) -> bytes:
-        """12 bytes: underlying u16, expiry u32, kind u8, strike u40."""
-        return (self.underlying << 80 | self.expiry << 48 | self.kind << 40 | self.strike).to_bytes(12)
+        """12 bytes: underlying u16, expiry u32, strike u40, kind u8."""
+        return (self.underlying << 80 | self.expiry << 48 | self.strike << 8 | self.kind).to_bytes(12)
+
+    @property
+    def is_option(self) -> bool:
+        """A put or a call."""
+        return self.kind >= PUT
 
 
 PERPETUAL = 0
+FUTURE = 1
+PUT = 2
+CALL = 3
 
 
 def perpetual(underlying: int) -> Instrument:
     """The perpetual future on an underlying."""
-    return Instrument(underlying, 0, PERPETUAL, 0)
+    return Instrument(underlying, 0, 0, PERPETUAL)
+
+
+def future(underlying: int, expiry: int) -> Instrument:
+    """The future on an underlying that settles at `expiry`."""
+    return Instrument(underlying, expiry, 0, FUTURE)
+
+
+def put(underlying: int, expiry: int, strike: int) -> Instrument:
+    """The right to sell, European, settled in cash; strike in quote units a lot."""
+    return Instrument(underlying, expiry, strike, PUT)
+
+
+def call(underlying: int, expiry: int, strike: int) -> Instrument:
+    """The right to buy, European, settled in cash; strike in quote units a lot."""
+    return Instrument(underlying, expiry, strike, CALL)
 
 
 def decode_instrument(data: bytes) -> Instrument:
     """Any 12 bytes name an instrument; whether it is listed is a check."""
     number = int.from_bytes(data)
-    return Instrument(number >> 80, number >> 48 & 0xFFFFFFFF, number >> 40 & 0xFF, number & 0xFFFFFFFFFF)
+    return Instrument(number >> 80, number >> 48 & 0xFFFFFFFF, number >> 8 & 0xFFFFFFFFFF, number & 0xFF)
 
 
 SCOPE_TRADE = 1
@@ -109,7 +132,7 @@ class SessionKey(NamedTuple):
     expiry: int
 
 
-_ACCOUNT = struct.Struct(">20sQIBBBB16s")
+_ACCOUNT = struct.Struct(">20sQIBBBBQQ16s")
 _KEY = struct.Struct(">32sBQ")
 _COLLATERAL = struct.Struct(">H16s")
 _POSITION = struct.Struct(">12sq")
@@ -117,19 +140,24 @@ _POSITION = struct.Struct(">12sq")
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One account: keys in order of registration, collateral by asset, positions by instrument."""
+    """One account: keys in order of registration, collateral by asset, positions by instrument.
+
+    `liquidation_from` is when its auction began, 0 for none; `close_from` when its owner asked L1 to close it.
+    """
 
     owner: bytes
     sequence: int = 0
     epoch: int = 0
     tier: int = 0
+    liquidation_from: int = 0
+    close_from: int = 0
     cash: int = 0
     keys: tuple[SessionKey, ...] = ()
     collateral: tuple[tuple[int, int], ...] = ()
     positions: tuple[tuple[Instrument, int], ...] = ()
 
     def encode(self) -> bytes:
-        """52 bytes, 41 a key, 18 a collateral, 20 a position."""
+        """68 bytes, 41 a key, 18 a collateral, 20 a position."""
         head = _ACCOUNT.pack(
             self.owner,
             self.sequence,
@@ -138,6 +166,8 @@ class Account:
             len(self.keys),
             len(self.collateral),
             len(self.positions),
+            self.liquidation_from,
+            self.close_from,
             self.cash.to_bytes(16, signed=True),
         )
         keys = [_KEY.pack(*key) for key in self.keys]
@@ -167,7 +197,8 @@ def decode_account(data: bytes) -> Account | None:
         return None
     if len(data) < _ACCOUNT.size:
         raise LeafError("account: too short")
-    owner, sequence, epoch, tier, key_count, collateral_count, position_count, cash = _ACCOUNT.unpack_from(data)
+    owner, sequence, epoch, tier, key_count, collateral_count, position_count, *rest = _ACCOUNT.unpack_from(data)
+    liquidation_from, close_from, cash = rest
     keys_end = _ACCOUNT.size + key_count * _KEY.size
     collateral_end = keys_end + collateral_count * _COLLATERAL.size
     if len(data) != collateral_end + position_count * _POSITION.size:
@@ -177,6 +208,8 @@ def decode_account(data: bytes) -> Account | None:
         sequence=sequence,
         epoch=epoch,
         tier=tier,
+        liquidation_from=liquidation_from,
+        close_from=close_from,
         cash=int.from_bytes(cash, signed=True),
         keys=tuple(SessionKey(*_KEY.unpack_from(data, at)) for at in range(_ACCOUNT.size, keys_end, _KEY.size)),
         collateral=tuple(
@@ -250,34 +283,60 @@ def decode_order(data: bytes) -> Order | None:
     return Order(*(*fields, legs))
 
 
-_UNDERLYING = struct.Struct(">8sQQQqQqQ")
+_UNDERLYING = struct.Struct(">8sQQQIIIqQqQQB20s")
+_COMPONENT = struct.Struct(">BI")
 
 
 @dataclass(frozen=True, slots=True)
 class Underlying:
-    """A listed underlying: last reading, funding, open interest. Prices in quote units a lot."""
+    """A listed underlying: last reading, funding, open interest. Prices in quote units a lot, confidences and
+    volatility (a year, at the money) in parts per million.
+
+    A basket's components are (underlying, weight_ppm); it has no oracle of its own.
+    """
 
     symbol: bytes
     oracle_time: int = 0
     spot: int = 0
     mark: int = 0
+    spot_confidence: int = 0
+    mark_confidence: int = 0
+    volatility: int = 0
     funding_index: int = 0
     index_time: int = 0
     premium: int = 0
     open_interest: int = 0
+    halted_until: int = 0
+    basket: tuple[tuple[int, int], ...] = ()
 
     def encode(self) -> bytes:
-        """64 bytes."""
+        """105 bytes."""
         return _UNDERLYING.pack(
             self.symbol,
             self.oracle_time,
             self.spot,
             self.mark,
+            self.spot_confidence,
+            self.mark_confidence,
+            self.volatility,
             self.funding_index,
             self.index_time,
             self.premium,
             self.open_interest,
+            self.halted_until,
+            len(self.basket),
+            encode_basket(self.basket),
         )
+
+
+def encode_basket(basket: tuple[tuple[int, int], ...]) -> bytes:
+    """20 bytes: underlying u8, weight_ppm u32 for each of BASKET_MAX components, zero where there is none."""
+    return b"".join(_COMPONENT.pack(*component) for component in basket).ljust(_COMPONENT.size * BASKET_MAX, b"\0")
+
+
+def decode_basket(count: int, data: bytes) -> tuple[tuple[int, int], ...]:
+    """The first `count` components."""
+    return tuple(_COMPONENT.iter_unpack(data))[:count]
 
 
 @lru_cache(maxsize=1024)
@@ -287,41 +346,104 @@ def decode_underlying(data: bytes) -> Underlying | None:
         return None
     if len(data) != _UNDERLYING.size:
         raise LeafError("underlying: wrong length")
-    return Underlying(*_UNDERLYING.unpack(data))
+    *fields, count, basket = _UNDERLYING.unpack(data)
+    return Underlying(*(*fields, decode_basket(count, basket)))
+
+
+_EXPIRY = struct.Struct(">QQqqqqqqI16s16sQ")
+
+
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """One expiry of one underlying: the last reading of its forward (quote units a lot), rate and surface (Q38), and
+    the integrals of spot over time from which it settles. `settlement` 0: not yet. The surface is as of `time`.
+    """
+
+    time: int = 0
+    forward: int = 0
+    rate: int = 0
+    a: int = 0
+    b: int = 0
+    rho: int = 0
+    m: int = 0
+    sigma: int = 0
+    confidence: int = 0
+    start_integral: int = 0
+    integral: int = 0
+    settlement: int = 0
+
+    def encode(self) -> bytes:
+        """108 bytes."""
+        return _EXPIRY.pack(
+            self.time,
+            self.forward,
+            self.rate,
+            self.a,
+            self.b,
+            self.rho,
+            self.m,
+            self.sigma,
+            self.confidence,
+            self.start_integral.to_bytes(16),
+            self.integral.to_bytes(16),
+            self.settlement,
+        )
+
+
+@lru_cache(maxsize=1024)
+def decode_expiry(data: bytes) -> Expiry | None:
+    """None when it has no surface yet, so that nothing on it is listed."""
+    if not data:
+        return None
+    if len(data) != _EXPIRY.size:
+        raise LeafError("expiry: wrong length")
+    *fields, start_integral, integral, settlement = _EXPIRY.unpack(data)
+    return Expiry(*(*fields, int.from_bytes(start_integral), int.from_bytes(integral), settlement))
 
 
 class AssetTerms(NamedTuple):
-    """How an asset counts as collateral. underlying 65535: the quote asset, which needs no price."""
+    """How an asset counts as collateral. underlying 65535: the quote asset, which needs no price.
+
+    The initial haircut comes on top of the maintenance one; below the threshold of spot's confidence more is charged.
+    """
 
     underlying: int
-    haircut_ppm: int
+    maintenance_haircut_ppm: int
+    initial_haircut_ppm: int
+    confidence_threshold_ppm: int
     units_per_lot: int
     create_min: int
 
 
 class UnderlyingTerms(NamedTuple):
-    """Shocks of mark, in parts per million, for initial and maintenance margin."""
+    """How far an underlying moves with the others (Q20, at most one), and the most lots that may be held long."""
 
-    initial_ppm: int
-    maintenance_ppm: int
+    correlation_q20: int
+    open_interest_max: int
 
 
 QUOTE_UNDERLYING = 0xFFFF
 
-_PARAMS = struct.Struct(">BB100sIIIIIIQIIIBH")
-_ASSET_TERMS = struct.Struct(">HIQQ")
-_UNDERLYING_TERMS = struct.Struct(">II")
+_PARAMS = struct.Struct(">BB100sIIIIIIIIIQIIIIIIQHBH")
+_ASSET_TERMS = struct.Struct(">HIIIQQ")
+_UNDERLYING_TERMS = struct.Struct(">IQ")
 
 
 @dataclass(frozen=True, slots=True)
 class Params:
-    """One version of the parameters."""
+    """One version of the parameters; the rules of margin that go with it are rules.py's.
+
+    peg_underlying QUOTE_UNDERLYING: the quote asset is a dollar.
+    """
 
     oracle_threshold: int
     oracle_signers: tuple[bytes, ...]
     oracle_age_max: int
     oracle_skew_max: int
     price_age_max: int
+    guard_ppm: int
+    halt_ppm: int
+    halt_seconds: int
     band_ppm: int
     maker_fee_ppm: int
     taker_fee_ppm: int
@@ -329,11 +451,16 @@ class Params:
     funding_period: int
     funding_cap_ppm: int
     cancel_only_interval: int
+    auction_seconds: int
+    close_delay: int
+    penalty_ppm: int
+    quote_debt_max: int
+    peg_underlying: int
     assets: tuple[AssetTerms, ...]
     underlyings: tuple[UnderlyingTerms, ...]
 
     def encode(self) -> bytes:
-        """149 bytes, 22 an asset, 8 an underlying."""
+        """183 bytes, 30 an asset, 12 an underlying."""
         head = _PARAMS.pack(
             self.oracle_threshold,
             len(self.oracle_signers),
@@ -341,6 +468,9 @@ class Params:
             self.oracle_age_max,
             self.oracle_skew_max,
             self.price_age_max,
+            self.guard_ppm,
+            self.halt_ppm,
+            self.halt_seconds,
             self.band_ppm,
             self.maker_fee_ppm,
             self.taker_fee_ppm,
@@ -348,6 +478,11 @@ class Params:
             self.funding_period,
             self.funding_cap_ppm,
             self.cancel_only_interval,
+            self.auction_seconds,
+            self.close_delay,
+            self.penalty_ppm,
+            self.quote_debt_max,
+            self.peg_underlying,
             len(self.assets),
             len(self.underlyings),
         )

@@ -5,12 +5,15 @@ what a proof of the step must supply (SPEC.md section 6, column "reads").
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol, TypeVar
 
+from risk.parameters import Parameters
+from state.constants import RULES_OFFSET
 from state.leaves import (
     Account,
     Asset,
+    Expiry,
     Globals,
     Order,
     Params,
@@ -18,16 +21,19 @@ from state.leaves import (
     Withdrawal,
     decode_account,
     decode_asset,
+    decode_expiry,
     decode_globals,
     decode_order,
     decode_params,
     decode_underlying,
 )
+from state.rules import decode_rules
 from state.tree import (
     GLOBALS_KEY,
     Collection,
     LeafKey,
     account_key,
+    expiry_key,
     leaf_key,
     order_key,
     underlying_key,
@@ -129,6 +135,21 @@ class Ledger:
             raise SubjectMissing("params")
         return found
 
+    def get_rules(self) -> Parameters:
+        """The active rules of margin; reads globals for their version."""
+        version = self.get_globals().params_version
+        found = self.view(leaf_key(Collection.PARAMS, RULES_OFFSET + version), decode_rules)
+        if found is None:
+            raise SubjectMissing("rules")
+        return found
+
+    def peek_accounts(self) -> Iterator[tuple[int, Account]]:
+        """Every account in order, as it was before the step. A proof cannot show them all, so these are no reads."""
+        for index in range(1, self.get_globals().account_count):
+            account = decode_account(self._leaves.get(account_key(index), b""))
+            if account is not None:
+                yield index, account
+
     def get_account(self, account: int) -> Account | None:
         """None for an account that was never created."""
         return self.view(account_key(account), decode_account)
@@ -173,6 +194,21 @@ class Ledger:
     def put_underlying(self, underlying: int, value: Underlying) -> None:
         """Replace an underlying."""
         self.put_value(underlying_key(underlying), value)
+
+    def get_expiry(self, underlying: int, expiry: int) -> Expiry | None:
+        """None for an expiry without a surface."""
+        return self.view(expiry_key(underlying, expiry), decode_expiry)
+
+    def require_expiry(self, underlying: int, expiry: int) -> Expiry:
+        """The expiry. Raises SubjectMissing."""
+        found = self.get_expiry(underlying, expiry)
+        if found is None:
+            raise SubjectMissing("expiry")
+        return found
+
+    def put_expiry(self, underlying: int, expiry: int, value: Expiry) -> None:
+        """Replace an expiry."""
+        self.put_value(expiry_key(underlying, expiry), value)
 
     def require_asset(self, asset: int) -> Asset:
         """The asset's books. Raises SubjectMissing."""

@@ -10,6 +10,8 @@ import hashlib
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
+from math import gcd
 from typing import ClassVar
 
 from state.codes import Kind
@@ -17,15 +19,20 @@ from state.constants import (
     ACCOUNTS_MAX,
     AMOUNT_MAX,
     ASSETS_MAX,
+    EXPIRY_SECOND_OF_DAY,
+    EXPIRY_STEP,
     FEE_PPM_MAX,
     KEYS_MAX,
+    LEGS_MAX,
     OP_BYTES_MAX,
+    PPM,
     PRICE_MAX,
     QUANTITY_MAX,
+    RATIO_MAX,
     SLOTS_PER_ACCOUNT,
     UNDERLYINGS_MAX,
 )
-from state.leaves import PERPETUAL, Instrument, decode_instrument
+from state.leaves import CALL, FUTURE, PERPETUAL, Expiry, Instrument, decode_instrument
 
 _POSITION = struct.Struct(">BQ")
 _U64 = struct.Struct(">Q")
@@ -35,14 +42,55 @@ _CANCEL_BODY = struct.Struct(">IHQI")
 _FILL_BODY = struct.Struct(">IHIHqQ")
 _TRANSFER_BODY = struct.Struct(">IQIHQ")
 _WITHDRAW_BODY = struct.Struct(">IQHQ")
-_ORACLE_BODY = struct.Struct(">HQQQ")
+_ORACLE_BODY = struct.Struct(">HQQQIII")
+_SURFACE_BODY = struct.Struct(">HIQ16sQqqqqqqI")
+_LIQUIDATE_BODY = struct.Struct(">I16s16s16s")
+_TAKE_CLAIMS = struct.Struct(">16s16s16s16s")
+_TAKE_BODY = struct.Struct(">IQIIQQ")
+_DELEVERAGE_BODY = struct.Struct(">II12sQ16s16s16sQ")
 _SIGNED_TAIL = struct.Struct(">B64s")
 
 _IS_ACCOUNT = range(1, ACCOUNTS_MAX)
 _IS_SLOT = range(SLOTS_PER_ACCOUNT)
-_IS_PRICE = range(1, PRICE_MAX + 1)
+_IS_PRICE = range(1, PRICE_MAX)
+_IS_NET_PRICE = range(-PRICE_MAX + 1, PRICE_MAX)
 _IS_QUANTITY = range(1, QUANTITY_MAX + 1)
 _IS_AMOUNT = range(1, AMOUNT_MAX + 1)
+_IS_PPM = range(PPM + 1)
+_IS_VOLATILITY = range(1, 20 * PPM + 1)
+
+# What a reading of a surface may say; the bounds are those of risk/SPEC.md section 2.
+_INTEGRAL_END = 1 << 112
+_RATE_MAX_Q38 = 1 << 38
+_IS_SVI_A = range(-(1 << 46) + 1, 1 << 46)
+_IS_SVI_B = range(1 << 42)
+_IS_SVI_RHO = range(-(1 << 38) + 1, 1 << 38)
+_IS_SVI_M = range(-(1 << 46) + 1, 1 << 46)
+_IS_SVI_SIGMA = range(1, 1 << 46)
+
+_STRIKE_DIGITS_END = 1_000
+
+
+def is_instrument(instrument: Instrument) -> bool:
+    """Whether twelve bytes name something that could be listed."""
+    underlying, expiry, strike, kind = instrument
+    if underlying >= UNDERLYINGS_MAX or kind > CALL:
+        return False
+    if kind == PERPETUAL:
+        return expiry == 0 and strike == 0
+    return is_expiry(expiry) and (strike == 0 if kind == FUTURE else is_strike_round(strike))
+
+
+def is_expiry(expiry: int) -> bool:
+    """Whether something may expire at this second."""
+    return expiry % EXPIRY_STEP == EXPIRY_SECOND_OF_DAY
+
+
+def is_strike_round(strike: int) -> bool:
+    """Whether at most three digits of a strike say anything: nobody needs a strike a tick from another. 0 is none."""
+    while strike >= _STRIKE_DIGITS_END and strike % 10 == 0:
+        strike //= 10
+    return 0 < strike < _STRIKE_DIGITS_END
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,22 +160,117 @@ class Oracle:
     time: int
     spot: int
     mark: int
+    spot_confidence: int
+    mark_confidence: int
+    volatility: int
     signer_mask: int
     signatures: tuple[OracleSignature, ...]
 
     def encode_signed(self) -> bytes:
         """What the signers sign, after domain and kind."""
-        return _ORACLE_BODY.pack(self.underlying, self.time, self.spot, self.mark)
+        return _ORACLE_BODY.pack(
+            self.underlying,
+            self.time,
+            self.spot,
+            self.mark,
+            self.spot_confidence,
+            self.mark_confidence,
+            self.volatility,
+        )
 
     def encode(self) -> bytes:
-        """36 bytes and 65 a signature."""
-        signatures = b"".join(s.r + s.s + bytes([s.v]) for s in self.signatures)
-        return _POSITION.pack(self.kind, self.position) + self.encode_signed() + bytes([self.signer_mask]) + signatures
+        """48 bytes and 65 a signature."""
+        head = _POSITION.pack(self.kind, self.position) + self.encode_signed()
+        return head + encode_signatures(self.signer_mask, self.signatures)
+
+
+def encode_signatures(signer_mask: int, signatures: tuple[OracleSignature, ...]) -> bytes:
+    """What stands behind a reading: who signed, and the signatures, lowest bit first."""
+    return bytes([signer_mask]) + b"".join(s.r + s.s + bytes([s.v]) for s in signatures)
+
+
+@dataclass(frozen=True, slots=True)
+class Surface:
+    """A signed reading of one expiry of one underlying: its forward, rate and vols, and the integral of spot over time
+    up to `time`. Prices in quote units a lot, the rest in Q38, confidence in parts per million.
+    """
+
+    kind: ClassVar[Kind] = Kind.SURFACE
+    position: int
+    underlying: int
+    expiry: int
+    time: int
+    integral: int
+    forward: int
+    rate: int
+    a: int
+    b: int
+    rho: int
+    m: int
+    sigma: int
+    confidence: int
+    signer_mask: int
+    signatures: tuple[OracleSignature, ...]
+
+    def encode_signed(self) -> bytes:
+        """What the signers sign, after domain and kind."""
+        return _SURFACE_BODY.pack(
+            self.underlying,
+            self.expiry,
+            self.time,
+            self.integral.to_bytes(16),
+            self.forward,
+            self.rate,
+            self.a,
+            self.b,
+            self.rho,
+            self.m,
+            self.sigma,
+            self.confidence,
+        )
+
+    def encode(self) -> bytes:
+        """100 bytes and 65 a signature."""
+        head = _POSITION.pack(self.kind, self.position) + self.encode_signed()
+        return head + encode_signatures(self.signer_mask, self.signatures)
+
+    def to_expiry(self, start_integral: int, settlement: int) -> Expiry:
+        """The leaf that the reading makes."""
+        return Expiry(
+            time=self.time,
+            forward=self.forward,
+            rate=self.rate,
+            a=self.a,
+            b=self.b,
+            rho=self.rho,
+            m=self.m,
+            sigma=self.sigma,
+            confidence=self.confidence,
+            start_integral=start_integral,
+            integral=self.integral,
+            settlement=settlement,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """Price a basket from its components."""
+
+    kind: ClassVar[Kind] = Kind.INDEX
+    position: int
+    underlying: int
+
+    def encode(self) -> bytes:
+        """11 bytes."""
+        return _POSITION.pack(self.kind, self.position) + self.underlying.to_bytes(2)
 
 
 @dataclass(frozen=True, slots=True)
 class OrderTerms:
-    """What a user signs to trade. Prices in quote units a lot, size in lots, fees in parts per million of notional."""
+    """What a user signs to trade. Prices in quote units a lot, size in lots, fees in parts per million of notional.
+
+    A lot of an order is `ratio` lots of each leg; its price is the sum of theirs, so it may be negative.
+    """
 
     account: int
     slot: int
@@ -283,8 +426,133 @@ class Withdraw:
         return head + self.encode_signed() + _SIGNED_TAIL.pack(self.key_index, self.signature)
 
 
-Operation = Open | Close | Tick | L1 | Oracle | OrderOp | Cancel | Fill | Transfer | Withdraw
-SignedOperation = OrderOp | Cancel | Transfer | Withdraw
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Turn an account's settled positions into cash."""
+
+    kind: ClassVar[Kind] = Kind.SETTLE
+    position: int
+    account: int
+
+    def encode(self) -> bytes:
+        """13 bytes."""
+        return _POSITION.pack(self.kind, self.position) + self.account.to_bytes(4)
+
+
+@dataclass(frozen=True, slots=True)
+class Liquidate:
+    """Start or stop an account's auction, or write off what it owes; the op claims the account's margin."""
+
+    kind: ClassVar[Kind] = Kind.LIQUIDATE
+    position: int
+    account: int
+    equity: int
+    maintenance: int
+    quote_equity: int
+
+    def encode(self) -> bytes:
+        """61 bytes."""
+        claims = (encode_i128(self.equity), encode_i128(self.maintenance), encode_i128(self.quote_equity))
+        return _POSITION.pack(self.kind, self.position) + _LIQUIDATE_BODY.pack(self.account, *claims)
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """Take over a slice of an account that is up for auction. The op claims, unsigned, the target's margin and what the
+    slice is worth and relieves it of."""
+
+    kind: ClassVar[Kind] = Kind.TAKE
+    position: int
+    equity: int
+    maintenance: int
+    value: int
+    relief: int
+    account: int
+    sequence: int
+    target: int
+    slice_ppm: int
+    discount_min: int
+    valid_until: int
+    key_index: int
+    signature: bytes
+
+    def encode_signed(self) -> bytes:
+        """What the bidder signs, after domain and kind."""
+        return _TAKE_BODY.pack(
+            self.account, self.sequence, self.target, self.slice_ppm, self.discount_min, self.valid_until
+        )
+
+    def encode(self) -> bytes:
+        """174 bytes."""
+        claims = _TAKE_CLAIMS.pack(
+            encode_i128(self.equity),
+            encode_i128(self.maintenance),
+            encode_i128(self.value),
+            self.relief.to_bytes(16),
+        )
+        head = _POSITION.pack(self.kind, self.position) + claims
+        return head + self.encode_signed() + _SIGNED_TAIL.pack(self.key_index, self.signature)
+
+
+@dataclass(frozen=True, slots=True)
+class Deleverage:
+    """Close part of a bankrupt's position against one who holds the other side."""
+
+    kind: ClassVar[Kind] = Kind.DELEVERAGE
+    position: int
+    bankrupt: int
+    counterparty: int
+    instrument: Instrument
+    quantity: int
+    equity: int
+    maintenance: int
+    notional: int
+    mark: int
+
+    def encode(self) -> bytes:
+        """93 bytes."""
+        body = _DELEVERAGE_BODY.pack(
+            self.bankrupt,
+            self.counterparty,
+            self.instrument.encode(),
+            self.quantity,
+            encode_i128(self.equity),
+            encode_i128(self.maintenance),
+            self.notional.to_bytes(16),
+            self.mark,
+        )
+        return _POSITION.pack(self.kind, self.position) + body
+
+
+Operation = (
+    Open
+    | Close
+    | Tick
+    | L1
+    | Oracle
+    | OrderOp
+    | Cancel
+    | Fill
+    | Transfer
+    | Withdraw
+    | Surface
+    | Index
+    | Settle
+    | Liquidate
+    | Take
+    | Deleverage
+)
+SignedOperation = OrderOp | Cancel | Transfer | Withdraw | Take
+
+
+def encode_i128(number: int) -> bytes:
+    """16 bytes. Raises OverflowError."""
+    return number.to_bytes(16, signed=True)
+
+
+def decode_i128(data: bytes) -> int:
+    """From 16 bytes."""
+    return int.from_bytes(data, signed=True)
 
 
 def hash_domain(chain_id: int, rollup: bytes) -> bytes:
@@ -292,7 +560,7 @@ def hash_domain(chain_id: int, rollup: bytes) -> bytes:
     return hashlib.sha256(b"keel/1" + chain_id.to_bytes(32) + rollup).digest()
 
 
-def hash_digest(domain: bytes, op: SignedOperation | Oracle) -> bytes:
+def hash_digest(domain: bytes, op: SignedOperation | Oracle | Surface) -> bytes:
     """The 32 bytes that are signed."""
     return hashlib.sha256(domain + bytes([op.kind]) + op.encode_signed()).digest()
 
@@ -321,48 +589,105 @@ def _decode_l1(data: bytes) -> Operation | None:
     return L1(_read_u64(data, 1), _read_u64(data, 9))
 
 
+def _decode_signatures(data: bytes, at: int) -> tuple[int, tuple[OracleSignature, ...]] | None:
+    """The mask at `at` and as many signatures as it names, to the end."""
+    if len(data) <= at:
+        return None
+    mask = data[at]
+    if not 1 <= mask <= 31 or len(data) != at + 1 + 65 * mask.bit_count():
+        return None
+    starts = range(at + 1, len(data), 65)
+    return mask, tuple(OracleSignature(data[i : i + 32], data[i + 32 : i + 64], data[i + 64]) for i in starts)
+
+
 def _decode_oracle(data: bytes) -> Operation | None:
-    if len(data) < 36:
+    signed = _decode_signatures(data, 47)
+    if signed is None:
         return None
-    underlying, time, spot, mark = _ORACLE_BODY.unpack_from(data, 9)
-    mask = data[35]
-    if not 1 <= mask <= 31 or len(data) != 36 + 65 * mask.bit_count():
-        return None
-    if underlying >= UNDERLYINGS_MAX or spot not in _IS_PRICE or mark not in _IS_PRICE:
-        return None
-    signatures = tuple(
-        OracleSignature(data[at : at + 32], data[at + 32 : at + 64], data[at + 64]) for at in range(36, len(data), 65)
+    underlying, time, spot, mark, *confidences, volatility = _ORACLE_BODY.unpack_from(data, 9)
+    is_sound = (
+        underlying < UNDERLYINGS_MAX
+        and spot in _IS_PRICE
+        and mark in _IS_PRICE
+        and all(confidence in _IS_PPM for confidence in confidences)
+        and volatility in _IS_VOLATILITY
     )
-    return Oracle(_read_u64(data, 1), underlying, time, spot, mark, mask, signatures)
+    if not is_sound:
+        return None
+    return Oracle(_read_u64(data, 1), underlying, time, spot, mark, *confidences, volatility, *signed)
+
+
+def _decode_surface(data: bytes) -> Operation | None:
+    signed = _decode_signatures(data, 99)
+    if signed is None:
+        return None
+    fields = _SURFACE_BODY.unpack_from(data, 9)
+    underlying, expiry, time, integral_bytes, forward, rate, a, b, rho, m, sigma, confidence = fields
+    integral = int.from_bytes(integral_bytes)
+    is_sound = (
+        underlying < UNDERLYINGS_MAX
+        and is_expiry(expiry)
+        and time <= expiry
+        and integral < _INTEGRAL_END
+        and forward in _IS_PRICE
+        and abs(rate) <= _RATE_MAX_Q38
+        and a in _IS_SVI_A
+        and b in _IS_SVI_B
+        and rho in _IS_SVI_RHO
+        and m in _IS_SVI_M
+        and sigma in _IS_SVI_SIGMA
+        and confidence in _IS_PPM
+    )
+    return Surface(_read_u64(data, 1), *fields[:3], integral, *fields[4:], *signed) if is_sound else None
+
+
+def _decode_index(data: bytes) -> Operation | None:
+    if len(data) != 11:
+        return None
+    underlying = int.from_bytes(data[9:])
+    return Index(_read_u64(data, 1), underlying) if underlying < UNDERLYINGS_MAX else None
 
 
 def _decode_order(data: bytes) -> Operation | None:
-    if len(data) != 151:
+    leg_count, excess = divmod(len(data) - 138, _LEG.size)
+    if excess or not 1 <= leg_count <= LEGS_MAX:
         return None
     fields = _ORDER_BODY.unpack_from(data, 17)
-    account, slot, counter, _, _, _, flags, price, size, max_fee_ppm, counterparty, leg_count = fields
-    instrument_bytes, ratio = _LEG.unpack_from(data, 73)
-    instrument = decode_instrument(instrument_bytes)
-    key_index, signature = _SIGNED_TAIL.unpack_from(data, 86)
+    account, slot, counter, _, _, _, flags, price, size, max_fee_ppm, counterparty, count_claimed = fields
+    legs_end = 73 + leg_count * _LEG.size
+    legs = tuple((decode_instrument(i), ratio) for i, ratio in _LEG.iter_unpack(data[73:legs_end]))
+    key_index, signature = _SIGNED_TAIL.unpack_from(data, legs_end)
     is_sound = (
         account in _IS_ACCOUNT
         and slot in _IS_SLOT
         and counter >= 1
         and flags < 8
-        and price in _IS_PRICE
+        and price in (_IS_PRICE if leg_count == 1 else _IS_NET_PRICE)
         and size in _IS_QUANTITY
         and max_fee_ppm <= FEE_PPM_MAX
         and counterparty < ACCOUNTS_MAX
-        and leg_count == 1
-        and ratio == 1
-        and instrument.underlying < UNDERLYINGS_MAX
-        and instrument[1:] == (0, PERPETUAL, 0)
+        and count_claimed == leg_count
+        and are_legs_sound(legs)
         and key_index < KEYS_MAX
     )
     if not is_sound:
         return None
-    terms = OrderTerms(*(*fields[:-1], ((instrument, ratio),)))
+    terms = OrderTerms(*(*fields[:-1], legs))
     return OrderOp(_read_u64(data, 1), _read_u64(data, 9), terms, key_index, signature)
+
+
+def are_legs_sound(legs: tuple[tuple[Instrument, int], ...]) -> bool:
+    """Whether legs say it the one way: of one underlying, ascending, the first bought by a buyer, in lowest terms."""
+    instruments = [instrument for instrument, _ in legs]
+    ratios = [ratio for _, ratio in legs]
+    return (
+        all(is_instrument(instrument) for instrument in instruments)
+        and all(left < right for left, right in pairwise(instruments))
+        and instruments[0].underlying == instruments[-1].underlying
+        and all(ratio != 0 and abs(ratio) <= RATIO_MAX for ratio in ratios)
+        and ratios[0] > 0
+        and gcd(*ratios) == 1
+    )
 
 
 def _decode_cancel(data: bytes) -> Operation | None:
@@ -381,7 +706,7 @@ def _decode_fill(data: bytes) -> Operation | None:
     buyer, buyer_slot, seller, seller_slot, price, quantity = _FILL_BODY.unpack_from(data, 9)
     if buyer not in _IS_ACCOUNT or seller not in _IS_ACCOUNT or buyer_slot not in _IS_SLOT:
         return None
-    if seller_slot not in _IS_SLOT or price not in _IS_PRICE or quantity not in _IS_QUANTITY:
+    if seller_slot not in _IS_SLOT or price not in _IS_NET_PRICE or quantity not in _IS_QUANTITY:
         return None
     return Fill(_read_u64(data, 1), buyer, buyer_slot, seller, seller_slot, price, quantity)
 
@@ -408,6 +733,73 @@ def _decode_withdraw(data: bytes) -> Operation | None:
     return Withdraw(_read_u64(data, 1), account, sequence, asset, amount, key_index, signature)
 
 
+def _decode_settle(data: bytes) -> Operation | None:
+    if len(data) != 13:
+        return None
+    account = int.from_bytes(data[9:])
+    return Settle(_read_u64(data, 1), account) if account in _IS_ACCOUNT else None
+
+
+def _decode_liquidate(data: bytes) -> Operation | None:
+    if len(data) != 61:
+        return None
+    account, *claims = _LIQUIDATE_BODY.unpack_from(data, 9)
+    return Liquidate(_read_u64(data, 1), account, *map(decode_i128, claims)) if account in _IS_ACCOUNT else None
+
+
+def _decode_take(data: bytes) -> Operation | None:
+    if len(data) != 174:
+        return None
+    equity, maintenance, value, relief = _TAKE_CLAIMS.unpack_from(data, 9)
+    account, sequence, target, slice_ppm, discount_min, valid_until = _TAKE_BODY.unpack_from(data, 73)
+    key_index, signature = _SIGNED_TAIL.unpack_from(data, 109)
+    if account not in _IS_ACCOUNT or target not in _IS_ACCOUNT or not 1 <= slice_ppm <= PPM or key_index >= KEYS_MAX:
+        return None
+    return Take(
+        position=_read_u64(data, 1),
+        equity=decode_i128(equity),
+        maintenance=decode_i128(maintenance),
+        value=decode_i128(value),
+        relief=int.from_bytes(relief),
+        account=account,
+        sequence=sequence,
+        target=target,
+        slice_ppm=slice_ppm,
+        discount_min=discount_min,
+        valid_until=valid_until,
+        key_index=key_index,
+        signature=signature,
+    )
+
+
+def _decode_deleverage(data: bytes) -> Operation | None:
+    if len(data) != 93:
+        return None
+    bankrupt, counterparty, instrument_bytes, quantity, *claims, notional, mark = _DELEVERAGE_BODY.unpack_from(data, 9)
+    instrument = decode_instrument(instrument_bytes)
+    is_sound = (
+        bankrupt in _IS_ACCOUNT
+        and counterparty in _IS_ACCOUNT
+        and is_instrument(instrument)
+        and quantity in _IS_QUANTITY
+        and mark < PRICE_MAX
+    )
+    if not is_sound:
+        return None
+    equity, maintenance = map(decode_i128, claims)
+    return Deleverage(
+        position=_read_u64(data, 1),
+        bankrupt=bankrupt,
+        counterparty=counterparty,
+        instrument=instrument,
+        quantity=quantity,
+        equity=equity,
+        maintenance=maintenance,
+        notional=int.from_bytes(notional),
+        mark=mark,
+    )
+
+
 _DECODERS: dict[int, Callable[[bytes], Operation | None]] = {
     Kind.OPEN: _decode_open,
     Kind.CLOSE: _decode_close,
@@ -419,6 +811,12 @@ _DECODERS: dict[int, Callable[[bytes], Operation | None]] = {
     Kind.FILL: _decode_fill,
     Kind.TRANSFER: _decode_transfer,
     Kind.WITHDRAW: _decode_withdraw,
+    Kind.SURFACE: _decode_surface,
+    Kind.INDEX: _decode_index,
+    Kind.SETTLE: _decode_settle,
+    Kind.LIQUIDATE: _decode_liquidate,
+    Kind.TAKE: _decode_take,
+    Kind.DELEVERAGE: _decode_deleverage,
 }
 
 

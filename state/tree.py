@@ -11,7 +11,7 @@ from enum import IntEnum
 from hashlib import sha256
 from typing import NamedTuple, NewType
 
-from state.constants import SLOTS_PER_ACCOUNT, TOP_DEPTH
+from state.constants import EXPIRY_STEP, SLOTS_PER_ACCOUNT, TOP_DEPTH
 
 LeafKey = NewType("LeafKey", int)
 Root = NewType("Root", bytes)
@@ -32,7 +32,7 @@ class Collection(IntEnum):
     ASSETS = 7
 
 
-DEPTHS: tuple[int, ...] = (0, 24, 34, 8, 20, 8, 32, 4)
+DEPTHS: tuple[int, ...] = (0, 24, 34, 8, 22, 8, 32, 4)
 
 
 def leaf_key(collection: Collection, index: int) -> LeafKey:
@@ -64,6 +64,11 @@ def order_key(account: int, slot: int) -> LeafKey:
 def underlying_key(underlying: int) -> LeafKey:
     """Key of an underlying's leaf."""
     return leaf_key(Collection.UNDERLYINGS, underlying)
+
+
+def expiry_key(underlying: int, expiry: int) -> LeafKey:
+    """Key of an expiry's leaf; no day has two expiries."""
+    return leaf_key(Collection.EXPIRIES, underlying << 16 | expiry // EXPIRY_STEP)
 
 
 def get_depth(key: LeafKey) -> int:

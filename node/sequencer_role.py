@@ -20,10 +20,12 @@ from fraud_proofs.challenger import State
 from node.acknowledgement import Acknowledger, SequencerCounters
 from node.chain_follower import ChainFollower, Progress
 from node.errors import CallReverted, L1Error, NodeError
+from node.feed import Feed
 from node.gateway import Gateway, GatewayLimits, Method, take_int
 from node.ingress import Ingress
 from node.l1 import in_thread
 from node.logs import Log
+from node.op_log import LevelDbLog
 from node.reads import build_read_methods
 from node.rollup import Rollup
 from node.sequencer_core import Sealing, SequencerCore
@@ -118,13 +120,15 @@ class Sequencer:
         self._follower = ChainFollower(rollup, self._get_executed)
         domain = rollup.get_domain()
         self.receipt_key = receipt_key
-        self.core = SequencerCore(store, domain, PrivateKey(receipt_key), settings.unposted_bytes_max)
+        op_log = LevelDbLog(store)
+        self.core = SequencerCore(store, domain, PrivateKey(receipt_key), settings.unposted_bytes_max, log=op_log)
+        self.feed = Feed(op_log)
         self.counters = SequencerCounters()
         self._wake = trio.Event()
         self.ingress = Ingress(
             self.core, settings.requests_waiting_max, settings.account_requests_max, lambda: self._wake.set()
         )
-        self.acknowledger = Acknowledger(self.core, domain, self.counters, self._take_sealed, self._part)
+        self.acknowledger = Acknowledger(self.core, domain, self.counters, self._publish, self._take_sealed, self._part)
         self.gateway: Gateway | None = None
         self._finalized_messages = 0
         self._final_seen = 0
@@ -319,6 +323,11 @@ class Sequencer:
         batch_hash, leaves = self._executed.pop(event.index, (None, None))
         return leaves if batch_hash == event.batch_hash else None
 
+    def _publish(self, records: list[LogRecord]) -> None:
+        """What is durable is everybody's."""
+        assert self.core.head is not None
+        self.feed.publish(self.core.head.generation, records)
+
     def _take_sealed(self, sealing: Sealing) -> None:
         """A sealed batch is on disk: it may be posted."""
         sealed, size = sealing.sealed, len(sealing.batch.encode())
@@ -470,8 +479,7 @@ class Sequencer:
             return [[list(level) for level in bids], [list(level) for level in asks]]
 
         methods = build_read_methods(lambda: self.core.engine.leaves)
-        methods.update({"status": get_status, "book": get_book})
-        return methods
+        return methods | self.feed.methods | {"status": get_status, "book": get_book}
 
 
 async def run_sequencer(
@@ -489,8 +497,14 @@ async def run_sequencer(
     gc.freeze()
     gc.set_threshold(*GARBAGE_THRESHOLDS)
     sys.setswitchinterval(SWITCH_SECONDS)
+    assert sequencer.core.head is not None
+    sequencer.feed.begin(sequencer.core.head.generation)
     gateway = sequencer.gateway = Gateway(
-        sequencer.build_methods(), GatewayLimits(), submissions={"submit": sequencer.ingress.submission}, tls=tls
+        sequencer.build_methods(),
+        GatewayLimits(),
+        submissions={"submit": sequencer.ingress.submission},
+        streams=sequencer.feed.streams,
+        tls=tls,
     )
 
     secret = sequencer.receipt_key

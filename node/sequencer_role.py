@@ -5,7 +5,6 @@ nobody is answered before the log is durable. What L1 says is followed as any fo
 when somebody else has posted, the engine begins a new generation on the replica's state.
 """
 
-import gc
 import ssl
 import sys
 import time
@@ -21,6 +20,7 @@ from node.acknowledgement import Acknowledger, SequencerCounters
 from node.chain_follower import ChainFollower, Progress
 from node.errors import CallReverted, L1Error, NodeError
 from node.feed import Feed
+from node.garbage import Sweeper, sweep_by_hand
 from node.gateway import Gateway, GatewayLimits, Method, take_int
 from node.ingress import Ingress
 from node.l1 import in_thread
@@ -52,7 +52,6 @@ GROUP_MAX = 64
 DEPTH_MAX = 50
 # The disk's thread asks for the interpreter twice a group, and would wait so long for it each time (default: 5 ms).
 SWITCH_SECONDS = 0.0005
-GARBAGE_THRESHOLDS = (50_000, 20, 100)
 # A failing disk ends the node, but not before those in line have been told.
 FAREWELL_SECONDS = 1.0
 # State time may run so far ahead of the L1's head; posting waits until it has caught up.
@@ -257,7 +256,7 @@ class Sequencer:
 
     # The one task that drives the engine
 
-    async def drive(self) -> None:
+    async def drive(self, sweeper: Sweeper) -> None:
         """Take what has come, hand it on to be made durable and answered; tick, seal; until cancelled."""
         while True:
             with trio.move_on_after(self._settings.tick_seconds):
@@ -280,6 +279,7 @@ class Sequencer:
             # Nobody waits for roots: the disk is at work meanwhile.
             self.core.advance_roots()
             await self._seal_if_due()
+            sweeper.sweep(trio.current_time(), is_quiet=not waiting)
             if self.ingress.is_ready:
                 self._wake.set()
 
@@ -492,10 +492,6 @@ async def run_sequencer(
 ) -> None:
     """Recover, then serve, follow and post until cancelled. Raises NodeError, StoreError."""
     await sequencer.start()
-    # What is loaded stays: looking for garbage among it would only stop everything now and then.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GARBAGE_THRESHOLDS)
     sys.setswitchinterval(SWITCH_SECONDS)
     assert sequencer.core.head is not None
     sequencer.feed.begin(sequencer.core.head.generation)
@@ -508,14 +504,15 @@ async def run_sequencer(
     )
 
     secret = sequencer.receipt_key
-    async with trio.open_nursery() as nursery:
-        verifier, signer = [await nursery.start(run_signature_process, secret) for _ in range(2)]
-        nursery.start_soon(sequencer.ingress.send_away, verifier)
-        nursery.start_soon(sequencer.ingress.take_back)
-        nursery.start_soon(sequencer.acknowledger.run, signer, nursery)
-        nursery.start_soon(sequencer.follow)
-        nursery.start_soon(sequencer.drive)
-        nursery.start_soon(sequencer.post)
-        port = await nursery.start(gateway.serve, settings.host, settings.port)
-        log.info("serving", role="sequencer", host=settings.host, port=port)
-        on_start(port)
+    with sweep_by_hand() as sweeper:
+        async with trio.open_nursery() as nursery:
+            verifier, signer = [await nursery.start(run_signature_process, secret) for _ in range(2)]
+            nursery.start_soon(sequencer.ingress.send_away, verifier)
+            nursery.start_soon(sequencer.ingress.take_back)
+            nursery.start_soon(sequencer.acknowledger.run, signer, nursery)
+            nursery.start_soon(sequencer.follow)
+            nursery.start_soon(sequencer.drive, sweeper)
+            nursery.start_soon(sequencer.post)
+            port = await nursery.start(gateway.serve, settings.host, settings.port)
+            log.info("serving", role="sequencer", host=settings.host, port=port)
+            on_start(port)

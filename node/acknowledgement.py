@@ -52,13 +52,16 @@ class Acknowledger:
         core: SequencerCore,
         domain: bytes,
         counters: SequencerCounters,
+        on_durable: Callable[[list[LogRecord]], None],
         on_sealed: Callable[[Sealing], None],
         on_failure: Callable[[], Awaitable[None]],
     ) -> None:
-        """`on_sealed` hears of a batch that may be posted; `on_failure` is waited for when the disk fails."""
+        """`on_durable` hears of what the log holds now, `on_sealed` of a batch that may be posted; `on_failure` is
+        waited for when the disk fails."""
         self._core = core
         self._domain = domain
         self._counters = counters
+        self._on_durable = on_durable
         self._on_sealed = on_sealed
         self._on_failure = on_failure
         self._send, self._receive = trio.open_memory_channel[_Group](GROUPS_AHEAD_MAX)
@@ -98,6 +101,7 @@ class Acknowledger:
                 await self._give_up(outcomes)
                 raise
             await self._answer(signer, outcomes)
+            self._on_durable(records)
             self._counters.groups += 1
             for one in groups:
                 if one.sealing is None:

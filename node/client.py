@@ -1,7 +1,7 @@
 """A client of the gateway: many requests in flight on one connection, each answered by its id."""
 
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import trio
@@ -40,7 +40,7 @@ class Client:
         finally:
             self._waiting.pop(number, None)
 
-    async def stream(self, method: str, *arguments: Value) -> AsyncIterator[Value]:
+    async def stream(self, method: str, *arguments: Value) -> AsyncGenerator[Value, None]:
         """Answer after answer of a method that has many, until the caller wants no more.
 
         While the caller does not take them nothing else is read from the connection: give a stream one of its own.

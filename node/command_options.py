@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from node.config import FILE, Config, read_config
+from node.endpoint_quorum import compute_majority
 from node.errors import ConfigError
 from node.keys import load_ethereum_key, parse_address
 from node.logs import Log
@@ -29,7 +30,9 @@ def add_config_option(parser: argparse.ArgumentParser) -> None:
 def add_chain_options(parser: argparse.ArgumentParser) -> None:
     """Which rollup on which L1; each overrides the configuration."""
     add_config_option(parser)
-    parser.add_argument("--l1", metavar="URL", action="append", help="L1 endpoint; may be given more than once")
+    parser.add_argument(
+        "--l1", metavar="URL", action="append", help="L1 endpoint; of several, more than half must agree"
+    )
     parser.add_argument(
         "--rollup", metavar="ADDRESS", help="the rollup contract (default: as deployed from the folder)"
     )
@@ -65,10 +68,13 @@ class Chain:
         """The L1. Raises ConfigError when nothing names one."""
         from node.l1 import L1
 
-        urls = self._get_option("l1") or (self.config.l1.urls if self.config else None)
-        if not urls:
+        named: list[str] | None = self._get_option("l1")
+        if named is None and self.config is None:
             raise ConfigError(f"no L1: give --l1 URL, or --config FOLDER with a {FILE}")
-        l1 = L1(urls, chain_id=self.config.l1.chain_id if self.config else None)
+        config = self.config.l1 if self.config else None
+        urls = named or (config.urls if config else ())
+        quorum = config.quorum if config and not named else compute_majority(len(urls))
+        l1 = L1(urls, chain_id=config.chain_id if config else None, quorum=quorum, log=self.open_log("l1"))
         if len(urls) > 1:
             l1.check_endpoints()
         return l1

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from node.amounts import GWEI
+from node.endpoint_quorum import compute_majority
 from node.errors import ConfigError
 from node.toml_fields import Table, read_toml
 
@@ -18,9 +19,13 @@ DAY = 86_400
 
 @dataclass(frozen=True, slots=True)
 class L1Config:
-    """Where the L1 is and how to pay there; the fee cap in wei a gas. `rollup` None: deployment.json says it."""
+    """Where the L1 is and how to pay there; the fee cap in wei a gas. `rollup` None: deployment.json says it.
+
+    `quorum` of the endpoints must agree on a fact, by default more than half.
+    """
 
     urls: tuple[str, ...]
+    quorum: int
     chain_id: int | None
     rollup: bytes | None
     first_block: int | None
@@ -130,10 +135,13 @@ def _read_l1(table: Table) -> L1Config:
     for number, url in enumerate(urls):
         if not url.startswith(("http://", "https://")):
             raise table.refuse(f"urls[{number}]", f'{url!r} will not do; write a URL, as in "http://127.0.0.1:8545"')
+        if url in urls[:number]:
+            raise table.refuse(f"urls[{number}]", f"{url!r} is given twice; one endpoint is no quorum")
     chain_id = table.take_integer("chain_id", 0, (1 << 63) - 1, 0)
     first_block = table.take_integer("first_block", 0, (1 << 63) - 1, 0)
     config = L1Config(
         urls=tuple(urls),
+        quorum=table.take_integer("quorum", 1, max(len(urls), 1), compute_majority(len(urls))),
         chain_id=chain_id or None,
         rollup=table.take_address("rollup"),
         first_block=first_block or None,

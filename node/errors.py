@@ -21,15 +21,27 @@ class L1Error(NodeError):
 
 
 class L1Unavailable(L1Error):
-    """No endpoint answers. The only kind that time alone may cure."""
+    """No endpoint answers, or too few of several. The only kind that time alone may cure."""
+
+
+class L1Behind(L1Unavailable):
+    """An endpoint does not know a block that it, or another, has shown before: it lags."""
 
 
 class L1Refused(L1Error):
     """An endpoint answered a request with an error."""
 
 
+class HistoryPruned(L1Refused):
+    """An endpoint does not keep old logs, transactions or states, and these are needed."""
+
+
 class L1Inconsistent(L1Error):
     """What an endpoint says cannot be: logs are missing, forks are mixed, a finalized block changed."""
+
+
+class L1Disputed(L1Error):
+    """Endpoints contradict each other, and no answer has the quorum behind it."""
 
 
 class WrongChain(L1Error):

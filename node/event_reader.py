@@ -12,7 +12,7 @@ A read that fails leaves no trace: the next one tells what it would have told.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from node.errors import L1Inconsistent
+from node.errors import L1Behind, L1Inconsistent
 from node.l1 import Block
 from node.rollup import Rollup
 from sequencer.derivation import L1Cursor
@@ -74,6 +74,11 @@ class EventReader:
         """None when the head left the chain in the meantime."""
         l1 = self.rollup.l1
         finalized, head = l1.get_block("finalized").number, l1.get_block(tag)
+        if head.number < self._checkpoints[-1].number:
+            # Not yet a reorg: who replaces blocks soon has more of them, and who lags has not.
+            raise L1Behind(
+                f"L1 stands at block {head.number}, and block {self._checkpoints[-1].number} was read already"
+            )
         self._drop_dead_checkpoints()
         start = self._checkpoints[-1]
         events: list[L1Event] = []
@@ -98,17 +103,11 @@ class EventReader:
     def _drop_dead_checkpoints(self) -> None:
         """Go back to the last block that is still there. Raises L1Inconsistent when it was finalized."""
         while (last := self._checkpoints[-1]).hash is not None:
-            if self._is_alive(last):
+            if self.rollup.l1.get_block(last.number).hash == last.hash:
                 return
             if len(self._checkpoints) == 1:
                 raise L1Inconsistent(f"L1 block {last.number} was finalized and has changed: use another endpoint")
             self._checkpoints.pop()
-
-    def _is_alive(self, checkpoint: _Checkpoint) -> bool:
-        l1 = self.rollup.l1
-        if l1.get_block().number < checkpoint.number:
-            return False
-        return l1.get_block(checkpoint.number).hash == checkpoint.hash
 
     def _forget_before(self, finalized: int) -> None:
         """Keep the last checkpoint that is finalized and all after it."""

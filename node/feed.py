@@ -6,7 +6,7 @@ served from memory; whoever is behind reads the log, one part at a time among al
 history delays the head. A reader that does not read is paused, and at last cut, by its connection alone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import trio
@@ -86,12 +86,12 @@ class Feed:
     # What a gateway serves
 
     @property
-    def methods(self) -> Mapping[str, Method]:
+    def methods(self) -> dict[str, Method]:
         """`feed_head`."""
         return {"feed_head": self._get_head}
 
     @property
-    def streams(self) -> Mapping[str, Stream]:
+    def streams(self) -> dict[str, Stream]:
         """`subscribe`."""
         return {"subscribe": self._subscribe}
 

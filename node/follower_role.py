@@ -1,27 +1,182 @@
-"""The follower: re-executes the chain from L1 and serves reads of it. It trusts nobody and can convict nobody."""
+"""The follower: re-executes the chain from L1 and serves reads of it. It trusts nobody and can convict nobody.
 
-from collections.abc import Callable
-from dataclasses import dataclass
+With a feed it also shows what is not posted yet: it copies the sequencer's log, or another follower's copy, puts the
+log's ops on top of the state that L1 gives, and feeds the log onward. Log and L1 are held against each other; where
+they part it raises a numbered alarm, and shows nothing but what L1 says until another generation begins.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import trio
 
-from node.chain_follower import ChainFollower
+from node.chain_follower import ChainFollower, Progress
 from node.errors import L1Error
+from node.feed_copy import FeedCopy
 from node.gateway import Gateway, GatewayLimits, Method
 from node.l1 import in_thread
 from node.logs import Log
-from node.reads import build_read_methods
+from node.reads import build_proof_methods, build_read_methods
 from node.rollup import Rollup
+from sequencer.fresh_state import FreshState
+from sequencer.log_check import EXPLANATIONS, Alarm, AlarmCode, LogCheck
+from state.batches import BatchData, decode_batch
 from state.codec import Value
+from state.context import MessageUnknown
+from state.l1_events import BatchPosted, RolledBack
+from state.store import Store
+from state.tree import LeafKey
 
 
 @dataclass(frozen=True, slots=True)
 class FollowerSettings:
-    """Where it serves, and how often it looks at L1."""
+    """Where it serves, how often it looks at L1, and whose feed it copies, if anybody's, into which folder."""
 
     host: str = "127.0.0.1"
     port: int = 7402
     poll_seconds: float = 1.0
+    feed: tuple[str, int] | None = None
+    data: Path | None = None
+
+
+@dataclass(slots=True)
+class FollowerCounters:
+    """What the metrics page tells of a follower."""
+
+    tip: int = 0
+    final: int = 0
+    fresh_position: int = 0
+    alarms: dict[str, int] = field(default_factory=dict)
+
+
+class Follower:
+    """One follower of one rollup, as of the last look at L1 and the last news of the feed."""
+
+    def __init__(self, rollup: Rollup, settings: FollowerSettings, log: Log, store: Store | None = None) -> None:
+        """`store` is where the feed is copied to, when there is one. Raises ForeignCopy, StoreError."""
+        self._log = log
+        self._chain = ChainFollower(rollup)
+        self._generation = 0
+        self._batches: list[tuple[int, BatchData]] = []
+        self._check: LogCheck | None = None
+        self._fresh: FreshState | None = None
+        self.alarms: list[Alarm] = []
+        self.counters = FollowerCounters()
+        self.copy: FeedCopy | None = None
+        if settings.feed is not None and store is not None:
+            self.copy = FeedCopy(store, rollup.get_domain(), settings.feed, log, self._take_news)
+        streams = self.copy.feed.streams if self.copy else {}
+        self.gateway = Gateway(self._build_methods(), GatewayLimits(), streams=streams)
+
+    @property
+    def leaves(self) -> Mapping[LeafKey, bytes]:
+        """The state at the head of the feed, or else the one after the last good batch on L1."""
+        return self._chain.replica.state.leaves if self._fresh is None else self._fresh.leaves
+
+    # L1
+
+    async def look(self) -> None:
+        """Read L1 once. Raises L1Error, WrongContract."""
+        progress = await self._chain.advance_async()
+        if progress.is_restarted:
+            self._generation, self._check = 0, None
+            self._batches.clear()
+        for event in progress.events:
+            if isinstance(event, BatchPosted | RolledBack):
+                self._generation = max(self._generation, event.generation)
+            if isinstance(event, BatchPosted) and self.copy is not None and (batch := decode_batch(event.data)):
+                self._batches.append((event.generation, batch))
+        self._tell(progress)
+        if progress.events or progress.is_restarted:
+            self._fresh = None
+            self._take_news()
+
+    def _tell(self, progress: Progress) -> None:
+        for event, verdict in progress.verdicts:
+            self._log.info("batch", index=event.index, valid=verdict.is_valid)
+        self.counters.tip, self.counters.final = self._chain.replica.tip, self._chain.replica.final
+
+    # The feed
+
+    def _take_news(self) -> None:
+        """There is more of the log, or more of the chain."""
+        if self.copy is None or self.copy.generation == 0:
+            return
+        if self._check is None or self._check.generation != self.copy.generation:
+            self._check, self._fresh = LogCheck(self.copy.generation, self.copy.read_from), None
+        for generation, batch in self._batches:
+            if generation == self._check.generation:
+                self._check.add_batch(batch)
+        self._batches = [
+            (generation, batch) for generation, batch in self._batches if generation > self._check.generation
+        ]
+        if self._has_alarm(self.copy.generation):
+            self._fresh = None
+            return
+        alarm = self.copy.alarm or self._check.compare(self.copy.end) or self._refresh(self.copy)
+        if alarm is not None:
+            self._fresh = None
+            self._raise_alarm(alarm)
+
+    def _refresh(self, copy: FeedCopy) -> Alarm | None:
+        """Come as close to the head of the log as it and L1 allow."""
+        replica = self._chain.replica
+        if copy.generation < self._generation or not replica.roots:
+            self._fresh = None
+            return None
+        if self._fresh is None:
+            self._fresh = FreshState(replica.state.leaves, replica.domain, self._get_message, copy.generation)
+        if self._fresh.position > copy.end:
+            # L1 knows more than the feed.
+            self._fresh = None
+            return None
+        code = None
+        try:
+            code = self._fresh.take(copy.read_from(self._fresh.position))
+        except MessageUnknown:
+            self._log.info("the feed is ahead of L1", position=self._fresh.position)
+        self.counters.fresh_position = self._fresh.position
+        return None if code is None else Alarm(AlarmCode.OP_INVALID, copy.generation, self._fresh.position)
+
+    def _get_message(self, index: int) -> bytes:
+        messages = self._chain.replica.messages
+        if index >= len(messages):
+            raise MessageUnknown(f"L1 message {index} is not known")
+        return messages[index]
+
+    def _has_alarm(self, generation: int) -> bool:
+        return any(alarm.generation == generation for alarm in self.alarms)
+
+    def _raise_alarm(self, alarm: Alarm) -> None:
+        """Once each."""
+        if alarm not in self.alarms:
+            self.alarms.append(alarm)
+            self.counters.alarms[alarm.code.name] = self.counters.alarms.get(alarm.code.name, 0) + 1
+            self._log.error("feed alarm", alarm=str(alarm))
+
+    # The gateway
+
+    def _build_methods(self) -> dict[str, Method]:
+        """What clients may call."""
+
+        async def get_status(arguments: list[Value]) -> Value:
+            """[] -> role, tip, final batch, root at the tip, wrong batch or nil, the feed's generation and the position
+            up to which it is shown (0 and 0 without one), alarms."""
+            replica = self._chain.replica
+            generation = self.copy.generation if self.copy and self._fresh else 0
+            position = self._fresh.position if self._fresh else 0
+            head: list[Value] = ["follower", replica.tip, replica.final, replica.roots[replica.tip], replica.wrong]
+            return [*head, generation, position, len(self.alarms)]
+
+        async def get_alarms(arguments: list[Value]) -> Value:
+            """[] -> [code, generation, position, sentence] of every alarm since the start."""
+            return [[a.code.value, a.generation, a.position, EXPLANATIONS[a.code]] for a in self.alarms]
+
+        methods = build_read_methods(lambda: self.leaves) | build_proof_methods(lambda: self._chain.replica)
+        feed_methods = self.copy.feed.methods if self.copy else {}
+        return methods | feed_methods | {"status": get_status, "alarms": get_alarms}
 
 
 async def run_follower(
@@ -29,30 +184,32 @@ async def run_follower(
     settings: FollowerSettings,
     log: Log,
     *,
-    on_start: Callable[[int], None] = lambda port: None,
+    on_start: Callable[[int, Follower], None] = lambda port, follower: None,
 ) -> None:
     """Follow and serve until cancelled."""
     await in_thread(rollup.check_identity)
-    follower = await in_thread(ChainFollower, rollup)
-    await follower.advance_async()
+    with _open_store(settings) as store:
+        follower = Follower(rollup, settings, log, store)
+        await follower.look()
+        async with trio.open_nursery() as nursery:
+            if follower.copy is not None:
+                nursery.start_soon(follower.copy.run, settings.poll_seconds)
+            port = await nursery.start(follower.gateway.serve, settings.host, settings.port)
+            log.info("serving", role="follower", host=settings.host, port=port)
+            on_start(port, follower)
+            while True:
+                try:
+                    await follower.look()
+                except L1Error as error:
+                    log.warning("unavailable", error=str(error))
+                await trio.sleep(settings.poll_seconds)
 
-    async def get_status(arguments: list[Value]) -> Value:
-        """[] -> role, tip, final batch, root at the tip, wrong batch or nil."""
-        replica = follower.replica
-        return ["follower", replica.tip, replica.final, replica.roots[replica.tip], replica.wrong]
 
-    methods: dict[str, Method] = build_read_methods(lambda: follower.replica.state.leaves)
-    methods["status"] = get_status
-    gateway = Gateway(methods, GatewayLimits())
-    async with trio.open_nursery() as nursery:
-        port = await nursery.start(gateway.serve, settings.host, settings.port)
-        log.info("serving", role="follower", host=settings.host, port=port)
-        on_start(port)
-        while True:
-            try:
-                progress = await follower.advance_async()
-                for event, verdict in progress.verdicts:
-                    log.info("batch", index=event.index, valid=verdict.is_valid)
-            except L1Error as error:
-                log.warning("unavailable", error=str(error))
-            await trio.sleep(settings.poll_seconds)
+@contextmanager
+def _open_store(settings: FollowerSettings) -> Iterator[Store | None]:
+    """The folder of the feed's copy, while it is in use."""
+    if settings.feed is None or settings.data is None:
+        yield None
+        return
+    with Store(settings.data) as store:
+        yield store

@@ -266,7 +266,8 @@ class _Connection:
             # One question with too long an answer must not end the node for everybody.
             frame = encode_frame([answer[0], ANSWER_TOO_LONG, str(error)])
         self._answers += frame
-        self._has_answers.set()
+        if not self._has_answers.is_set():
+            self._has_answers.set()
 
     async def _wait_until_drained(self, size: int) -> None:
         while len(self._answers) > size and not self._is_closed:

@@ -12,7 +12,8 @@ CONFIG_TEXT = """\
 # Configuration of one Keel folder. Paths are relative to this file; every key may be left out but l1.urls.
 
 [l1]
-urls = ["{url}"]       # tried in this order; all must serve the same chain
+urls = ["{url}"]       # several, of different operators: none is trusted alone
+# quorum = 2                            # so many must agree on what L1 says; by default more than half
 # chain_id = 31337                      # refuse endpoints of any other chain
 # rollup = "0x..."                      # by default the one that `keel deploy` noted in deployment.json
 # first_block = 0                       # of the rollup's deployment; found by itself when left out

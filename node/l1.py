@@ -5,16 +5,17 @@
     await in_thread(l1.get_block, "finalized")             # the same beside other trio tasks
 
 Everything here blocks, and raises nothing but kinds of L1Error (node/errors.py). Addresses and hashes are bytes, times
-are seconds, ether is counted in wei. Of several endpoints one is used for as long as it answers; an answer that is an
-error counts as an answer.
+are seconds, ether is counted in wei. Of several endpoints a quorum must agree on every fact: heights, blocks, logs,
+transactions, what calls return (node/endpoint_quorum.py). Transactions go to all of them.
 """
 
 import functools
 import json
+import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
@@ -24,10 +25,12 @@ from eth_account import Account
 from eth_hash.auto import keccak
 from eth_utils import to_checksum_address
 from web3 import HTTPProvider, Web3
-from web3.exceptions import ContractLogicError, TransactionNotFound, Web3Exception, Web3RPCError
+from web3.exceptions import BlockNotFound, ContractLogicError, TransactionNotFound, Web3Exception, Web3RPCError
 from web3.types import BlockData, BlockIdentifier, LogReceipt, TxParams
 
-from node.errors import CallReverted, L1Refused, L1Unavailable, WrongChain
+from node.endpoint_quorum import EndpointQuorum, QuorumCounters
+from node.errors import CallReverted, HistoryPruned, L1Behind, L1Error, L1Refused, L1Unavailable, WrongChain
+from node.logs import Log
 from sequencer.derivation import BATCH_SUBMITTED, RawLog
 
 TRANSACTION_GAS_MAX = 16_777_216
@@ -108,52 +111,66 @@ _FoundLog = tuple[RawLog, bytes]
 
 
 class L1:
-    """One chain behind one or more endpoints."""
+    """One chain behind one or more endpoints, of which a quorum must agree on facts."""
 
-    def __init__(self, urls: Sequence[str], *, chain_id: int | None = None, timeout_seconds: float = 10) -> None:
-        """`chain_id` is what every endpoint must serve; None takes the first answer for it."""
-        self._endpoints = [_Endpoint(url, timeout_seconds) for url in urls]
-        self._chain_id = chain_id
-        self._lock = threading.Lock()
-        self._current = 0
+    def __init__(
+        self,
+        urls: Sequence[str],
+        *,
+        chain_id: int | None = None,
+        quorum: int = 1,
+        timeout_seconds: float = 10,
+        log: Log | None = None,
+    ) -> None:
+        """`chain_id` is what every endpoint must serve; None takes the first answer for it. Alarms go to the log."""
+        self._chain = _ChainId(chain_id)
+        self._endpoints = [_Endpoint(url, timeout_seconds, self._chain) for url in urls]
+        self._quorum = EndpointQuorum(self._endpoints, quorum, log)
 
     @property
     def urls(self) -> list[str]:
-        """The endpoints in the order in which they are tried."""
+        """The endpoints as they were given."""
         return [endpoint.url for endpoint in self._endpoints]
+
+    @property
+    def counters(self) -> QuorumCounters:
+        """What endpoints did wrong."""
+        return self._quorum.counters
 
     def get_chain_id(self) -> int:
         """Of the chain that the endpoints serve."""
-        if self._chain_id is None:
-            self._ask("eth_chainId", lambda web3: web3.eth.chain_id)
-        return cast(int, self._chain_id)
+        if self._chain.value is None:
+            self._quorum.ask_any("eth_chainId", lambda web3: web3.eth.chain_id)
+        return cast(int, self._chain.value)
 
     def check_endpoints(self) -> None:
         """Ask every endpoint for its chain now, not when it is needed. Silence is forgiven. Raises WrongChain."""
         for endpoint in self._endpoints:
-            with suppress(*_NO_ANSWER):
-                self._check_chain(endpoint)
+            with suppress(L1Refused, L1Unavailable):
+                endpoint.ask("eth_chainId", lambda web3: web3.eth.chain_id)
 
     # Blocks and accounts
 
     def get_block(self, block: int | str = "latest") -> Block:
-        """By number, or "latest" or "finalized"."""
-        at = cast(BlockIdentifier, block)
-        return self._ask(f"block {block}", lambda web3: _read_block(web3.eth.get_block(at)))
+        """By number, or "latest" or "finalized": then the highest that a quorum has reached."""
+        pinned = self._pin(block)
+        at = cast(BlockIdentifier, pinned)
+        return self._quorum.agree(f"block {pinned}", lambda web3: _read_block(web3.eth.get_block(at)))
 
     def get_balance(self, address: bytes) -> int:
         """Wei."""
-        return self._ask("balance", lambda web3: web3.eth.get_balance(to_checksum_address(address)))
+        owner, at = to_checksum_address(address), cast(BlockIdentifier, self._pin("latest"))
+        return self._quorum.agree("balance", lambda web3: web3.eth.get_balance(owner, at))
 
     def get_nonce(self, address: bytes, block: int | str = "latest") -> int:
         """How many transactions of the account are mined up to a block."""
         owner, at = to_checksum_address(address), cast(BlockIdentifier, block)
-        return self._ask("nonce", lambda web3: web3.eth.get_transaction_count(owner, at))
+        return self._quorum.agree_height("nonce", lambda web3: web3.eth.get_transaction_count(owner, at))
 
     def get_code(self, address: bytes, block: int | str = "latest") -> bytes:
         """What stands at an address; empty for anything but a contract."""
-        at = cast(BlockIdentifier, block)
-        return bytes(self._ask("code", lambda web3: web3.eth.get_code(to_checksum_address(address), at)))
+        owner, at = to_checksum_address(address), cast(BlockIdentifier, self._pin(block))
+        return self._quorum.agree("code", lambda web3: bytes(web3.eth.get_code(owner, at)))
 
     def find_birth(self, address: bytes) -> int:
         """The first block that may hold logs of a contract, found by halving.
@@ -170,6 +187,13 @@ class L1:
             low, high = (low, middle) if has_code else (middle + 1, high)
         return low
 
+    def _pin(self, block: int | str) -> int | str:
+        """A tag as the number of a block that a quorum has: each of them has another head."""
+        if self._quorum.needed == 1 or isinstance(block, int) or block == "pending":
+            return block
+        at = cast(BlockIdentifier, block)
+        return self._quorum.agree_height(f"{block} block", lambda web3: int(web3.eth.get_block(at)["number"]))
+
     # Logs
 
     def get_logs(self, address: bytes, first: int, last: int) -> list[RawLog]:
@@ -180,8 +204,10 @@ class L1:
             end = min(last, first + span - 1)
             try:
                 found = self._get_logs_at_once(address, first, end)
+            except (HistoryPruned, L1Behind):
+                raise
             except (L1Refused, L1Unavailable):
-                # Too wide a range is refused by some, and by others in vain waited for.
+                # Too wide a range, or too many logs in it, is refused by some, and by others in vain waited for.
                 if first == end:
                     raise
                 span = (end - first + 1) // 2
@@ -193,7 +219,7 @@ class L1:
     def _get_logs_at_once(self, address: bytes, first: int, last: int) -> list[_FoundLog]:
         what = f"logs of blocks {first} to {last}"
         wanted = {"address": to_checksum_address(address), "fromBlock": first, "toBlock": last}
-        return self._ask(what, lambda web3: _read_logs(web3.eth.get_logs(cast(Any, wanted))))
+        return self._quorum.agree(what, lambda web3: _read_logs(web3.eth.get_logs(cast(Any, wanted))))
 
     def _complete_log(self, found: _FoundLog) -> RawLog:
         """Add what a log does not say: the time of a batch's block and the data in its transaction."""
@@ -201,94 +227,122 @@ class L1:
         if log.topics[:1] != (BATCH_SUBMITTED,):
             return log
         time = self.get_block(log.block).time
-        calldata = self._ask(
-            "batch data", lambda web3: bytes(web3.eth.get_transaction(cast(Any, transaction))["input"])
-        )
+        what = f"batch data in transaction 0x{transaction.hex()} of block {log.block}"
+        calldata = self._quorum.agree(what, lambda web3: _read_input(web3, transaction))
         return log._replace(time=time, calldata=calldata)
 
     # Calls
 
     def call(self, call: Call, sender: bytes | None = None, block: int | str = "latest") -> bytes:
         """What a call would return, with as much gas as a transaction may have. Raises CallReverted."""
-        fields, at = _call_fields(call, sender), cast(BlockIdentifier, block)
-        return bytes(self._ask(call.label, lambda web3: web3.eth.call(fields, at)))
+        fields, at = _call_fields(call, sender), cast(BlockIdentifier, self._pin(block))
+        return self._quorum.agree(call.label, lambda web3: bytes(web3.eth.call(fields, at)))
 
     def estimate_gas(self, call: Call, sender: bytes) -> int:
-        """What the call would use as a transaction. Raises CallReverted."""
+        """What the call would use as a transaction: one's estimate, but that it reverts takes a quorum.
+
+        Raises CallReverted.
+        """
         fields = _call_fields(call, sender)
-        return self._ask(call.label, lambda web3: web3.eth.estimate_gas(fields))
+        return self._quorum.agree(call.label, lambda web3: web3.eth.estimate_gas(fields), lambda gas: "succeeds")
 
     # Transactions
 
     def get_priority_fee(self) -> int:
         """Wei a gas that the endpoint thinks will do on top of the base fee."""
-        return self._ask("priority fee", lambda web3: web3.eth.max_priority_fee)
+        return self._quorum.ask_any("priority fee", lambda web3: web3.eth.max_priority_fee)
 
     def broadcast(self, signed: SignedTransaction) -> None:
-        """Hand a transaction to the network; one that it already knows is no error."""
-        try:
-            self._ask("broadcast", lambda web3: web3.eth.send_raw_transaction(signed.raw))
-        except L1Refused as refused:
-            text = str(refused).lower()
-            if "already known" not in text and "already imported" not in text:
-                raise
+        """Hand a transaction to every endpoint; one that already knows it is no error.
+
+        Raises L1Refused only when each endpoint answered and refused: then nobody has it.
+        """
+        self._quorum.tell_all("broadcast", lambda web3: web3.eth.send_raw_transaction(signed.raw), _is_known_already)
 
     def get_receipt(self, transaction: bytes) -> TransactionReceipt | None:
-        """None until it is mined."""
-        return self._ask("receipt", lambda web3: _read_receipt(web3, transaction))
+        """None until it is mined as a quorum sees it."""
+        return self._quorum.find("receipt", lambda web3: _read_receipt(web3, transaction))
 
     def is_known(self, transaction: bytes) -> bool:
-        """Whether the endpoint holds a transaction, mined or waiting."""
-        return self._ask("transaction", lambda web3: _is_known(web3, transaction))
+        """Whether an endpoint holds a transaction, mined or waiting."""
+        return any(self._list_holders(transaction))
 
-    # Endpoints
-
-    def _ask(self, what: str, request: Callable[[Web3], T]) -> T:
-        """Ask the endpoint that answered last, then the others. Raises L1Error; L1Unavailable when none answers."""
-        silent: list[str] = []
-        first = self._current
-        for offset in range(len(self._endpoints)):
-            number = (first + offset) % len(self._endpoints)
-            endpoint = self._endpoints[number]
+    def _list_holders(self, transaction: bytes) -> Iterator[bool]:
+        """Endpoint by endpoint whether it holds a transaction. Raises L1Unavailable when none answers."""
+        troubles: list[L1Error] = []
+        for endpoint in self._endpoints:
             try:
-                self._check_chain(endpoint)
-                answer = request(endpoint.web3)
-            except ContractLogicError as error:
-                raise CallReverted(what, _decode_reason(error)) from error
-            except Web3RPCError as error:
-                raise L1Refused(f"{what}: {endpoint.url} refuses: {_read_rpc_message(error)}") from error
-            except _NO_ANSWER as error:
-                silent.append(f"{endpoint.url} ({type(error).__name__}: {str(error)[:80]})")
-                continue
-            self._current = number
-            return answer
-        tried = "; ".join(silent) or "there are none"
-        raise L1Unavailable(f"{what}: no L1 endpoint answers: {tried}. Is the L1 running, and is the URL right?")
+                yield endpoint.ask("transaction", lambda web3: _is_known(web3, transaction))
+            except (L1Refused, L1Unavailable) as error:
+                troubles.append(error)
+        if len(troubles) == len(self._endpoints):
+            raise troubles[0]
 
-    def _check_chain(self, endpoint: "_Endpoint") -> None:
-        """Before its first answer counts, an endpoint must serve the chain of the others."""
-        if endpoint.is_checked:
-            return
-        chain_id = endpoint.web3.eth.chain_id
-        with self._lock:
-            if self._chain_id is None:
-                self._chain_id = chain_id
-        if chain_id != self._chain_id:
-            raise WrongChain(f"{endpoint.url} serves chain {chain_id}, not {self._chain_id}: give the right URL")
-        endpoint.is_checked = True
+
+@dataclass(slots=True)
+class _ChainId:
+    """What every endpoint must serve; the first answer sets it where nobody has."""
+
+    value: int | None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def check(self, url: str, found: int) -> None:
+        with self.lock:
+            if self.value is None:
+                self.value = found
+        if found != self.value:
+            raise WrongChain(f"{url} serves chain {found}, not {self.value}: give the right URL")
 
 
 class _Endpoint:
     """One URL and its client."""
 
-    def __init__(self, url: str, timeout_seconds: float) -> None:
+    def __init__(self, url: str, timeout_seconds: float, chain: _ChainId) -> None:
         self.url = url
-        self.is_checked = False
+        parts = urlsplit(url)
+        # The rest of a provider's URL is often a key.
+        self.name = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        self._chain = chain
+        self._is_checked = False
         options: dict[str, Any] = {"timeout": timeout_seconds}
-        if urlsplit(url).hostname in LOOPBACK:
+        if parts.hostname in LOOPBACK:
             # Loopback is never behind a proxy, whatever the environment says of others.
             options["proxies"] = {"http": None, "https": None}
         self.web3 = Web3(HTTPProvider(url, request_kwargs=options, exception_retry_configuration=None))
+
+    def ask(self, what: str, request: Callable[[Web3], T]) -> T:
+        """Raises CallReverted, HistoryPruned and others of L1Refused, L1Behind and others of L1Unavailable, WrongChain.
+
+        Before its first answer counts, it must serve the chain of the others.
+        """
+        try:
+            if not self._is_checked:
+                self._chain.check(self.name, self.web3.eth.chain_id)
+                self._is_checked = True
+            return request(self.web3)
+        except ContractLogicError as error:
+            raise CallReverted(what, _decode_reason(error)) from error
+        except BlockNotFound as error:
+            raise L1Behind(f"{what}: {self.name} does not know that block") from error
+        except TransactionNotFound as error:
+            raise HistoryPruned(f"{what}: {self.name} does not have it any more; {_KEEPER}") from error
+        except Web3RPCError as error:
+            text = _read_rpc_message(error)
+            if _PRUNED.search(text):
+                raise HistoryPruned(f"{what}: {self.name} has pruned it ({text}); {_KEEPER}") from error
+            raise L1Refused(f"{what}: {self.name} refuses: {text}") from error
+        except _NO_ANSWER as error:
+            reason = _hide(str(error), self.url, self.name)[:80]
+            raise L1Unavailable(f"{self.name} ({type(error).__name__}: {reason})") from error
+
+
+_PRUNED = re.compile(r"prune|missing trie node|historical state|history (?:is )?(?:not|un)|state .*not available", re.I)
+_KEEPER = "add an endpoint that keeps the history of the rollup: logs, transactions and receipts since its deployment"
+
+
+def _hide(text: str, url: str, name: str) -> str:
+    """Errors of the HTTP library quote URL or path."""
+    return text.replace(url, name).replace(urlsplit(url).path, "/") if urlsplit(url).path.strip("/") else text
 
 
 _LIMITER = trio.CapacityLimiter(CONCURRENT_REQUESTS)
@@ -378,6 +432,10 @@ def _read_logs(found: Sequence[LogReceipt]) -> list[_FoundLog]:
     return sorted(logs, key=lambda one: (one[0].block, one[0].log_index))
 
 
+def _read_input(web3: Web3, transaction: bytes) -> bytes:
+    return bytes(web3.eth.get_transaction(cast(Any, transaction))["input"])
+
+
 def _read_receipt(web3: Web3, transaction: bytes) -> TransactionReceipt | None:
     try:
         found = web3.eth.get_transaction_receipt(cast(Any, transaction))
@@ -403,6 +461,11 @@ def _is_known(web3: Web3, transaction: bytes) -> bool:
 
 
 # Errors
+
+
+def _is_known_already(refused: L1Refused) -> bool:
+    text = str(refused).lower()
+    return "already known" in text or "already imported" in text
 
 
 def _decode_reason(error: ContractLogicError) -> str:

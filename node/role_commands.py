@@ -163,7 +163,7 @@ def run_sequencer(arguments: argparse.Namespace) -> int:
     log, key, tls = chain.open_log("sequencer"), load_ethereum_key(chain.get_key_path()), _load_tls(given)
     with Store(config.data) as store, chain.open_sender() as sender:
         sequencer = sequencer_role.Sequencer(chain.rollup, sender, store, key.secret, settings, log)
-        with _serve_metrics(config.metrics_port, sequencer=sequencer.counters):
+        with _serve_metrics(config.metrics_port, sequencer=sequencer.counters, l1=chain.l1.counters):
             return run_role(lambda: sequencer_role.run_sequencer(sequencer, settings, log, tls=tls))
 
 
@@ -287,7 +287,7 @@ def run_watchtower(arguments: argparse.Namespace) -> int:
             return 0
 
         def start_metrics(tower: watchtower_role.Watchtower) -> None:
-            stack.enter_context(_serve_metrics(metrics_port, watchtower=tower.counters))
+            stack.enter_context(_serve_metrics(metrics_port, watchtower=tower.counters, l1=rollup.l1.counters))
 
         return run_role(lambda: watchtower_role.run_watchtower(rollup, sender, settings, log, on_start=start_metrics))
 

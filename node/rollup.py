@@ -274,7 +274,10 @@ class Rollup:
         return Call(self.address, encode_call(name, ABI[name].inputs, values), value, name)
 
 
-_ADVICE = "use another endpoint, or leave l1.first_block out if it lies behind the rollup's deployment"
+_ADVICE = (
+    "use another endpoint, since this one may have pruned old logs, or leave l1.first_block out if it lies behind the "
+    "rollup's deployment"
+)
 
 
 def _view(l1: L1, contract: bytes, name: str, signature: Signature, values: Sequence[Any]) -> Any:

@@ -5,7 +5,6 @@ nobody is answered before the log is durable. What L1 says is followed as any fo
 when somebody else has posted, the engine begins a new generation on the replica's state.
 """
 
-import gc
 import ssl
 import sys
 import time
@@ -20,10 +19,13 @@ from fraud_proofs.challenger import State
 from node.acknowledgement import Acknowledger, SequencerCounters
 from node.chain_follower import ChainFollower, Progress
 from node.errors import CallReverted, L1Error, NodeError
+from node.feed import Feed
+from node.garbage import Sweeper, sweep_by_hand
 from node.gateway import Gateway, GatewayLimits, Method, take_int
 from node.ingress import Ingress
 from node.l1 import in_thread
 from node.logs import Log
+from node.op_log import LevelDbLog
 from node.reads import build_read_methods
 from node.rollup import Rollup
 from node.sequencer_core import Sealing, SequencerCore
@@ -50,7 +52,6 @@ GROUP_MAX = 64
 DEPTH_MAX = 50
 # The disk's thread asks for the interpreter twice a group, and would wait so long for it each time (default: 5 ms).
 SWITCH_SECONDS = 0.0005
-GARBAGE_THRESHOLDS = (50_000, 20, 100)
 # A failing disk ends the node, but not before those in line have been told.
 FAREWELL_SECONDS = 1.0
 # State time may run so far ahead of the L1's head; posting waits until it has caught up.
@@ -118,13 +119,15 @@ class Sequencer:
         self._follower = ChainFollower(rollup, self._get_executed)
         domain = rollup.get_domain()
         self.receipt_key = receipt_key
-        self.core = SequencerCore(store, domain, PrivateKey(receipt_key), settings.unposted_bytes_max)
+        op_log = LevelDbLog(store)
+        self.core = SequencerCore(store, domain, PrivateKey(receipt_key), settings.unposted_bytes_max, log=op_log)
+        self.feed = Feed(op_log)
         self.counters = SequencerCounters()
         self._wake = trio.Event()
         self.ingress = Ingress(
             self.core, settings.requests_waiting_max, settings.account_requests_max, lambda: self._wake.set()
         )
-        self.acknowledger = Acknowledger(self.core, domain, self.counters, self._take_sealed, self._part)
+        self.acknowledger = Acknowledger(self.core, domain, self.counters, self._publish, self._take_sealed, self._part)
         self.gateway: Gateway | None = None
         self._finalized_messages = 0
         self._final_seen = 0
@@ -253,7 +256,7 @@ class Sequencer:
 
     # The one task that drives the engine
 
-    async def drive(self) -> None:
+    async def drive(self, sweeper: Sweeper) -> None:
         """Take what has come, hand it on to be made durable and answered; tick, seal; until cancelled."""
         while True:
             with trio.move_on_after(self._settings.tick_seconds):
@@ -276,6 +279,7 @@ class Sequencer:
             # Nobody waits for roots: the disk is at work meanwhile.
             self.core.advance_roots()
             await self._seal_if_due()
+            sweeper.sweep(trio.current_time(), is_quiet=not waiting)
             if self.ingress.is_ready:
                 self._wake.set()
 
@@ -318,6 +322,11 @@ class Sequencer:
     def _get_executed(self, event: BatchPosted) -> Mapping[LeafKey, bytes] | None:
         batch_hash, leaves = self._executed.pop(event.index, (None, None))
         return leaves if batch_hash == event.batch_hash else None
+
+    def _publish(self, records: list[LogRecord]) -> None:
+        """What is durable is everybody's."""
+        assert self.core.head is not None
+        self.feed.publish(self.core.head.generation, records)
 
     def _take_sealed(self, sealing: Sealing) -> None:
         """A sealed batch is on disk: it may be posted."""
@@ -470,8 +479,7 @@ class Sequencer:
             return [[list(level) for level in bids], [list(level) for level in asks]]
 
         methods = build_read_methods(lambda: self.core.engine.leaves)
-        methods.update({"status": get_status, "book": get_book})
-        return methods
+        return methods | self.feed.methods | {"status": get_status, "book": get_book}
 
 
 async def run_sequencer(
@@ -484,24 +492,27 @@ async def run_sequencer(
 ) -> None:
     """Recover, then serve, follow and post until cancelled. Raises NodeError, StoreError."""
     await sequencer.start()
-    # What is loaded stays: looking for garbage among it would only stop everything now and then.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GARBAGE_THRESHOLDS)
     sys.setswitchinterval(SWITCH_SECONDS)
+    assert sequencer.core.head is not None
+    sequencer.feed.begin(sequencer.core.head.generation)
     gateway = sequencer.gateway = Gateway(
-        sequencer.build_methods(), GatewayLimits(), submissions={"submit": sequencer.ingress.submission}, tls=tls
+        sequencer.build_methods(),
+        GatewayLimits(),
+        submissions={"submit": sequencer.ingress.submission},
+        streams=sequencer.feed.streams,
+        tls=tls,
     )
 
     secret = sequencer.receipt_key
-    async with trio.open_nursery() as nursery:
-        verifier, signer = [await nursery.start(run_signature_process, secret) for _ in range(2)]
-        nursery.start_soon(sequencer.ingress.send_away, verifier)
-        nursery.start_soon(sequencer.ingress.take_back)
-        nursery.start_soon(sequencer.acknowledger.run, signer, nursery)
-        nursery.start_soon(sequencer.follow)
-        nursery.start_soon(sequencer.drive)
-        nursery.start_soon(sequencer.post)
-        port = await nursery.start(gateway.serve, settings.host, settings.port)
-        log.info("serving", role="sequencer", host=settings.host, port=port)
-        on_start(port)
+    with sweep_by_hand() as sweeper:
+        async with trio.open_nursery() as nursery:
+            verifier, signer = [await nursery.start(run_signature_process, secret) for _ in range(2)]
+            nursery.start_soon(sequencer.ingress.send_away, verifier)
+            nursery.start_soon(sequencer.ingress.take_back)
+            nursery.start_soon(sequencer.acknowledger.run, signer, nursery)
+            nursery.start_soon(sequencer.follow)
+            nursery.start_soon(sequencer.drive, sweeper)
+            nursery.start_soon(sequencer.post)
+            port = await nursery.start(gateway.serve, settings.host, settings.port)
+            log.info("serving", role="sequencer", host=settings.host, port=port)
+            on_start(port)

@@ -13,7 +13,7 @@ takes it up. Who needs to know that no reorg takes it back follows the rollup's 
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -21,7 +21,16 @@ from typing import Self
 import trio
 
 from node.amounts import ETHER, GWEI
-from node.errors import CallReverted, FeeTooHigh, L1Error, L1Refused, L1Unavailable, NotMined, Underfunded
+from node.errors import (
+    CallReverted,
+    FeeTooHigh,
+    L1Disputed,
+    L1Error,
+    L1Refused,
+    L1Unavailable,
+    NotMined,
+    Underfunded,
+)
 from node.keys import Secp256k1Key, format_address
 from node.l1 import (
     L1,
@@ -151,10 +160,10 @@ class Sender:
                 self._orphans.append(nonce)
 
     def _poll_patiently(self, nonce: int) -> Outcome | None:
-        """An endpoint that is silent, or refuses for a while, is not the end of anything."""
+        """Endpoints that are silent, refuse or disagree for a while are not the end of anything."""
         try:
             return self.poll(nonce)
-        except (L1Unavailable, L1Refused):
+        except (L1Unavailable, L1Refused, L1Disputed):
             return None
 
     # Steps of the way
@@ -319,10 +328,8 @@ class Sender:
 
     def _broadcast_again(self, signed: SignedTransaction) -> None:
         """Refusals say what the next poll finds out: the nonce is used, or the other offer is still good."""
-        try:
+        with suppress(L1Refused, L1Unavailable):
             self.l1.broadcast(signed)
-        except L1Refused:
-            return
 
 
 def format_outcome(outcome: Outcome) -> str:

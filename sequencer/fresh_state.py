@@ -2,7 +2,8 @@
 
 A reader of the feed comes to it without matching anything, since the log holds every op that will be posted. The ops
 are judged as they will be when they are posted, signatures included; which batch each will stand in, the log does not
-say, so here one open batch holds them all, and only the globals leaf shows it.
+say, so here one open batch holds them all, and only the globals leaf shows it. An empty leaf may have no bytes here
+instead of no entry.
 """
 
 from collections import ChainMap
@@ -18,52 +19,40 @@ from state.tree import LeafKey
 
 
 class FreshState:
-    """Leaves over `posted`, a mapping that goes on changing as batches are posted; `rebase` after each change."""
+    """One generation's ops on top of `posted`, which must not change: when another batch is posted, begin anew.
+
+    Raises ValueError when what is posted is of a later generation.
+    """
 
     def __init__(
         self, posted: Mapping[LeafKey, bytes], domain: bytes, get_message: Callable[[int], bytes], generation: int
     ) -> None:
-        self._posted = posted
-        self._domain = domain
-        self._get_message = get_message
-        self._generation = generation
-        self._written: dict[LeafKey, bytes] = {}
-        self.position = 0
-        self._context: StepContext | None = None
-
-    @property
-    def leaves(self) -> Mapping[LeafKey, bytes]:
-        """The state at the head; an empty leaf may have no bytes instead of no entry."""
-        return ChainMap(self._written, self._posted)  # type: ignore[arg-type]
-
-    def rebase(self) -> None:
-        """Begin anew on what is posted now; `position` says from where on the log's records must be taken again."""
-        self._written = {}
-        state = Ledger(self._posted).get_globals()
-        is_begun = state.generation == self._generation
-        self.position = state.next_position if is_begun else 0
+        state = Ledger(posted).get_globals()
+        if state.generation > generation:
+            raise ValueError(f"generation {state.generation} is posted; {generation} is over")
+        self.position = state.next_position if state.generation == generation else 0
         header = draft_header(
             index=state.batch + 1,
             parent=bytes(32),
-            generation=self._generation,
+            generation=generation,
             pre_root=bytes(32),
             time_from=state.time,
             position_from=self.position,
         )
-        context = StepContext(header, 0, self._domain, self._get_message)
-        ledger = Ledger(self._posted)
+        ledger = Ledger(posted)
+        context = StepContext(header, 0, domain, get_message)
         opened = apply_operation(ledger, context, Open())
         assert not isinstance(opened, Invalid), f"an open batch on what is posted: {opened}"
-        self._written.update(ledger.writes)
         self._context = context.at(1)
+        self._written: dict[LeafKey, bytes] = dict(ledger.writes)
+        self.leaves: Mapping[LeafKey, bytes] = ChainMap(self._written, posted)  # type: ignore[arg-type]
 
     def take(self, records: Iterable[LogRecord]) -> Code | None:
         """Take the records from `position` on, in order; the code of the first op that may not stand, which is not
         taken, nor is what follows.
 
-        Raises MessageUnknown when an op names a message that L1 has not told yet; ask again when it has.
+        Raises what `get_message` raises when an op names a message that L1 has not told yet; ask again when it has.
         """
-        assert self._context is not None, "rebase comes first"
         for record in records:
             assert record.position == self.position
             if record.kind is RecordKind.POSTED:

@@ -5,13 +5,13 @@ log cannot be bent without an alarm. What is behind the last posted batch is the
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from itertools import zip_longest
 from typing import NamedTuple
 
-from sequencer.oplog import LogRecord, RecordKind, hash_log
+from sequencer.oplog import LogRecord, RecordKind, decode_record, hash_log
 from state.batches import BatchData, Header, decode_frame, decode_header
 from state.codes import Kind
 
@@ -47,6 +47,19 @@ class Alarm(NamedTuple):
     def __str__(self) -> str:
         words = EXPLANATIONS[self.code]
         return f"{self.code.value} {self.code.name}: generation {self.generation}, position {self.position}: {words}"
+
+
+def decode_records(position: int, data: Sequence[object]) -> list[LogRecord] | None:
+    """Records as a feed gives them, from a position on; None when they are not such, or of another place."""
+    records: list[LogRecord] = []
+    for at, item in enumerate(data, position):
+        if not isinstance(item, bytes) or len(item) < 2 or item[0] not in (RecordKind.ACCEPTED, RecordKind.POSTED):
+            return None
+        record = decode_record(at, item)
+        if record.kind is RecordKind.POSTED and record.body[1:9] != at.to_bytes(8):
+            return None
+        records.append(record)
+    return records
 
 
 ReadFrom = Callable[[int], Iterator[LogRecord]]

@@ -17,6 +17,9 @@ class RecordKind(IntEnum):
     POSTED = 1
 
 
+_KIND_BYTES = tuple(bytes([kind]) for kind in RecordKind)
+
+
 class LogRecord(NamedTuple):
     """One position of the log."""
 
@@ -26,7 +29,7 @@ class LogRecord(NamedTuple):
 
     def encode(self) -> bytes:
         """As it is kept: `kind u8 || body`; the position is its address."""
-        return bytes([self.kind]) + self.body
+        return _KIND_BYTES[self.kind] + self.body
 
 
 def decode_record(position: int, data: bytes) -> LogRecord:

@@ -12,6 +12,7 @@ Value = None | bool | int | bytes | str | list["Value"]
 
 DEPTH_MAX = 8
 _SCALARS = (int, bytes, str, bool, type(None))
+_SCALAR_TYPES = frozenset(_SCALARS)
 
 
 class CodecError(Exception):
@@ -39,10 +40,12 @@ def decode(data: bytes) -> Value:
 
 
 def _assert_plain(value: object, depth: int) -> None:
-    if depth > DEPTH_MAX:
-        raise CodecError("nested too deeply")
     if isinstance(value, list):
+        if value and depth >= DEPTH_MAX:
+            raise CodecError("nested too deeply")
         for item in value:
-            _assert_plain(item, depth + 1)
+            # Nearly every item is a scalar: to call for each would cost more than all the rest of encoding.
+            if type(item) not in _SCALAR_TYPES:
+                _assert_plain(item, depth + 1)
     elif not isinstance(value, _SCALARS):
         raise CodecError(f"a {type(value).__name__} has no canonical form; use arrays, integers, bytes and strings")

@@ -8,7 +8,7 @@ import trio
 from node.client import open_client
 from node.framing import FRAME_BYTES_MAX, encode_frame
 from node.gateway import ANSWER_TOO_LONG, Gateway, MethodError
-from node.reads import ACCOUNTS_ANSWERED_MAX, build_read_methods
+from node.reads import ANSWERED_MAX, build_read_methods
 from state.codec import Value
 from state.leaves import PERPETUAL, Account, Instrument, SessionKey
 from state.tree import GLOBALS_KEY, LeafKey, account_key
@@ -29,7 +29,7 @@ async def test_owner_of_a_thousand_accounts() -> None:
     found = await build_read_methods(lambda: leaves)["accounts_of"]([OWNER])
 
     assert isinstance(found, list)
-    assert found == list(range(1, ACCOUNTS_ANSWERED_MAX + 1))
+    assert found == list(range(1, ANSWERED_MAX + 1))
     assert len(encode_frame([2**64 - 1, 0, [2**32 - 1] * len(found)])) < FRAME_BYTES_MAX
 
 

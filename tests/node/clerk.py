@@ -19,12 +19,12 @@ class Clerk:
     def __init__(self, town: Town, folder: Path) -> None:
         self.town = town
         self.sender: Sender = town.open_sender("clerk")
-        self._store = Store(folder)
+        self.store = Store(folder)
         self._follower = ChainFollower(town.rollup)
         replica = self._follower.replica
         self._follower.advance()
         key = PrivateKey(town.get_key("clerk").secret)
-        self.core = SequencerCore(self._store, replica.domain, key, unposted_bytes_max=10**6)
+        self.core = SequencerCore(self.store, replica.domain, key, unposted_bytes_max=10**6)
         self.core.restart(replica.state.leaves, generation=1, index=0, parent=replica.batch_hashes[0])
         require_mined(self.sender.send(town.rollup.post_bond(TERMS.bond)))
         require_mined(self.sender.send(town.rollup.take_slot()))
@@ -33,7 +33,7 @@ class Clerk:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._store.close()
+        self.store.close()
 
     def take_messages(self) -> None:
         """Everything in the inbox, at the time of the L1's head."""

@@ -19,7 +19,7 @@ def test_one_key_is_enough(tmp_path: Path) -> None:
     """Everything else has a default that works on one machine; paths are beside the file."""
     config = read_config(write(tmp_path, LEAST))
 
-    assert config.l1.urls == ("http://127.0.0.1:8545",)
+    assert (config.l1.urls, config.l1.quorum) == (("http://127.0.0.1:8545",), 1)
     assert (config.l1.chain_id, config.l1.rollup, config.l1.first_block) == (None, None, None)
     assert config.l1.fee_cap == 500 * 10**9
     assert config.data == tmp_path / "data"
@@ -37,6 +37,7 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
             f"""
             [l1]
             urls = ["https://one", "https://two"]
+            quorum = 1
             chain_id = 5
             rollup = "{address}"
             first_block = 17
@@ -74,6 +75,7 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
         )
     )
 
+    assert config.l1.quorum == 1, "not more than half, which two would be"
     assert (config.l1.chain_id, config.l1.first_block, config.l1.fee_cap) == (5, 17, 7 * 10**9)
     assert config.l1.rollup == bytes([5]) * 20
     assert config.keys.l1 == Path("/elsewhere/l1.json")
@@ -97,6 +99,8 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
         ("[l1]\nurls = []", r"l1\.urls: \[\] will not do; write a list"),
         ('[l1]\nurls = "http://x"', r"l1\.urls: 'http://x' will not do; write a list"),
         ('[l1]\nurls = ["ws://x"]', r"l1\.urls\[0\]: 'ws://x' will not do; write a URL"),
+        ('[l1]\nurls = ["http://x", "http://y", "http://x"]', r"l1\.urls\[2\]: 'http://x' is given twice"),
+        (LEAST + "quorum = 2", r"l1\.quorum: 2 will not do; write an integer from 1 to 1"),
         (LEAST + "chain_id = -1", r"l1\.chain_id: -1 will not do; write an integer from 0"),
         (LEAST + "chain_id = true", r"l1\.chain_id: True will not do"),
         (LEAST + 'rollup = "0x12"', r"l1\.rollup: '0x12' is not an address"),

@@ -80,7 +80,7 @@ def test_a_reorg_seen_by_a_broken_read_is_not_forgotten(town: Town, alice: Sende
         town.deposit_ether(alice, ETHER_UNITS)
         reader.read()
         town.anvil.request("anvil_rollback", 1)
-        town.deposit_ether(alice, 2 * ETHER_UNITS)
+        town.deposit_ether(town.open_sender("bob"), 2 * ETHER_UNITS)
         proxy.rules["eth_getLogs"] = lambda request: Silence()
         with pytest.raises(L1Unavailable):
             reader.read()

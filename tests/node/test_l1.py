@@ -83,11 +83,20 @@ def test_every_endpoint_can_be_asked_beforehand(town: Town, proxy: Proxy) -> Non
         L1([town.anvil.url, proxy.url]).check_endpoints()
 
 
-def test_an_error_is_an_answer(town: Town, proxy: Proxy) -> None:
-    """What one endpoint refuses, another is not asked: it would say the same, or worse, something else."""
+def test_what_one_refuses_another_may_answer(town: Town, proxy: Proxy) -> None:
+    """Providers differ in what they offer; when all refuse, the first refusal is told."""
     proxy.rules["eth_getBlockByNumber"] = lambda request: Refusal("not today")
+    assert L1([proxy.url, town.anvil.url]).get_block() == town.l1.get_block()
     with pytest.raises(L1Refused, match="refuses: not today"):
-        L1([proxy.url, town.anvil.url]).get_block()
+        L1([proxy.url, NOBODY]).get_block()
+
+
+def test_the_key_in_a_providers_url_is_not_told(town: Town) -> None:
+    """Errors and alarms name the host alone."""
+    with pytest.raises(L1Unavailable) as raised:
+        L1([f"{NOBODY}/v3/secret-of-the-operator"]).get_block()
+    assert "127.0.0.1:1" in str(raised.value)
+    assert "secret" not in str(raised.value)
 
 
 def test_a_revert_has_the_contracts_reason(town: Town) -> None:

@@ -359,7 +359,11 @@ async def test_a_follower_serves_what_l1_says(tmp_path: Path) -> None:
         await stage.fund(ALICE, 1, stage.senders[0])
         ports: list[int] = []
         settings = FollowerSettings(port=0, poll_seconds=0.1)
-        stage.nursery.start_soon(lambda: run_follower(stage.rollup, settings, Log("follower"), on_start=ports.append))
+        stage.nursery.start_soon(
+            lambda: run_follower(
+                stage.rollup, settings, Log("follower"), on_start=lambda port, follower: ports.append(port)
+            )
+        )
         await until(lambda: bool(ports))
         async with open_client("127.0.0.1", ports[0]) as client:
 
@@ -372,7 +376,7 @@ async def test_a_follower_serves_what_l1_says(tmp_path: Path) -> None:
             assert (account.owner, account.cash) == (ALICE.address, 10**12)
             status = await client.call("status")
             assert isinstance(status, list)
-            _, tip, _, root, wrong = status
+            _, tip, _, root, wrong, *_ = status
             assert (stage.rollup.view("batches", tip)[1], wrong) == (root, None)
             with pytest.raises(MethodError, match="account"):
                 await client.call("account", 1 << 24)

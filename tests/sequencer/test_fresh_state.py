@@ -38,7 +38,6 @@ def test_a_reader_sees_what_the_sequencer_sees(desk: Desk, seed: int) -> None:
     dice = random.Random(seed)
     posted = dict(desk.leaves)
     fresh = open_fresh(desk, posted)
-    fresh.rebase()
     for _ in range(40):
         desk.keep(desk.core.take(desk.ask()).records)
         assert fresh.take(read_log(desk)[fresh.position :]) is None
@@ -47,7 +46,7 @@ def test_a_reader_sees_what_the_sequencer_sees(desk: Desk, seed: int) -> None:
             sealed, batch = desk.core.seal()
             for op in sealed.ops:
                 posted.update(op.writes)
-            fresh.rebase()
+            fresh = open_fresh(desk, posted)
             assert fresh.position == decode_header(batch.header).position_to
             assert picture(dict(fresh.leaves)) == picture(desk.core.engine.leaves)
 
@@ -55,7 +54,6 @@ def test_a_reader_sees_what_the_sequencer_sees(desk: Desk, seed: int) -> None:
 def test_an_op_that_may_not_stand_is_not_taken(desk: Desk) -> None:
     """Its code is told, the state stays before it; an L1 message that nobody has told yet is waited for."""
     fresh = open_fresh(desk, dict(desk.leaves))
-    fresh.rebase()
     log = read_log(desk)
     end = len(log)
     assert fresh.take(log) is None
@@ -70,3 +68,11 @@ def test_an_op_that_may_not_stand_is_not_taken(desk: Desk) -> None:
     with pytest.raises(MessageUnknown):
         fresh.take([LogRecord(end, RecordKind.POSTED, L1(end, cursor).encode())])
     assert (dict(fresh.leaves), fresh.position) == (before, end)
+
+
+def test_a_generation_that_is_over_has_no_head(desk: Desk) -> None:
+    """What is posted is of a later one."""
+    desk.core.seal()
+    posted = dict(desk.core.engine.leaves)
+    with pytest.raises(ValueError, match="generation 2 is posted; 1 is over"):
+        FreshState(posted, desk.market.world.domain, no_messages, 1)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sequencer.log_check import Alarm, AlarmCode, LogCheck, list_posted
+from sequencer.log_check import Alarm, AlarmCode, LogCheck, decode_records, list_posted
 from sequencer.oplog import LogRecord, RecordKind
 from state.batches import BatchData, decode_header
 from state.codes import Kind
@@ -100,3 +100,13 @@ def test_an_alarm_says_what_it_means(desk: Desk) -> None:
     """A number, a name, the place and a sentence."""
     text = str(Alarm(AlarmCode.NOT_POSTED, 2, 17))
     assert text.startswith("9304 NOT_POSTED: generation 2, position 17: the feed's log has an op to post")
+
+
+def test_records_are_read_as_they_are_given(desk: Desk) -> None:
+    """What is no record, or an op of another position, is none of them."""
+    log = read_log(desk)
+    given: list[object] = [record.encode() for record in log]
+    assert decode_records(0, given) == log
+    assert decode_records(1, given) is None, "posted ops name their position"
+    for bad in (7, b"", b"\1", b"\2\3", [b"\0\6"]):
+        assert decode_records(0, [*given, bad]) is None

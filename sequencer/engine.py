@@ -14,19 +14,38 @@ from sequencer.matching import Book, Market, RestingOrder
 from sequencer.oplog import LogRecord, RecordKind, hash_log
 from sequencer.quick_checks import is_cancel_good, is_order_good
 from sequencer.refusals import Refusal, Refused
-from sequencer.requests import Request, decode_request
+from sequencer.requests import Request, decode_request, strip_operation
 from sequencer.verdicts import SignedMessage
 from state.batches import Header
 from state.codes import Code, Kind
 from state.constants import NEVER
 from state.context import StepContext, Verifier, draft_header, no_messages
 from state.leaves import FLAG_POST_ONLY, Globals, decode_account, decode_order
-from state.ledger import Ledger, Slot
-from state.operations import L1, Cancel, Close, Fill, Open, Operation, Oracle, OrderOp, Tick
+from state.ledger import Ledger, Slot, SubjectMissing
+from state.operations import (
+    L1,
+    Cancel,
+    Close,
+    Fill,
+    Liquidate,
+    Open,
+    Operation,
+    Oracle,
+    OrderOp,
+    Surface,
+    Take,
+    Tick,
+    decode_operation,
+)
 from state.process_batch import compute_oldest_oracle_time
+from state.process_take import claim_take
 from state.signatures import is_ed25519_valid
 from state.transition import Invalid, apply_operation, find_failed_check
 from state.tree import LeafKey, account_key, order_key
+
+# Ops that the node itself posts when they are due (keeper.py), and requests that no backlog keeps out.
+KEPT_KINDS = (Kind.INDEX, Kind.SETTLE, Kind.LIQUIDATE, Kind.DELEVERAGE)
+_ALWAYS_KINDS = (Kind.ORACLE, Kind.SURFACE, Kind.TAKE)
 
 # A fill's checks of one side; any other failure is blamed on the order that rests.
 _BUYER_CODES = (
@@ -144,7 +163,7 @@ class Engine:
     def get_signed(self, request: Request) -> SignedMessage | None:
         """What must be verified of a request, as the state stands now; None for one that no session key signs."""
         op = request.op
-        if isinstance(op, Oracle):
+        if isinstance(op, Oracle | Surface):
             return None
         account = decode_account(self.leaves.get(account_key(op.account), b""))
         if account is None or op.key_index >= len(account.keys):
@@ -241,16 +260,30 @@ class Engine:
             return self._submit_cancel(request)
         # Transfers and withdrawals pay no fee: whoever floods with them must leave room for those who trade.
         room = self.unposted_bytes_max if kind is Kind.ORDER else self.unposted_bytes_max // 2
-        if self.unposted_bytes + self._pending_bytes > room and kind is not Kind.ORACLE:
+        if self.unposted_bytes + self._pending_bytes > room and kind not in _ALWAYS_KINDS:
             return Refused(Refusal.BACKLOG_FULL)
         if kind is Kind.ORDER:
             return self._submit_order(request)
         op = request.place(self.next_position)
-        group = self._try([op])
+        try:
+            group = self._try([claim_take(Ledger(self.leaves), op) if isinstance(op, Take) else op])
+        except SubjectMissing:
+            return Refused(Code.TAKE_TARGET_MUST_BE_OPEN)
         if isinstance(group, Refused):
             return group
         self._commit(group)
         return Accepted(op.position, request.hash_digest(self.domain), self.log_hash, tuple(group.records))
+
+    def keep(self, build: Callable[[Ledger, int], Operation]) -> Accepted | Refused:
+        """Post an op that nobody asks for, built on the state and the position at which it will stand."""
+        op = build(Ledger(self.leaves), self.next_position)
+        group = self._try([op])
+        if isinstance(group, Refused):
+            return group
+        self._commit(group)
+        if isinstance(op, Liquidate):
+            self._drop_orders(op.account)
+        return Accepted(group.records[0].position, bytes(32), self.log_hash, tuple(group.records))
 
     def replay(self, record: LogRecord, messages: Callable[[int], bytes]) -> tuple[LogRecord, ...]:
         """Do again what a record of the log did; answers every record that it gave then and gives now."""
@@ -270,7 +303,12 @@ class Engine:
         if record.kind is RecordKind.POSTED and kind == Kind.L1:
             index = int.from_bytes(body[9:])
             return self.take_message(index, messages(index))
-        outcome = self.submit(body if record.kind is RecordKind.ACCEPTED else body[:1] + body[9:])
+        if record.kind is RecordKind.POSTED and kind in KEPT_KINDS:
+            kept = decode_operation(body)
+            assert kept is not None
+            outcome = self.keep(lambda ledger, position: kept)
+        else:
+            outcome = self.submit(body if record.kind is RecordKind.ACCEPTED else strip_operation(body))
         assert isinstance(outcome, Accepted), f"log position {record.position} does not replay: {outcome}"
         return outcome.records
 
@@ -373,6 +411,8 @@ class Engine:
         buyer, seller = (taker, maker) if maker.is_sell else (maker, taker)
         if code in _BUYER_CODES:
             return buyer
+        if code is Code.FILL_OPEN_INTEREST_MUST_FIT:
+            return taker
         return seller if code in _SELLER_CODES else maker
 
     def _slot(self, slot: Slot) -> SlotState:
@@ -386,6 +426,12 @@ class Engine:
         """Take an order out of the book; its slot on the chain, if it has one, is left to expire or be cancelled."""
         self._books[order.market].remove(order)
         self._slot(order.slot).order = None
+
+    def _drop_orders(self, account: int) -> None:
+        """Take all of an account's orders out of the books: its epoch has risen."""
+        for known in list(self.slots.values()):
+            if known.order is not None and known.order.slot.account == account:
+                self._drop(known.order)
 
     def restore_slot(self, slot: Slot, known: SlotState) -> None:
         """Put back what was remembered of a slot, in order of acceptance."""

@@ -1,7 +1,8 @@
 """One market's book: price-time priority, nothing else.
 
-Time is the log position at which an order was accepted. A market is an instrument, or an instrument between two
-accounts that name each other: those trade in private with the same rules.
+Time is the log position at which an order was accepted. A market is an instrument, or a combination of them with their
+ratios, which has a book and a price of its own; or either between two accounts that name each other: those trade in
+private with the same rules.
 """
 
 from bisect import bisect_left, insort
@@ -16,16 +17,21 @@ from state.operations import OrderTerms
 class Market(NamedTuple):
     """Where an order meets others. `pair` is (0, 0) for the public book, else the two accounts in order."""
 
-    instrument: Instrument
+    legs: tuple[tuple[Instrument, int], ...]
     pair: tuple[int, int] = (0, 0)
+
+
+def single(instrument: Instrument) -> Market:
+    """The public book of one instrument."""
+    return Market(((instrument, 1),))
 
 
 def get_market(terms: OrderTerms) -> Market:
     """The market in which an order rests and trades."""
     if terms.counterparty == 0:
-        return Market(terms.instrument)
+        return Market(terms.legs)
     low, high = sorted((terms.account, terms.counterparty))
-    return Market(terms.instrument, (low, high))
+    return Market(terms.legs, (low, high))
 
 
 @dataclass(slots=True)

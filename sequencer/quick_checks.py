@@ -1,4 +1,4 @@
-"""The checks of an order and of a cancel in one look at their leaves: what nearly every request passes, fast.
+"""The checks of a perpetual's order and of a cancel in one look at their leaves: what most requests pass, fast.
 
 state/process_market.py is the law, and the engine asks it whenever the answer here is no: then it also knows which
 check speaks against the op. A yes here must be a yes there; tests/sequencer/test_quick_checks.py holds them together.
@@ -7,7 +7,7 @@ check speaks against the op. A yes here must be a yes there; tests/sequencer/tes
 from collections.abc import Mapping
 
 from state.context import StepContext
-from state.leaves import SCOPE_TRADE, Account, Globals, decode_account, decode_globals, decode_order
+from state.leaves import PERPETUAL, SCOPE_TRADE, Account, Globals, decode_account, decode_globals, decode_order
 from state.operations import Cancel, OrderOp
 from state.tree import GLOBALS_KEY, LeafKey, account_key, order_key
 
@@ -30,6 +30,8 @@ def is_order_good(
         and terms.generation == state.generation
         and state.cancel_only_until <= state.time <= terms.valid_until
         and terms.epoch == account.epoch
+        and len(terms.legs) == 1
+        and terms.instrument.kind == PERPETUAL
         and terms.instrument.underlying < state.underlying_count
         and (held is None or terms.counter > held.counter)
         and _is_signed(state, account, context, op, digest)

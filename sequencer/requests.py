@@ -1,6 +1,7 @@
 """Requests: ops as users send them, before the sequencer gives them a position in the log.
 
-A request's bytes are its op's without position (an order's: without accepted too): `kind u8 || signed fields || tail`.
+A request's bytes are its op's without what the sequencer adds: the position, an order's place of acceptance, what a take
+claims of its target. So they are `kind u8 || signed fields || tail`.
 """
 
 from dataclasses import dataclass, field, replace
@@ -8,13 +9,27 @@ from hashlib import sha256
 from typing import cast
 
 from state.codes import Kind
-from state.operations import Cancel, Operation, Oracle, OrderOp, Transfer, Withdraw, decode_operation, hash_digest
+from state.operations import (
+    Cancel,
+    Operation,
+    Oracle,
+    OrderOp,
+    Surface,
+    Take,
+    Transfer,
+    Withdraw,
+    decode_operation,
+    hash_digest,
+)
 
-REQUEST_KINDS = (Kind.ORACLE, Kind.ORDER, Kind.CANCEL, Kind.TRANSFER, Kind.WITHDRAW)
+REQUEST_KINDS = (Kind.ORACLE, Kind.SURFACE, Kind.ORDER, Kind.CANCEL, Kind.TRANSFER, Kind.WITHDRAW, Kind.TAKE)
 REQUEST_BYTES_MAX = 512
 _SIGNED_TAIL_BYTES = 65
+_POSITION_BYTES = 8
+_ADDED_BYTES = {Kind.ORDER: _POSITION_BYTES + 8, Kind.TAKE: _POSITION_BYTES + 4 * 16}
+"""What stands in an op between its kind and the rest of the request."""
 
-RequestOp = Oracle | OrderOp | Cancel | Transfer | Withdraw
+RequestOp = Oracle | Surface | OrderOp | Cancel | Transfer | Withdraw | Take
 
 
 @dataclass(slots=True)
@@ -45,7 +60,7 @@ class Request:
         return self._digest
 
     def _compute_digest(self, domain: bytes) -> bytes:
-        if isinstance(self.op, Oracle):
+        if isinstance(self.op, Oracle | Surface):
             return hash_digest(domain, self.op)
         # The same, cut from the bytes: what is signed stands between the kind and the tail.
         return sha256(domain + self.data[:-_SIGNED_TAIL_BYTES]).digest()
@@ -55,12 +70,15 @@ def decode_request(data: bytes) -> Request | None:
     """None for bytes that are no well-formed request of a kind that users may send."""
     if not 1 <= len(data) <= REQUEST_BYTES_MAX or data[0] not in REQUEST_KINDS:
         return None
-    # A position (of an order two) stands between the kind and the rest; here it is zero.
-    op = decode_operation(data[:1] + bytes(16 if data[0] == Kind.ORDER else 8) + data[1:])
+    op = decode_operation(data[:1] + bytes(_ADDED_BYTES.get(Kind(data[0]), _POSITION_BYTES)) + data[1:])
     return None if op is None else Request(data, cast(RequestOp, op))
+
+
+def strip_operation(data: bytes) -> bytes:
+    """The request that an op's bytes came from."""
+    return data[:1] + data[1 + _ADDED_BYTES.get(Kind(data[0]), _POSITION_BYTES) :]
 
 
 def build_request(op: Operation) -> bytes:
     """The request that asks for this op."""
-    data = op.encode()
-    return data[:1] + data[17 if op.kind is Kind.ORDER else 9 :]
+    return strip_operation(op.encode())

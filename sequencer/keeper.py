@@ -1,0 +1,140 @@
+"""The keeper: what the chain owes its accounts whether anybody asks or not.
+
+After every price it looks at all accounts and posts what is due, through the engine, in this order: baskets priced anew,
+expired positions settled, auctions begun and ended and debts written off, and, where an auction has failed, positions
+deleveraged. None of it is the node's discretion: every op is judged by checks that anyone can have judged on L1.
+
+Which accounts are short of margin is asked of a sweep (sweep.py); the op's own claims decide.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from sequencer.engine import Accepted, Engine
+from sequencer.oplog import LogRecord
+from state.leaves import Account, Instrument, Params, decode_account, decode_expiry
+from state.ledger import Ledger
+from state.operations import Index, Operation, Settle
+from state.process_deleverage import claim_deleverage, compute_value, find_first
+from state.process_liquidate import claim_liquidate, is_only_debt_left
+from state.tree import LeafKey, expiry_key, get_account_index
+
+DELEVERAGES_AT_ONCE = 16
+"""Of one account in one look: each needs a look at everybody."""
+
+
+class Sweep(Protocol):
+    """Which of many accounts are short of margin, or no longer: the seam behind which other machines may stand."""
+
+    def find_changed(self, ledger: Ledger, accounts: Mapping[int, Account]) -> Iterable[int]:
+        """Accounts whose auction should begin or end at the prices that the ledger shows."""
+        ...
+
+
+class Keeper:
+    """One for one engine, whose writes it is told of."""
+
+    def __init__(self, engine: Engine, sweep: Sweep) -> None:
+        self._engine = engine
+        self._sweep = sweep
+        self._held: dict[int, Account] = {}
+        self.observe(engine.leaves)
+
+    def observe(self, leaves: Mapping[LeafKey, bytes]) -> None:
+        """Leaves that have been written, or all of them."""
+        for key, data in leaves.items():
+            index = get_account_index(key)
+            if index is None:
+                continue
+            account = decode_account(data)
+            if account is not None and (account.positions or account.cash < 0 or account.liquidation_from):
+                self._held[index] = account
+            else:
+                self._held.pop(index, None)
+
+    def keep(self) -> list[LogRecord]:
+        """Post everything that is due; answers the records, which are to be made durable like any others."""
+        records: list[LogRecord] = []
+        for build in (*self._list_baskets(), *self._list_settlements()):
+            self._post(build, records)
+        ledger = Ledger(self._engine.leaves)
+        for account in list(self._sweep.find_changed(ledger, self._held)):
+            self._liquidate(account, records)
+        for account in [index for index, held in self._held.items() if is_only_debt_left(held)]:
+            self._liquidate(account, records)
+        for account in list(self._held):
+            self._deleverage(account, records)
+        return records
+
+    def _post(self, op: Operation, records: list[LogRecord]) -> bool:
+        outcome = self._engine.keep(lambda ledger, position: _place(op, position))
+        return self._note(outcome, records)
+
+    def _note(self, outcome: object, records: list[LogRecord]) -> bool:
+        if not isinstance(outcome, Accepted):
+            return False
+        records += outcome.records
+        self.observe(self._engine.pending[-1].writes)
+        return True
+
+    def _liquidate(self, account: int, records: list[LogRecord]) -> None:
+        self._note(self._engine.keep(lambda ledger, position: claim_liquidate(ledger, position, account)), records)
+
+    def _list_baskets(self) -> list[Operation]:
+        ledger = Ledger(self._engine.leaves)
+        underlyings = [ledger.require_underlying(index) for index in range(ledger.get_globals().underlying_count)]
+        return [
+            Index(0, index)
+            for index, basket in enumerate(underlyings)
+            if basket.basket and min(underlyings[part].oracle_time for part, _ in basket.basket) > basket.oracle_time
+        ]
+
+    def _list_settlements(self) -> list[Operation]:
+        time = self._engine.globals.time
+        return [
+            Settle(0, index)
+            for index, account in self._held.items()
+            if any(0 < held.expiry <= time and self._is_settled(held) for held, _ in account.positions)
+        ]
+
+    def _is_settled(self, instrument: Instrument) -> bool:
+        expiry = decode_expiry(self._engine.leaves.get(expiry_key(instrument.underlying, instrument.expiry), b""))
+        return expiry is not None and expiry.settlement > 0
+
+    def _deleverage(self, bankrupt: int, records: list[LogRecord]) -> None:
+        """Close the account's positions one after the other against whoever is first in line, as long as it must."""
+        for _ in range(DELEVERAGES_AT_ONCE):
+            account, ledger = self._held.get(bankrupt), Ledger(self._engine.leaves)
+            params, time = ledger.get_params(), ledger.get_globals().time
+            if account is None or not account.positions or not is_overdue(account, params, time):
+                return
+            instrument, quantity = account.positions[0]
+
+            def build(ledger: Ledger, position: int, held: int = quantity, what: Instrument = instrument) -> Operation:
+                return build_deleverage(ledger, position, bankrupt, what, held)
+
+            if not self._note(self._engine.keep(build), records):
+                return
+
+
+def is_overdue(account: Account, params: Params, time: int) -> bool:
+    """Whether both phases of an account's auction have passed."""
+    return account.liquidation_from > 0 and time >= account.liquidation_from + 2 * params.auction_seconds
+
+
+def build_deleverage(ledger: Ledger, position: int, bankrupt: int, instrument: Instrument, held: int) -> Operation:
+    """The next closing of a bankrupt's position, with whoever is first in line on the other side."""
+    claimed = claim_deleverage(ledger, position, bankrupt, bankrupt, instrument, abs(held))
+    value = compute_value(ledger, claimed, ledger.require_underlying(instrument.underlying))
+    first = find_first(ledger, instrument, value, -held)
+    if first is None:
+        return claimed
+    quantity = min(abs(held), first.lots)
+    return claim_deleverage(ledger, position, bankrupt, first.account, instrument, quantity)
+
+
+def _place(op: Operation, position: int) -> Operation:
+    if isinstance(op, Index):
+        return Index(position, op.underlying)
+    assert isinstance(op, Settle)
+    return Settle(position, op.account)

@@ -604,23 +604,25 @@ def _decode_oracle(data: bytes) -> Operation | None:
     signed = _decode_signatures(data, 47)
     if signed is None:
         return None
-    underlying, time, spot, mark, *confidences, volatility = _ORACLE_BODY.unpack_from(data, 9)
+    signer_mask, signatures = signed
+    fields = _ORACLE_BODY.unpack_from(data, 9)
+    underlying, _, spot, mark, spot_confidence, mark_confidence, volatility = fields
     is_sound = (
         underlying < UNDERLYINGS_MAX
         and spot in _IS_PRICE
         and mark in _IS_PRICE
-        and all(confidence in _IS_PPM for confidence in confidences)
+        and spot_confidence in _IS_PPM
+        and mark_confidence in _IS_PPM
         and volatility in _IS_VOLATILITY
     )
-    if not is_sound:
-        return None
-    return Oracle(_read_u64(data, 1), underlying, time, spot, mark, *confidences, volatility, *signed)
+    return Oracle(*(_read_u64(data, 1), *fields, signer_mask, signatures)) if is_sound else None
 
 
 def _decode_surface(data: bytes) -> Operation | None:
     signed = _decode_signatures(data, 99)
     if signed is None:
         return None
+    signer_mask, signatures = signed
     fields = _SURFACE_BODY.unpack_from(data, 9)
     underlying, expiry, time, integral_bytes, forward, rate, a, b, rho, m, sigma, confidence = fields
     integral = int.from_bytes(integral_bytes)
@@ -638,7 +640,9 @@ def _decode_surface(data: bytes) -> Operation | None:
         and sigma in _IS_SVI_SIGMA
         and confidence in _IS_PPM
     )
-    return Surface(_read_u64(data, 1), *fields[:3], integral, *fields[4:], *signed) if is_sound else None
+    if not is_sound:
+        return None
+    return Surface(*(_read_u64(data, 1), *fields[:3], integral, *fields[4:], signer_mask, signatures))
 
 
 def _decode_index(data: bytes) -> Operation | None:

@@ -14,12 +14,12 @@ from state.codes import Code
 from state.context import Process, Receipt, StepContext, advance_position, is_position_next
 from state.leaves import Account, Asset, Instrument, Underlying
 from state.ledger import Ledger, SubjectMissing
+from state.marks import compute_mark
 from state.operations import Deleverage, Operation
 from state.valuation import (
     add_position,
     compute_account_margin,
     compute_funding_index_floor,
-    compute_mark,
     is_young,
     read_quotes,
 )
@@ -191,9 +191,7 @@ def apply_deleverage(ledger: Ledger, context: StepContext, op: Operation) -> Rec
         deleverage.counterparty,
         replace(add_position(counterparty, instrument, -closed), cash=counterparty.cash - gain),
     )
-    ledger.put_underlying(
-        instrument.underlying, replace(underlying, open_interest=underlying.open_interest - quantity)
-    )
+    ledger.put_underlying(instrument.underlying, replace(underlying, open_interest=underlying.open_interest - quantity))
     # RECEIPT
     return Receipt(account=deleverage.counterparty)
 

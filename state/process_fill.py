@@ -9,8 +9,9 @@ from typing import NamedTuple, cast
 from state.codes import Code
 from state.constants import PPM
 from state.context import Check, Process, Receipt, StepContext, advance_position, is_position_next
-from state.leaves import FLAG_POST_ONLY, FLAG_REDUCE_ONLY, Account, Instrument, Order, Params, Underlying
+from state.leaves import FLAG_POST_ONLY, FLAG_REDUCE_ONLY, FUTURE, PERPETUAL, Account, Order, Params, Underlying
 from state.ledger import Ledger, Slot, SubjectMissing
+from state.marks import compute_mark
 from state.operations import Fill, Operation
 from state.process_market import is_open_for_risk
 from state.valuation import (
@@ -50,19 +51,37 @@ def is_buyer_maker(buy: Order, sell: Order) -> bool:
     return buy.accepted <= sell.accepted
 
 
-def compute_side_fee(side: Side, fill: Fill, buy: Order, sell: Order, params: Params) -> int:
+def compute_fee_base(order: Order, price: int, underlying: Underlying) -> int:
+    """Quote units a lot that fees are a part of: the price where it is that of the whole thing, else spot."""
+    if len(order.legs) == 1 and order.legs[0][0].kind <= FUTURE:
+        return max(price, 0)
+    return sum(abs(ratio) for _, ratio in order.legs) * underlying.spot
+
+
+def compute_side_fee(side: Side, quantity: int, base: int, buy: Order, sell: Order, params: Params) -> int:
     """Quote units that this side pays."""
     is_maker = is_buyer_maker(buy, sell) == (side == BUYER)
     rate_ppm = params.maker_fee_ppm if is_maker else params.taker_fee_ppm
-    return compute_fee_ceil(fill.quantity, fill.price, rate_ppm, params.l1_fee)
+    return compute_fee_ceil(quantity, base, rate_ppm, params.l1_fee)
 
 
 def compute_account_after(
-    side: Side, account: Account, fill: Fill, instrument: Instrument, funding_index: int, fee: int
+    side: Side, account: Account, fill: Fill, order: Order, funding_index: int, fee: int
 ) -> Account:
-    """Trades book their whole notional in cash, net of the funding index."""
-    cash = account.cash - side.sign * fill.quantity * (fill.price - funding_index) - fee
-    return add_position(replace(account, cash=cash), instrument, side.sign * fill.quantity)
+    """Trades book their whole notional in cash, a perpetual's net of the funding index."""
+    quantity, price, after = side.sign * fill.quantity, fill.price, account
+    for instrument, ratio in order.legs:
+        if instrument.kind == PERPETUAL:
+            price -= ratio * funding_index
+        after = add_position(after, instrument, quantity * ratio)
+    return replace(after, cash=after.cash - quantity * price - fee)
+
+
+def count_long_change(before: Account, after: Account, order: Order) -> int:
+    """By how many lots an account is longer after a fill, over all legs."""
+    return sum(
+        max(0, after.get_position(instrument)) - max(0, before.get_position(instrument)) for instrument, _ in order.legs
+    )
 
 
 def is_any_account_other(ledger: Ledger, context: StepContext, op: Operation) -> bool:
@@ -127,20 +146,29 @@ def is_taker_willing(ledger: Ledger, context: StepContext, op: Operation) -> boo
 
 
 def is_price_in_band(ledger: Ledger, context: StepContext, op: Operation) -> bool:
-    """No trade far from mark, whoever agrees to it."""
-    params = ledger.get_params()
+    """No trade far from the marks of what is traded, whoever agrees to it."""
+    params, time = ledger.get_params(), ledger.get_globals().time
     order = ledger.require_order(BUYER.slot(op))
-    mark = ledger.require_underlying(order.legs[0][0].underlying).mark
-    return abs(cast(Fill, op).price - mark) * PPM <= mark * params.band_ppm
+    underlying = ledger.require_underlying(order.legs[0][0].underlying)
+    fair, size = 0, 0
+    for instrument, ratio in order.legs:  # in order of instruments, so in order of expiries
+        expiry = ledger.require_expiry(instrument.underlying, instrument.expiry) if instrument.expiry else None
+        fair += ratio * compute_mark(instrument, underlying, expiry, time)
+        size += abs(ratio) * underlying.mark
+    return abs(cast(Fill, op).price - fair) * PPM <= size * params.band_ppm
 
 
 def is_reducing(side: Side) -> Check:
-    """The check that a reduce-only order only reduces."""
+    """The check that a reduce-only order only reduces, in every leg."""
 
     def does_reduce(ledger: Ledger, context: StepContext, op: Operation) -> bool:
         order = ledger.require_order(side.slot(op))
-        position = ledger.require_account(side.slot(op).account).get_position(order.legs[0][0])
-        return not order.flags & FLAG_REDUCE_ONLY or -side.sign * position >= cast(Fill, op).quantity
+        account = ledger.require_account(side.slot(op).account)
+        if not order.flags & FLAG_REDUCE_ONLY:
+            return True
+        traded = [(instrument, side.sign * ratio * cast(Fill, op).quantity) for instrument, ratio in order.legs]
+        held = [(account.get_position(instrument), quantity) for instrument, quantity in traded]
+        return all(lots * quantity < 0 and abs(lots) >= abs(quantity) for lots, quantity in held)
 
     return does_reduce
 
@@ -151,34 +179,32 @@ def is_fee_allowed(side: Side) -> Check:
     def is_allowed(ledger: Ledger, context: StepContext, op: Operation) -> bool:
         fill, params = cast(Fill, op), ledger.get_params()
         buy, sell = get_orders(ledger, op)
-        limit_ppm = (buy if side == BUYER else sell).max_fee_ppm
-        fee = compute_side_fee(side, fill, buy, sell, params)
-        return fee * PPM <= fill.quantity * fill.price * limit_ppm
+        base = compute_fee_base(buy, fill.price, ledger.require_underlying(buy.legs[0][0].underlying))
+        fee = compute_side_fee(side, fill.quantity, base, buy, sell, params)
+        return fee * PPM <= fill.quantity * base * (buy if side == BUYER else sell).max_fee_ppm
 
     return is_allowed
 
 
 class Outcome(NamedTuple):
-    """One side of a trade, before and after."""
+    """One side of a trade, before and after, and what it pays for it."""
 
-    params: Params
-    instrument: Instrument
     before: Account
     after: Account
+    fee: int
 
 
 def compute_outcome(side: Side, ledger: Ledger, op: Operation, underlying: Underlying | None = None) -> Outcome:
     """Reads G, P, both orders and the side's account, and the underlying too unless it is given."""
     fill, params = cast(Fill, op), ledger.get_params()
     buy, sell = get_orders(ledger, op)
-    instrument = buy.legs[0][0]
     before = ledger.require_account(side.slot(op).account)
     if underlying is None:
-        underlying = ledger.require_underlying(instrument.underlying)
+        underlying = ledger.require_underlying(buy.legs[0][0].underlying)
     index = compute_funding_index_floor(underlying, ledger.get_globals().time, params)
-    fee = compute_side_fee(side, fill, buy, sell, params)
-    after = compute_account_after(side, before, fill, instrument, index, fee)
-    return Outcome(params, instrument, before, after)
+    base = compute_fee_base(buy, fill.price, underlying)
+    fee = compute_side_fee(side, fill.quantity, base, buy, sell, params)
+    return Outcome(before, compute_account_after(side, before, fill, buy, index, fee), fee)
 
 
 def is_account_fitting(side: Side) -> Check:
@@ -190,56 +216,79 @@ def is_account_fitting(side: Side) -> Check:
     return does_fit
 
 
+def is_smaller(outcome: Outcome, order: Order) -> bool:
+    """Whether every leg shrinks a position of the account, and turns none around."""
+    pairs = [(outcome.before.get_position(leg), outcome.after.get_position(leg)) for leg, _ in order.legs]
+    return all(abs(kept) < abs(held) and kept * held >= 0 for held, kept in pairs)
+
+
 def is_margin_held(side: Side) -> Check:
-    """The check that this side is margined after the trade, or at least less short of margin and smaller."""
+    """The check that this side is margined after the trade, or less short of margin and smaller in each leg."""
 
     def does_hold(ledger: Ledger, context: StepContext, op: Operation) -> bool:
         params = ledger.get_params()
         buy, _ = get_orders(ledger, op)
-        instrument = buy.legs[0][0]
         time = ledger.get_globals().time
-        quotes = read_quotes(ledger, ledger.require_account(side.slot(op).account), params, [instrument])
+        traded = [instrument for instrument, _ in buy.legs]
+        quotes = read_quotes(ledger, ledger.require_account(side.slot(op).account), params, traded)
         quotes = drop_stale_spots(quotes, time, params)
-        outcome = compute_outcome(side, ledger, op, quotes[instrument.underlying])
+        outcome = compute_outcome(side, ledger, op, quotes.underlyings[traded[0].underlying])
         after = compute_account_margin(outcome.after, quotes, time, params)
-        if is_fresh(outcome.after, quotes, time, params) and after.equity >= after.initial:
+        if after.initial >= 0 and is_fresh(outcome.after, quotes, time, params):
             return True
-        before = compute_account_margin(outcome.before, quotes, time, params)
-        held, kept = outcome.before.get_position(instrument), outcome.after.get_position(instrument)
-        is_smaller = abs(kept) < abs(held) and kept * held >= 0
-        return is_smaller and after.initial - after.equity < before.initial - before.equity
+        if not is_smaller(outcome, buy):
+            return False
+        return after.initial > compute_account_margin(outcome.before, quotes, time, params).initial
 
     return does_hold
 
 
+def does_open_interest_fit(ledger: Ledger, context: StepContext, op: Operation) -> bool:
+    """What is held of the underlying stays within what its market can bear, or does not grow."""
+    fill, params = cast(Fill, op), ledger.get_params()
+    buy = ledger.require_order(BUYER.slot(op))
+    accounts = [(side, ledger.require_account(side.slot(op).account)) for side in (BUYER, SELLER)]
+    traded = buy.legs[0][0].underlying
+    underlying = ledger.require_underlying(traded)
+    change = sum(
+        count_long_change(before, compute_account_after(side, before, fill, buy, 0, 0), buy)
+        for side, before in accounts
+    )
+    return change <= 0 or underlying.open_interest + change <= params.underlyings[traded].open_interest_max
+
+
+def are_instruments_live(ledger: Ledger, context: StepContext, op: Operation) -> bool:
+    """Nothing of what is traded has expired."""
+    time = ledger.get_globals().time
+    order = ledger.require_order(BUYER.slot(op))
+    return all(instrument.expiry == 0 or time < instrument.expiry for instrument, _ in order.legs)
+
+
 def apply_fill(ledger: Ledger, context: StepContext, op: Operation) -> Receipt:
-    """Trade: both orders shrink, both accounts change, open interest and fees follow."""
+    """Trade: both orders shrink, both accounts change, open interest follows; fees repay bad debt before anybody earns
+    them."""
     fill = cast(Fill, op)
     if fill.buyer == fill.seller:
         raise SubjectMissing("another account")  # else one account would be read once and written twice
     advance_position(ledger, op)
     ledger.get_params()
     buy, sell = get_orders(ledger, op)
-    instrument = buy.legs[0][0]
+    traded = buy.legs[0][0].underlying
     ledger.require_account(fill.buyer)
     ledger.require_account(fill.seller)
-    underlying = ledger.require_underlying(instrument.underlying)
+    underlying = ledger.require_underlying(traded)
     books = ledger.require_asset(0)
     sides = [(side, compute_outcome(side, ledger, op, underlying)) for side in (BUYER, SELLER)]
     # EFFECTS
     ledger.put_order(BUYER.slot(op), replace(buy, remaining=buy.remaining - fill.quantity))
     ledger.put_order(SELLER.slot(op), replace(sell, remaining=sell.remaining - fill.quantity))
-    long_change = 0
     for side, outcome in sides:
         ledger.put_account(side.slot(op).account, outcome.after)
-        held, kept = outcome.before.get_position(instrument), outcome.after.get_position(instrument)
-        long_change += max(0, kept) - max(0, held)
-    ledger.put_underlying(
-        instrument.underlying,
-        replace(underlying, open_interest=underlying.open_interest + long_change),
-    )
-    fees = sum(compute_side_fee(side, fill, buy, sell, ledger.get_params()) for side in (BUYER, SELLER))
-    ledger.put_asset(0, replace(books, fees=books.fees + fees))
+    long_change = sum(count_long_change(outcome.before, outcome.after, buy) for _, outcome in sides)
+    ledger.put_underlying(traded, replace(underlying, open_interest=underlying.open_interest + long_change))
+    fees = sum(outcome.fee for _, outcome in sides)
+    repaid = min(fees, books.bad_debt)
+    ledger.put_asset(0, replace(books, fees=books.fees + fees - repaid, bad_debt=books.bad_debt - repaid))
     # RECEIPT
     return Receipt(account=fill.buyer)
 
@@ -266,6 +315,8 @@ FILL = Process(
         (Code.FILL_SELLER_MUST_FIT, is_account_fitting(SELLER)),
         (Code.FILL_BUYER_MARGIN_MUST_HOLD, is_margin_held(BUYER)),
         (Code.FILL_SELLER_MARGIN_MUST_HOLD, is_margin_held(SELLER)),
+        (Code.FILL_OPEN_INTEREST_MUST_FIT, does_open_interest_fit),
+        (Code.FILL_INSTRUMENTS_MUST_BE_LIVE, are_instruments_live),
     ),
     apply_effects=apply_fill,
 )

@@ -3,7 +3,7 @@
 A message must be taken, so it is evaluated whole: one that fails does nothing but move the cursor, with a numbered
 reason; a deposit that fails goes back through the outbox.
 
-Mirrors contracts/inbox.vy, and contracts/verify_batch.vy for the checks.
+Mirrors contracts/inbox.vy, and contracts/verify_inbox.vy for the checks.
 """
 
 import hashlib
@@ -25,8 +25,16 @@ from state.context import Process, Receipt, StepContext, is_position_next
 from state.leaves import Account, SessionKey, Withdrawal
 from state.ledger import Ledger
 from state.operations import L1, Operation
+from state.process_liquidate import is_margin_bad, raise_epoch
 from state.process_money import move_to_outbox
-from state.valuation import add_balance, is_balance_covered, is_margin_kept
+from state.valuation import (
+    add_balance,
+    compute_account_margin,
+    is_balance_covered,
+    is_margin_kept,
+    is_young,
+    read_quotes,
+)
 
 
 class MessageType(IntEnum):
@@ -36,11 +44,14 @@ class MessageType(IntEnum):
     REGISTER_KEY = 2
     FORCE_WITHDRAW = 3
     CANCEL_ALL = 5
+    FORCE_CLOSE = 6
+    FORCE_LIQUIDATE = 7
 
 
 _MESSAGE = struct.Struct(">B20sQI")
 _DEPOSIT = struct.Struct(">HQ")
 _REGISTER_KEY = struct.Struct(">32sBQ")
+_FORCE_CLOSE = struct.Struct(">B")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +82,11 @@ def encode_amount(asset: int, amount: int) -> bytes:
 def encode_key(key: SessionKey) -> bytes:
     """Payload of a key registration."""
     return _REGISTER_KEY.pack(*key)
+
+
+def encode_close(is_on: bool) -> bytes:
+    """Payload of a forced close."""
+    return _FORCE_CLOSE.pack(is_on)
 
 
 def hash_accumulator(accumulator: bytes, message: bytes) -> bytes:
@@ -176,7 +192,8 @@ def apply_force_withdraw(ledger: Ledger, message: Message) -> Receipt:
         return Receipt(MessageCode.FORCED_BALANCE)
     if not is_margin_kept(ledger, account, asset, amount):
         return Receipt(MessageCode.FORCED_MARGIN)
-    if ledger.require_asset(asset).custody < amount:
+    books = ledger.require_asset(asset)
+    if books.custody + books.bad_debt < amount:
         return Receipt(MessageCode.FORCED_CUSTODY)
     # EFFECTS
     index = move_to_outbox(ledger, message.account, account, asset, amount)
@@ -191,7 +208,43 @@ def apply_cancel_all(ledger: Ledger, message: Message) -> Receipt:
     if account is None:
         return Receipt(MessageCode.SENDER_MUST_OWN)
     # EFFECTS
-    ledger.put_account(message.account, replace(account, epoch=(account.epoch + 1) % (1 << 32)))
+    ledger.put_account(message.account, raise_epoch(account))
+    # RECEIPT
+    return Receipt(account=message.account)
+
+
+def apply_force_close(ledger: Ledger, message: Message) -> Receipt:
+    """Put the account up for sale after a delay, so that its owner can leave when nobody trades with it; or not."""
+    (is_on,) = _FORCE_CLOSE.unpack(message.payload)
+    time = ledger.get_globals().time
+    # CHECKS
+    account = get_owned_account(ledger, message)
+    if account is None:
+        return Receipt(MessageCode.SENDER_MUST_OWN)
+    if is_on and not account.positions and not account.collateral:
+        return Receipt(MessageCode.CLOSE_NOTHING)
+    # EFFECTS
+    ledger.put_account(message.account, replace(account, close_from=time if is_on else 0))
+    # RECEIPT
+    return Receipt(account=message.account)
+
+
+def apply_force_liquidate(ledger: Ledger, message: Message) -> Receipt:
+    """Put an account that is short of margin up for auction, whoever says so: the sequencer shields nobody."""
+    params, time = ledger.get_params(), ledger.get_globals().time
+    # CHECKS
+    account = ledger.get_account(message.account) if 0 < message.account < ACCOUNTS_MAX else None
+    if account is None:
+        return Receipt(MessageCode.LIQUIDATE_ACCOUNT_UNKNOWN)
+    if account.liquidation_from > 0:
+        return Receipt(MessageCode.LIQUIDATE_NOT_DUE)
+    quotes = read_quotes(ledger, account, params)
+    margin = compute_account_margin(account, quotes, time, params)
+    is_bad = is_margin_bad(margin.maintenance, margin.quote_equity, params)
+    if not is_bad or not is_young(account, quotes, time, params):
+        return Receipt(MessageCode.LIQUIDATE_NOT_DUE)
+    # EFFECTS
+    ledger.put_account(message.account, replace(raise_epoch(account), liquidation_from=time))
     # RECEIPT
     return Receipt(account=message.account)
 
@@ -201,6 +254,8 @@ _MESSAGES: dict[int, Callable[[Ledger, Message], Receipt]] = {
     MessageType.REGISTER_KEY: apply_register_key,
     MessageType.FORCE_WITHDRAW: apply_force_withdraw,
     MessageType.CANCEL_ALL: apply_cancel_all,
+    MessageType.FORCE_CLOSE: apply_force_close,
+    MessageType.FORCE_LIQUIDATE: apply_force_liquidate,
 }
 
 

@@ -60,9 +60,11 @@ def does_destination_fit(ledger: Ledger, context: StepContext, op: Operation) ->
 
 
 def does_custody_cover(ledger: Ledger, context: StepContext, op: Operation) -> bool:
-    """What was paid in and has not left covers the amount: a gain that the losing side cannot pay is not there."""
+    """What was paid in and has not left covers the amount with its share of the loss that nobody has paid: a gain that
+    the losing side cannot pay is not there."""
     withdraw = cast(Withdraw, op)
-    return ledger.require_asset(withdraw.asset).custody >= withdraw.amount
+    books = ledger.require_asset(withdraw.asset)
+    return books.custody + books.bad_debt >= withdraw.amount
 
 
 def apply_transfer(ledger: Ledger, context: StepContext, op: Operation) -> Receipt:
@@ -81,12 +83,20 @@ def apply_transfer(ledger: Ledger, context: StepContext, op: Operation) -> Recei
 
 
 def move_to_outbox(ledger: Ledger, index: int, account: Account, asset: int, amount: int) -> int:
-    """Take `amount` out of an account and out of custody, into the outbox; answers the withdrawal's index."""
+    """Take `amount` out of an account, and its share of custody into the outbox; answers the withdrawal's index.
+
+    Where custody does not cover what is owed, whoever leaves bears his share of the loss.
+    """
     books = ledger.require_asset(asset)
+    owed = books.custody + books.bad_debt
+    if owed < amount:
+        raise SubjectMissing("custody")
+    paid = amount * books.custody // owed
+    left = replace(books, custody=books.custody - paid, bad_debt=books.bad_debt - (amount - paid))
     state = ledger.get_globals()
-    ledger.put_asset(asset, replace(books, custody=books.custody - amount))
+    ledger.put_asset(asset, left)
     ledger.put_account(index, add_balance(account, asset, -amount))
-    ledger.put_withdrawal(state.outbox_count, Withdrawal(account.owner, asset, amount, index))
+    ledger.put_withdrawal(state.outbox_count, Withdrawal(account.owner, asset, paid, index))
     ledger.put_globals(replace(state, outbox_count=state.outbox_count + 1))
     return state.outbox_count
 

@@ -12,8 +12,8 @@ from state.codes import Code
 from state.context import Process, Receipt, StepContext, advance_position, is_position_next
 from state.leaves import Account, Instrument
 from state.ledger import Ledger, SubjectMissing
+from state.marks import compute_payoff
 from state.operations import Operation, Settle
-from state.valuation import compute_payoff
 
 Payoffs = dict[Instrument, int]
 
@@ -24,7 +24,7 @@ def does_settled_account_exist(ledger: Ledger, context: StepContext, op: Operati
 
 
 def read_payoffs(ledger: Ledger, account: Account) -> Payoffs:
-    """What each settled position pays, quote units a lot. Reads every expiry of the account that has come, ascending."""
+    """What each settled position pays, quote units a lot. Reads every expiry of the account that has come, in order."""
     time = ledger.get_globals().time
     payoffs: Payoffs = {}
     for instrument, _ in account.positions:  # in order of instruments, so in order of expiries

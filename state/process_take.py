@@ -230,9 +230,7 @@ def apply_take(ledger: Ledger, context: StepContext, op: Operation) -> Receipt:
             max(0, after.get_position(instrument)) - max(0, before.get_position(instrument))
             for before, after in ((bidder, bidder_after), (target, target_after))
         )
-        underlyings[instrument.underlying] = replace(
-            underlying, open_interest=underlying.open_interest + long_change
-        )
+        underlyings[instrument.underlying] = replace(underlying, open_interest=underlying.open_interest + long_change)
     for index, underlying in underlyings.items():
         ledger.put_underlying(index, underlying)
     repaid = min(price.penalty, books.bad_debt)

@@ -72,25 +72,29 @@ def decode_rules(data: bytes) -> Parameters | None:
     scenarios_at = tiers_at + tier_count * _TIER.size
     if len(data) != scenarios_at + scenario_count * _SCENARIO.size:
         raise LeafError("rules: length and counts disagree")
+    scenarios = list(_SCENARIO.iter_unpack(data[scenarios_at:]))
+    if any(vol > max(VolShock) for _, vol, _, _ in scenarios):
+        raise LeafError("rules: a scenario does to vols what no rule says")
     numbers = iter(_NUMBERS.unpack_from(data, _COUNTS.size))
 
     def take(count: int) -> list[int]:
         return [next(numbers) for _ in range(count)]
 
-    vol_range, skew, discount, contingencies = VolRange(*take(6)), Skew(*take(8)), StaticDiscount(*take(6)), take(12)
+    vol_range, skew, discount = VolRange(*take(6)), Skew(*take(8)), StaticDiscount(*take(6))
+    contingencies = Contingencies(*take(12))
     later_ms, wing_width, settlement_window_ms, reference_tenor_ms = take(4)
     return Parameters(
         name="",
         source="",
         scenarios=tuple(
             Scenario(move, VolShock(vol), weight, bool(flags & FLAG_SCALED), bool(flags & FLAG_COUNTS))
-            for move, vol, weight, flags in _SCENARIO.iter_unpack(data[scenarios_at:])
+            for move, vol, weight, flags in scenarios
         ),
         vol_range=vol_range,
         tiers=tuple(Tier(*tier) for tier in _TIER.iter_unpack(data[tiers_at:scenarios_at])),
         skew=skew,
         discount=discount,
-        contingencies=Contingencies(*contingencies),
+        contingencies=contingencies,
         steps_ms=(0, later_ms) if later_ms else (0,),
         wing_width=wing_width,
         settlement_window_ms=settlement_window_ms,

@@ -11,10 +11,16 @@ from state.context import Process, Receipt, StepContext, is_passed
 from state.ledger import Ledger
 from state.operations import Operation, decode_operation
 from state.process_batch import CLOSE, OPEN, TICK
+from state.process_deleverage import DELEVERAGE
 from state.process_fill import FILL
 from state.process_inbox import PROCESS_L1
+from state.process_index import INDEX
+from state.process_liquidate import LIQUIDATE
 from state.process_market import CANCEL, ORACLE, ORDER
 from state.process_money import TRANSFER, WITHDRAW
+from state.process_settle import SETTLE
+from state.process_surface import SURFACE
+from state.process_take import TAKE
 
 PROCESSES: dict[Kind, Process] = {
     Kind.OPEN: OPEN,
@@ -27,9 +33,28 @@ PROCESSES: dict[Kind, Process] = {
     Kind.FILL: FILL,
     Kind.TRANSFER: TRANSFER,
     Kind.WITHDRAW: WITHDRAW,
+    Kind.SURFACE: SURFACE,
+    Kind.INDEX: INDEX,
+    Kind.SETTLE: SETTLE,
+    Kind.LIQUIDATE: LIQUIDATE,
+    Kind.TAKE: TAKE,
+    Kind.DELEVERAGE: DELEVERAGE,
 }
 
-RESCUE_KINDS = (Kind.OPEN, Kind.CLOSE, Kind.TICK, Kind.L1, Kind.CANCEL)
+RESCUE_KINDS = (
+    Kind.OPEN,
+    Kind.CLOSE,
+    Kind.TICK,
+    Kind.L1,
+    Kind.ORACLE,
+    Kind.CANCEL,
+    Kind.SURFACE,
+    Kind.INDEX,
+    Kind.SETTLE,
+    Kind.LIQUIDATE,
+    Kind.TAKE,
+    Kind.DELEVERAGE,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,18 @@
-"""What an account is worth and what it must hold: gathers leaves for risk/linear.py (SPEC.md section 8).
+"""What an account is worth and what it must hold: gathers leaves for risk/margin.py (SPEC.md section 8).
 
-Mirrors contracts/valuation.vy.
+Mirrors contracts/valuation.vy, contracts/margins.vy and contracts/margin.vy.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import lru_cache
+from typing import NamedTuple
 
-from risk.linear import Collateral, Holding, Margin, ceil_div, compute_margin
+from risk.fixed_point import ONE_Q38
+from risk.margin import Margin, compute_margin
+from risk.market import Collateral, Future, Market, Option, Portfolio, value_holding_floor
+from risk.market import Underlying as MarketUnderlying
+from risk.parameters import Parameters
 from state.constants import (
     ACCOUNT_EXPIRIES_MAX,
     ACCOUNT_UNDERLYINGS_MAX,
@@ -16,10 +22,24 @@ from state.constants import (
     PPM,
     QUANTITY_MAX,
 )
-from state.leaves import Account, Instrument, Params, Underlying
+from state.leaves import CALL, PERPETUAL, QUOTE_UNDERLYING, Account, Expiry, Instrument, Params, Underlying
 from state.ledger import Ledger
+from state.marks import convert_expiry, convert_ppm_floor_q38
 
-Quotes = Mapping[int, Underlying]
+QUOTE_UNITS_A_DOLLAR = 1_000_000
+
+
+class Quotes(NamedTuple):
+    """What a margin is computed from beside the account: the rules, and prices, each in ascending order. Collateral
+    whose price is that of a `stale` underlying counts for nothing."""
+
+    rules: Parameters
+    underlyings: Mapping[int, Underlying]
+    expiries: Mapping[tuple[int, int], Expiry]
+    stale: tuple[int, ...] = ()
+
+
+# Prices
 
 
 def compute_funding_index_floor(underlying: Underlying, time: int, params: Params) -> int:
@@ -34,59 +54,164 @@ def compute_premium_clamped(spot: int, mark: int, params: Params) -> int:
     return max(-cap, min(cap, mark - spot))
 
 
-def compute_fee_ceil(quantity: int, price: int, rate_ppm: int, l1_fee: int) -> int:
-    """Quote units that one side of a fill pays."""
-    return ceil_div(quantity * price * rate_ppm, PPM) + l1_fee
+def compute_fee_ceil(quantity: int, base: int, rate_ppm: int, l1_fee: int) -> int:
+    """Quote units that one side of a fill pays; `base` is quote units a lot."""
+    return -(-quantity * base * rate_ppm // PPM) + l1_fee
 
 
 def read_quotes(ledger: Ledger, account: Account, params: Params, traded: Iterable[Instrument] = ()) -> Quotes:
-    """Every underlying that the account's margin needs, read in ascending order. Raises SubjectMissing."""
-    needed = {instrument.underlying: None for instrument, _ in account.positions}
-    needed.update({params.assets[asset].underlying: None for asset, _ in account.collateral})
-    needed.update({instrument.underlying: None for instrument in traded})
-    return {underlying: ledger.require_underlying(underlying) for underlying in sorted(needed)}
+    """Rules, underlyings and expiries that the margin of an account needs, also once it has traded, read in this order.
+
+    Raises SubjectMissing.
+    """
+    rules = ledger.get_rules()
+    instruments = [*(instrument for instrument, _ in account.positions), *traded]
+    needed = dict.fromkeys(instrument.underlying for instrument in instruments)
+    needed.update((params.assets[asset].underlying, None) for asset, _ in account.collateral)
+    if params.peg_underlying != QUOTE_UNDERLYING:
+        needed[params.peg_underlying] = None
+    underlyings = {underlying: ledger.require_underlying(underlying) for underlying in sorted(needed)}
+    dated = dict.fromkeys((instrument.underlying, instrument.expiry) for instrument in instruments if instrument.expiry)
+    return Quotes(rules, underlyings, {key: ledger.require_expiry(*key) for key in sorted(dated)})
 
 
 def is_price_young(quote: Underlying, time: int, params: Params) -> bool:
-    """Whether one price is young enough to cover new risk."""
+    """Whether an underlying's price is young enough to cover new risk."""
     return quote.oracle_time + params.price_age_max >= time
 
 
+def is_surface_young(quote: Expiry, time: int, params: Params) -> bool:
+    """The same of an expiry's; what has settled does not age."""
+    return quote.settlement > 0 or quote.time + params.price_age_max >= time
+
+
+def is_young(account: Account, quotes: Quotes, time: int, params: Params) -> bool:
+    """Whether every price of what the account holds a position in is young, and the quote asset's. Collateral's need
+    not be."""
+    peg, instruments = params.peg_underlying, [instrument for instrument, _ in account.positions]
+    needed = dict.fromkeys(instrument.underlying for instrument in instruments)
+    dated = dict.fromkeys((instrument.underlying, instrument.expiry) for instrument in instruments if instrument.expiry)
+    return (
+        (peg == QUOTE_UNDERLYING or is_price_young(quotes.underlyings[peg], time, params))
+        and all(is_price_young(quotes.underlyings[underlying], time, params) for underlying in needed)
+        and all(is_surface_young(quotes.expiries[key], time, params) for key in dated)
+    )
+
+
+def is_halted(account: Account, quotes: Quotes, time: int) -> bool:
+    """Whether the price of anything that the account holds a position in has jumped a moment ago."""
+    return any(quotes.underlyings[instrument.underlying].halted_until > time for instrument, _ in account.positions)
+
+
 def is_fresh(account: Account, quotes: Quotes, time: int, params: Params) -> bool:
-    """Whether the price of everything that the account holds a position in is young. Collateral's need not be."""
-    return all(is_price_young(quotes[instrument.underlying], time, params) for instrument, _ in account.positions)
+    """Whether the account may take on risk at these prices."""
+    return is_young(account, quotes, time, params) and not is_halted(account, quotes, time)
 
 
 def drop_stale_spots(quotes: Quotes, time: int, params: Params) -> Quotes:
     """The same prices for whoever must cover: collateral whose price is stale counts for nothing."""
-    return {
-        underlying: quote if is_price_young(quote, time, params) else replace(quote, spot=0)
-        for underlying, quote in quotes.items()
-    }
+    stale = [index for index, quote in quotes.underlyings.items() if not is_price_young(quote, time, params)]
+    return quotes._replace(stale=tuple(stale))
+
+
+# Margin
+
+
+@lru_cache(maxsize=1024)
+def convert_underlying(quote: Underlying) -> MarketUnderlying:
+    """An underlying as margin reads it, without its expiries."""
+    return MarketUnderlying(
+        spot=quote.spot,
+        mark=quote.mark,
+        spot_confidence_q38=convert_ppm_floor_q38(quote.spot_confidence),
+        mark_confidence_q38=convert_ppm_floor_q38(quote.mark_confidence),
+        volatility_q38=convert_ppm_floor_q38(quote.volatility),
+        expiries=(),
+    )
+
+
+def compute_stable_floor_q38(quotes: Quotes, params: Params) -> int:
+    """What the quote asset is worth in dollars, above 0; a lot of its underlying is one of it."""
+    if params.peg_underlying == QUOTE_UNDERLYING:
+        return ONE_Q38
+    return max((quotes.underlyings[params.peg_underlying].spot << 38) // QUOTE_UNITS_A_DOLLAR, 1)
+
+
+def build_market(quotes: Quotes, time: int, params: Params) -> Market:
+    """The market at state time `time`: underlyings and their expiries in ascending order, as `quotes` has them."""
+    by_underlying: dict[int, list[tuple[int, Expiry]]] = {}
+    for (underlying, expiry), leaf in quotes.expiries.items():
+        by_underlying.setdefault(underlying, []).append((expiry, leaf))
+    underlyings = []
+    for index, quote in quotes.underlyings.items():
+        known = convert_underlying(quote)
+        dated = by_underlying.get(index)
+        if dated:
+            known = replace(known, expiries=tuple(convert_expiry(leaf, expiry, time) for expiry, leaf in dated))
+        underlyings.append(known)
+    return Market(tuple(underlyings), compute_stable_floor_q38(quotes, params))
+
+
+def build_collateral(account: Account, quotes: Quotes, params: Params) -> tuple[Collateral, ...]:
+    """What the account holds beside cash, valued at spot; each follows the underlying that it is."""
+    order = {underlying: place for place, underlying in enumerate(quotes.underlyings)}
+    found = []
+    for asset, amount in account.collateral:
+        terms = params.assets[asset]
+        quote = quotes.underlyings[terms.underlying]
+        spot = 0 if terms.underlying in quotes.stale else quote.spot
+        found.append(
+            Collateral(
+                value=value_holding_floor(amount, spot, terms.units_per_lot),
+                follows=order[terms.underlying],
+                maintenance_haircut_q38=convert_ppm_floor_q38(terms.maintenance_haircut_ppm),
+                initial_haircut_q38=convert_ppm_floor_q38(terms.initial_haircut_ppm),
+                confidence_q38=convert_ppm_floor_q38(quote.spot_confidence),
+                confidence_threshold_q38=convert_ppm_floor_q38(terms.confidence_threshold_ppm),
+            )
+        )
+    return tuple(found)
+
+
+def build_portfolio(account: Account, quotes: Quotes, time: int, params: Params) -> Portfolio:
+    """The account as margin reads it; what its perpetuals owe of funding is taken from its cash."""
+    order = {underlying: place for place, underlying in enumerate(quotes.underlyings)}
+    places: dict[tuple[int, int], int] = {}
+    counts: dict[int, int] = {}
+    for underlying, expiry in quotes.expiries:
+        places[underlying, expiry] = counts.get(underlying, 0)
+        counts[underlying] = places[underlying, expiry] + 1
+    cash, perpetuals = account.cash, [0] * len(order)
+    futures: list[Future] = []
+    options: list[Option] = []
+    for instrument, quantity in account.positions:
+        index = order[instrument.underlying]
+        if instrument.kind == PERPETUAL:
+            quote = quotes.underlyings[instrument.underlying]
+            perpetuals[index] = quantity
+            cash += quantity * (quote.mark - compute_funding_index_floor(quote, time, params))
+            continue
+        place = places[instrument.underlying, instrument.expiry]
+        if instrument.is_option:
+            options.append(Option(index, place, instrument.strike, instrument.kind == CALL, quantity))
+        else:
+            futures.append(Future(index, place, quantity))
+    collateral = build_collateral(account, quotes, params)
+    return Portfolio(cash, tuple(perpetuals), tuple(options), collateral, tuple(futures))
 
 
 def compute_account_margin(account: Account, quotes: Quotes, time: int, params: Params) -> Margin:
-    """The account's equity and requirements at state time `time`."""
-    holdings = [
-        Holding(
-            quantity=quantity,
-            mark=quotes[instrument.underlying].mark,
-            funding_index=compute_funding_index_floor(quotes[instrument.underlying], time, params),
-            initial_ppm=params.underlyings[instrument.underlying].initial_ppm,
-            maintenance_ppm=params.underlyings[instrument.underlying].maintenance_ppm,
-        )
-        for instrument, quantity in account.positions
-    ]
-    collateral = [
-        Collateral(
-            amount=amount,
-            spot=quotes[params.assets[asset].underlying].spot,
-            units_per_lot=params.assets[asset].units_per_lot,
-            haircut_ppm=params.assets[asset].haircut_ppm,
-        )
-        for asset, amount in account.collateral
-    ]
-    return compute_margin(account.cash, holdings, collateral)
+    """Equity and surpluses of the account at state time `time`, in quote units."""
+    return compute_margin(
+        quotes.rules,
+        build_market(quotes, time, params),
+        build_portfolio(account, quotes, time, params),
+        [params.underlyings[underlying].correlation_q20 for underlying in quotes.underlyings],
+        account.tier,
+    )
+
+
+# What moves
 
 
 def add_position(account: Account, instrument: Instrument, quantity: int) -> Account:
@@ -126,11 +251,12 @@ def needs_prices(account: Account, asset: int, amount: int) -> bool:
 def is_balance_covered(ledger: Ledger, account: Account, asset: int, amount: int) -> bool:
     """Whether the account owns what it gives away: quote equity for asset 0, else that collateral."""
     params = ledger.get_params()
-    quotes = read_quotes(ledger, account, params) if needs_prices(account, asset, amount) else {}
+    if not needs_prices(account, asset, amount):
+        return (account.cash if asset == 0 else account.get_collateral(asset)) >= amount
+    quotes = read_quotes(ledger, account, params)
     if asset != 0:
         return account.get_collateral(asset) >= amount
-    bare = replace(account, collateral=())
-    return compute_account_margin(bare, quotes, ledger.get_globals().time, params).quote_equity >= amount
+    return compute_account_margin(account, quotes, ledger.get_globals().time, params).quote_equity >= amount
 
 
 def is_margin_kept(ledger: Ledger, account: Account, asset: int, amount: int) -> bool:
@@ -143,4 +269,4 @@ def is_margin_kept(ledger: Ledger, account: Account, asset: int, amount: int) ->
     if asset != 0 and account.get_collateral(asset) < amount:
         return False
     margin = compute_account_margin(add_balance(account, asset, -amount), quotes, time, params)
-    return is_fresh(account, quotes, time, params) and margin.equity >= margin.initial
+    return is_fresh(account, quotes, time, params) and margin.initial >= 0

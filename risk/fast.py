@@ -21,11 +21,13 @@ Integer = Any  # an int outside, an int64 once compiled
 P = ParamSpec("P")
 R = TypeVar("R")
 
+SATURATION = 1 << 62
 QUOTIENT_MAX = np.uint64(1 << 40)
 ONE = fixed_point.ONE_Q38
 LN_2 = fixed_point.LN_2_Q38
 LOG2_E = fixed_point.LOG2_E_Q38
 DAY_MS = fixed_point.DAY_MS
+YEAR_MS = fixed_point.YEAR_MS
 HALF_DAY_BITS = 9
 HALF_DAY_ODD = DAY_MS // 2 >> HALF_DAY_BITS  # exact: half a day is 84,375 * 2^9 ms
 EXP_ARGUMENT_MIN = fixed_point.EXP_ARGUMENT_MIN_Q38
@@ -66,6 +68,38 @@ def _multiply_shift(typing_context: Any, a: Any, b: Any, bits: Any) -> Any:
 
 multiply_shift = cast(Callable[[Integer, Integer, Integer], Integer], intrinsic(_multiply_shift))
 """floor(a * b / 2^bits) with a 128-bit product; the result must fit int64."""
+
+
+def _multiply_saturated(typing_context: Any, a: Any, b: Any, bits: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        wide = ir.IntType(128)
+        left, right, shift = arguments
+        product = builder.mul(builder.sext(left, wide), builder.sext(right, wide))
+        shifted = builder.ashr(product, builder.zext(shift, wide))
+        for bound, is_beyond in ((SATURATION, ">"), (-SATURATION, "<")):
+            limit = ir.Constant(wide, bound)
+            shifted = builder.select(builder.icmp_signed(is_beyond, shifted, limit), limit, shifted)
+        return builder.trunc(shifted, ir.IntType(64))
+
+    return types.int64(types.int64, types.int64, types.int64), generate
+
+
+multiply_saturated = cast(Callable[[Integer, Integer, Integer], Integer], intrinsic(_multiply_saturated))
+"""As multiply_shift, held within +-SATURATION: for what a bound far below that cuts next."""
+
+
+def _multiply_high(typing_context: Any, a: Any, b: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        wide = ir.IntType(128)
+        left, right = arguments
+        product = builder.mul(builder.sext(left, wide), builder.sext(right, wide))
+        return builder.trunc(builder.ashr(product, ir.Constant(wide, 64)), ir.IntType(64))
+
+    return types.int64(types.int64, types.int64), generate
+
+
+multiply_high = cast(Callable[[Integer, Integer], Integer], intrinsic(_multiply_high))
+"""floor(a * b / 2^64): one instruction, where a shift by less takes several."""
 
 
 @inlined
@@ -131,6 +165,23 @@ def sqrt_floor_q38(x: Integer) -> Integer:
 @compiled
 def hypotenuse_floor_q38(x: Integer, y: Integer) -> Integer:
     return root_of(np.int64(np.sqrt(np.float64(x) ** 2 + np.float64(y) ** 2)), x * x + y * y)
+
+
+@compiled
+def years_floor_q38(time_ms: Integer) -> Integer:
+    return shift_divide(time_ms, 19, 19, YEAR_MS)
+
+
+@compiled
+def sqrt_years_floor_q38(time_ms: Integer) -> Integer:
+    """The radicand, time * 2^76 / year, in three digits of which the last 64 bits suffice."""
+    shifted = time_ms << 24
+    first = shifted // YEAR_MS
+    shifted = (shifted - first * YEAR_MS) << 26
+    second = shifted // YEAR_MS
+    third = ((shifted - second * YEAR_MS) << 26) // YEAR_MS
+    guess = np.sqrt(np.float64(time_ms) / np.float64(YEAR_MS)) * np.float64(1 << 38)
+    return root_of(np.int64(guess), (first << 52) + (second << 26) + third)
 
 
 @inlined

@@ -9,17 +9,27 @@ in order while they are not negative. Requirements are rounded up and values dow
 Mirrors contracts/risk_underlying.vy (compute_underlying_risk) and contracts/margin.vy.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from risk.concentration import compute_concentration_ceil
 from risk.fixed_point import ONE_Q38, multiply_ceil_q38
-from risk.market import VALUE_MAX, Market, Option, Portfolio
+from risk.market import VALUE_MAX, Market, Option, Portfolio, Underlying
 from risk.offsets import combine_losses_ceil
 from risk.parameters import Parameters
-from risk.scenarios import ExpiryRisk, compute_expiry_risk, compute_shocks, fixed_of_forward
+from risk.scenarios import (
+    ExpiryRisk,
+    OptionsRisk,
+    compute_spot_factors_q38,
+    fixed_of_forward,
+    revalue_options,
+)
 from risk.settlement import settle_to_cash
 from risk.tiers import choose_tier, is_eligible
+
+
+Revaluation = Callable[[Parameters, Underlying, Sequence[Option]], OptionsRisk]
+"""Something that answers as scenarios.revalue_options does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +97,17 @@ def value_collateral_floor(value: int, stable_q38: int) -> int:
 
 
 def compute_margin(
-    parameters: Parameters, market: Market, portfolio: Portfolio, loadings_q20: Sequence[int] = (), tier: int = 0
+    parameters: Parameters,
+    market: Market,
+    portfolio: Portfolio,
+    loadings_q20: Sequence[int] = (),
+    tier: int = 0,
+    revalue: Revaluation = revalue_options,
 ) -> Margin:
     """Margin of one account that chose a tier. Without loadings the losses of underlyings add up."""
     held = settle_to_cash(market, portfolio)
     underlyings = tuple(
-        compute_underlying_risk(parameters, market, held, index) for index in range(len(market.underlyings))
+        compute_underlying_risk(parameters, market, held, index, revalue) for index in range(len(market.underlyings))
     )
     loss = combine_losses_ceil([risk.loss for risk in underlyings], loadings_q20)
     charges = compute_charges(parameters, market, held)
@@ -121,50 +136,52 @@ def compute_margin(
     return apply(chosen) if is_eligible(parameters.tiers[chosen], first.equity, first.initial) else first
 
 
-def compute_underlying_risk(parameters: Parameters, market: Market, portfolio: Portfolio, index: int) -> UnderlyingRisk:
+def compute_underlying_risk(
+    parameters: Parameters,
+    market: Market,
+    portfolio: Portfolio,
+    index: int,
+    revalue: Revaluation = revalue_options,
+) -> UnderlyingRisk:
     """All scenarios of one underlying: its options, perpetual and futures, and the collateral that follows it.
 
     Nothing in the portfolio has settled.
     """
     underlying = market.underlyings[index]
-    shocks = compute_shocks(parameters, underlying)
-    by_expiry: dict[int, list[Option]] = {}
-    for option in portfolio.options:
-        if option.underlying == index:
-            by_expiry.setdefault(option.expiry, []).append(option)
-    expiries = tuple(
-        (expiry, compute_expiry_risk(parameters, underlying.expiries[expiry], shocks, by_expiry[expiry]))
-        for expiry in sorted(by_expiry)
-    )
+    own = [option for option in portfolio.options if option.underlying == index]
+    options = revalue(parameters, underlying, own) if own else OptionsRisk(0, (0,) * len(parameters.scenarios), 0, 0, 0)
     followers = sum(
         value_collateral_floor(c.value, market.stable_q38) for c in portfolio.collateral if c.follows == index
     )
     futures = [(f.quantity, underlying.expiries[f.expiry]) for f in portfolio.futures if f.underlying == index]
     moving = sum(quantity * (e.forward - fixed_of_forward(parameters, e)) for quantity, e in futures)
     linear = portfolio.perpetuals[index] * underlying.mark + moving + followers
-    pnl = []
-    for scenario, (order, shock) in zip(parameters.scenarios, enumerate(shocks), strict=True):
-        options = min(sum(risk.pnl[step][order] for _, risk in expiries) for step in range(len(parameters.steps_ms)))
-        total = options + (linear * (shock.factor_q38 - ONE_Q38) >> 38)
-        pnl.append(total * scenario.weight_q38 >> 38)
+    factors = compute_spot_factors_q38(parameters, underlying)
+    pnl = tuple(
+        (own_pnl + (linear * (factor - ONE_Q38) >> 38)) * scenario.weight_q38 >> 38
+        for scenario, factor, own_pnl in zip(parameters.scenarios, factors, options.pnl, strict=True)
+    )
+    worst, least = find_worst(parameters, pnl, options.basis)
+    return UnderlyingRisk(
+        mark=options.mark + sum(quantity * e.forward for quantity, e in futures),
+        pnl=pnl,
+        basis=options.basis,
+        worst=worst,
+        loss=-least,
+        gamma=options.gamma,
+        vega=options.vega,
+        expiries=options.expiries,
+    )
+
+
+def find_worst(parameters: Parameters, pnl: Sequence[int], basis: int) -> tuple[int, int]:
+    """What takes most, as `UnderlyingRisk.worst` says it, and its P&L, which is never positive."""
     counted = [order for order, scenario in enumerate(parameters.scenarios) if scenario.counts]
     worst = min(counted, key=pnl.__getitem__, default=-2)
     least = pnl[worst] if worst >= 0 else 0
-    basis = sum(risk.basis for _, risk in expiries)
     if basis < least:
         worst, least = -1, basis
-    if least >= 0:
-        worst, least = -2, 0
-    return UnderlyingRisk(
-        mark=sum(risk.mark for _, risk in expiries) + sum(quantity * e.forward for quantity, e in futures),
-        pnl=tuple(pnl),
-        basis=basis,
-        worst=worst,
-        loss=-least,
-        gamma=sum(risk.gamma for _, risk in expiries),
-        vega=sum(risk.vega for _, risk in expiries),
-        expiries=expiries,
-    )
+    return (worst, least) if least < 0 else (-2, 0)
 
 
 def compute_charges(parameters: Parameters, market: Market, portfolio: Portfolio) -> Charges:

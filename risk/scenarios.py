@@ -84,6 +84,19 @@ class ExpiryRisk:
     vega: int
 
 
+@dataclass(frozen=True, slots=True)
+class OptionsRisk:
+    """One underlying's options in quote units: mark, the worst step's P&L by scenario, basis contingency, the sums of
+    quantity times exposure of concentration.py, and where they come from."""
+
+    mark: int
+    pnl: tuple[int, ...]
+    basis: int
+    gamma: int
+    vega: int
+    expiries: tuple[tuple[int, ExpiryRisk], ...] = ()
+
+
 def compute_spot_unit_q38(parameters: Parameters, underlying: Underlying) -> int:
     """The underlying's unit move, 0 where nothing scales: deviations * its volatility * sqrt(horizon), clamped."""
     scale = parameters.spot_scale
@@ -92,15 +105,19 @@ def compute_spot_unit_q38(parameters: Parameters, underlying: Underlying) -> int
     return min(max(unit, scale.floor_q38), scale.ceiling_q38)
 
 
-def compute_shocks(parameters: Parameters, underlying: Underlying) -> tuple[Shock, ...]:
-    """The spot move of every scenario. A factor is held above 2^-8, where the logarithm is still small."""
+def compute_spot_factors_q38(parameters: Parameters, underlying: Underlying) -> list[int]:
+    """1 + spot's move in every scenario, held above 2^-8, where its logarithm is still small."""
     unit = compute_spot_unit_q38(parameters, underlying)
-    shocks = []
-    for scenario in parameters.scenarios:
-        move = unit * scenario.spot_move_q38 >> 38 if scenario.is_scaled else scenario.spot_move_q38
-        factor = max(ONE_Q38 + move, ONE_Q38 >> 8)
-        shocks.append(Shock(factor, ln_q38(factor) - 38 * LN_2_Q38 + (1 << 7) >> 8))
-    return tuple(shocks)
+    return [
+        max(ONE_Q38 + (unit * s.spot_move_q38 >> 38 if s.is_scaled else s.spot_move_q38), ONE_Q38 >> 8)
+        for s in parameters.scenarios
+    ]
+
+
+def compute_shocks(parameters: Parameters, underlying: Underlying) -> tuple[Shock, ...]:
+    """The spot move of every scenario."""
+    factors = compute_spot_factors_q38(parameters, underlying)
+    return tuple(Shock(factor, ln_q38(factor) - 38 * LN_2_Q38 + (1 << 7) >> 8) for factor in factors)
 
 
 def compute_terms(parameters: Parameters, expiry: Expiry, step_ms: int) -> Terms:
@@ -236,3 +253,27 @@ def compute_expiry_risk(
     factor = charges.basis_add_q38 + (charges.basis_multiple_q38 * years_floor_q38(expiry.time_ms) >> 38)
     basis = min([0, *plain_moves]) * factor >> 38
     return ExpiryRisk(mark, tuple(pnl), basis, undiscounted.gamma, undiscounted.vega)
+
+
+def revalue_options(parameters: Parameters, underlying: Underlying, options: Sequence[Option]) -> OptionsRisk:
+    """All options of one underlying. A step is as bad as all expiries together make it."""
+    shocks = compute_shocks(parameters, underlying)
+    by_expiry: dict[int, list[Option]] = {}
+    for option in options:
+        by_expiry.setdefault(option.expiry, []).append(option)
+    expiries = tuple(
+        (expiry, compute_expiry_risk(parameters, underlying.expiries[expiry], shocks, by_expiry[expiry]))
+        for expiry in sorted(by_expiry)
+    )
+    by_step = [
+        [sum(risk.pnl[step][order] for _, risk in expiries) for order in range(len(shocks))]
+        for step in range(len(parameters.steps_ms))
+    ]
+    return OptionsRisk(
+        mark=sum(risk.mark for _, risk in expiries),
+        pnl=tuple(min(column) for column in zip(*by_step, strict=True)),
+        basis=sum(risk.basis for _, risk in expiries),
+        gamma=sum(risk.gamma for _, risk in expiries),
+        vega=sum(risk.vega for _, risk in expiries),
+        expiries=expiries,
+    )

@@ -1,0 +1,69 @@
+"""Margin of one account, its options revalued by compiled code: for whoever checks accounts one by one.
+
+The answer is margin.compute_margin's to the last bit but for the breakdown by expiry, which is left out
+(tests/risk/test_fast_account.py): the definition stays the reference's, which also answers where a sum over an account
+might leave int64. Compiled code is loaded with the first option; an account without options never needs it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from risk.margin import Margin, compute_margin
+from risk.market import Market, Option, Portfolio, Underlying
+from risk.parameters import Parameters
+from risk.scenarios import OptionsRisk, revalue_options
+
+SUM_END = 1 << 61
+"""What quantities times prices of one account may come to, so that discounted sums of them fit int64."""
+
+RULES_KEPT = 16
+
+_packed: dict[int, tuple[Parameters, Any]] = {}
+
+
+def compute_account_margin(
+    parameters: Parameters, market: Market, portfolio: Portfolio, loadings_q20: Sequence[int] = (), tier: int = 0
+) -> Margin:
+    """As margin.compute_margin. Parameters are packed once, so let the same version be the same object."""
+    return compute_margin(parameters, market, portfolio, loadings_q20, tier, revalue_compiled)
+
+
+def revalue_compiled(parameters: Parameters, underlying: Underlying, options: Sequence[Option]) -> OptionsRisk:
+    """As scenarios.revalue_options."""
+    from risk import fast_scenarios
+
+    held: dict[int, int] = {}
+    for option in options:
+        held.setdefault(option.expiry, len(held))
+    expiries = [underlying.expiries[expiry] for expiry in held]
+    dearest = max(max(expiry.forward for expiry in expiries) << 3, max(option.strike for option in options))
+    if sum(abs(option.quantity) for option in options) * dearest >= SUM_END:
+        return replace(revalue_options(parameters, underlying, options), expiries=())
+    rows = [(held[option.expiry], option.strike, option.is_call, option.quantity) for option in options]
+    mark, basis, pnl, exposures = fast_scenarios.revalue(
+        pack_once(parameters),
+        underlying.volatility_q38,
+        fast_scenarios.pack_readings(expiries),
+        fast_scenarios.integers(rows),
+    )
+    lots = exposures.tolist()
+    return OptionsRisk(
+        mark=mark,
+        pnl=tuple(pnl.tolist()),
+        basis=basis,
+        gamma=sum(option.quantity * gamma for option, (gamma, _) in zip(options, lots, strict=True)),
+        vega=sum(option.quantity * vega for option, (_, vega) in zip(options, lots, strict=True)),
+    )
+
+
+def pack_once(parameters: Parameters) -> Any:
+    """The rules for compiled code; kept with their parameters, so that no other object takes their identity."""
+    from risk import fast_scenarios
+
+    kept = _packed.get(id(parameters))
+    if kept is None:
+        if len(_packed) == RULES_KEPT:
+            _packed.clear()
+        kept = _packed[id(parameters)] = (parameters, fast_scenarios.pack_rules(parameters))
+    return kept[1]

@@ -152,3 +152,14 @@ def _get_collateral(account: Account, asset: uint256) -> uint256:
         if account.collateral[i].asset == asset:
             return account.collateral[i].amount
     return 0
+
+
+@internal
+@pure
+def _is_cash_in_field(account: Account) -> bool:
+    """
+    @notice Whether the account's cash can be written at all; what an op claims may be any number.
+    """
+    return (
+        convert(min_value(int128), int256) <= account.cash and account.cash <= convert(max_value(int128), int256)
+    )

@@ -14,8 +14,6 @@ from state.constants import (
     ORACLE_SIGNERS_MAX,
     PPM,
     RULES_OFFSET,
-    SCENARIOS_MAX,
-    TIERS_MAX,
     UNDERLYINGS_MAX,
 )
 from state.leaves import (
@@ -29,7 +27,7 @@ from state.leaves import (
     decode_params,
     encode_basket,
 )
-from state.rules import decode_rules, encode_rules
+from state.rules import SCENARIOS_MAX, TIERS_MAX, decode_rules, encode_rules
 from state.tree import GLOBALS_KEY, Collection, LeafKey, leaf_key, underlying_key
 
 _TAIL = struct.Struct(">BH")

@@ -28,6 +28,9 @@ _NUMBERS = struct.Struct(">43q")
 _TIER = struct.Struct(">qqQQQq")
 _SCENARIO = struct.Struct(">qBqB")
 
+SCENARIOS_MAX = 32
+TIERS_MAX = 4
+
 FLAG_SCALED = 1
 FLAG_COUNTS = 2
 

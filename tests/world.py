@@ -14,16 +14,19 @@ from eth_hash.auto import keccak
 from nacl.signing import SigningKey
 
 from fraud_proofs.challenger import State
+from risk.parameter_sets import make_linear
+from risk.parameters import Parameters
 from state.batches import BatchData, Header, Step, pack_frames
 from state.codes import Code, MessageCode
-from state.constants import NEVER, PROTOCOL_VERSION
+from state.constants import EXPIRY_SECOND_OF_DAY, EXPIRY_STEP, NEVER, PPM, PROTOCOL_VERSION
 from state.context import MessageUnknown, StepContext, draft_header
-from state.genesis import Genesis
+from state.genesis import Genesis, Listing
 from state.leaves import (
     QUOTE_UNDERLYING,
     Account,
     AssetTerms,
     Globals,
+    Instrument,
     Params,
     SessionKey,
     UnderlyingTerms,
@@ -35,12 +38,16 @@ from state.operations import (
     Cancel,
     Close,
     Fill,
+    Index,
     Open,
     Operation,
     Oracle,
     OracleSignature,
     OrderOp,
     OrderTerms,
+    Settle,
+    Surface,
+    Take,
     Tick,
     Transfer,
     Withdraw,
@@ -49,6 +56,7 @@ from state.operations import (
 )
 from state.process_batch import compute_oldest_oracle_time
 from state.process_inbox import Message, MessageType, encode_amount, encode_key
+from state.process_take import claim_take
 from state.transition import Invalid, Valid, apply_step
 from state.tree import LeafKey, account_key, build_tree
 
@@ -57,11 +65,25 @@ ROLLUP = bytes.fromhex("00000000000000000000000000000000000c0de1")
 GENESIS_TIME = 1_700_000_000
 ORACLE_KEYS = tuple(PrivateKey(bytes([n]) * 32) for n in (1, 2, 3))
 SYMBOLS = (b"BTC", b"ETH", b"LTC", b"XRP")
+LISTINGS = tuple(Listing(symbol) for symbol in SYMBOLS)
+MIX = 4
+MIXED_LISTINGS = (*LISTINGS, Listing(b"MIX", ((0, 100_000), (1, 500_000))))
+"""The plain four and a basket of the first two."""
+
+RULES = make_linear(100_000, 60_000)
+"""A tenth of notional to begin with, three fifths of that to keep: what a story can be told in."""
+
+WEEK = (GENESIS_TIME // EXPIRY_STEP + 7) * EXPIRY_STEP + EXPIRY_SECOND_OF_DAY
+"""An expiry six days and a half after the chain starts."""
 
 
 def get_address(key: PrivateKey) -> bytes:
     """The Ethereum address of a secp256k1 key."""
     return keccak(key.public_key.format(compressed=False)[1:])[12:]
+
+
+QUOTE_TERMS = AssetTerms(QUOTE_UNDERLYING, 0, 0, 0, 1, 10_000_000)
+UNDERLYING_TERMS = UnderlyingTerms(1 << 20, 1 << 50)
 
 
 def build_params(**changes: object) -> Params:
@@ -72,6 +94,9 @@ def build_params(**changes: object) -> Params:
         "oracle_age_max": 60,
         "oracle_skew_max": 5,
         "price_age_max": 300,
+        "guard_ppm": 4_000_000_000,
+        "halt_ppm": 900_000,
+        "halt_seconds": 30,
         "band_ppm": 50_000,
         "maker_fee_ppm": 100,
         "taker_fee_ppm": 500,
@@ -79,8 +104,13 @@ def build_params(**changes: object) -> Params:
         "funding_period": 28_800,
         "funding_cap_ppm": 30_000,
         "cancel_only_interval": 10,
-        "assets": (AssetTerms(QUOTE_UNDERLYING, 0, 1, 10_000_000), AssetTerms(1, 150_000, 10_000_000, 5_000_000)),
-        "underlyings": tuple(UnderlyingTerms(100_000, 60_000) for _ in SYMBOLS),
+        "auction_seconds": 600,
+        "close_delay": 3600,
+        "penalty_ppm": 20_000,
+        "quote_debt_max": 1_000_000_000_000,
+        "peg_underlying": QUOTE_UNDERLYING,
+        "assets": (QUOTE_TERMS, AssetTerms(1, 100_000, 50_000, 500_000, 10_000_000, 5_000_000)),
+        "underlyings": (UNDERLYING_TERMS,) * len(SYMBOLS),
     }
     return Params(**(terms | changes))  # type: ignore[arg-type]
 
@@ -145,6 +175,16 @@ class PlayedStep:
         return Attempt(self.leaves, self.context, self.op)
 
 
+Legs = tuple[tuple[Instrument, int], ...]
+
+
+def make_legs(traded: int | Instrument | Legs) -> Legs:
+    """The legs of an order for a perpetual, named by its underlying, for an instrument, or for these legs."""
+    if isinstance(traded, int):
+        return ((perpetual(traded), 1),)
+    return ((traded, 1),) if isinstance(traded, Instrument) else traded
+
+
 class World:
     """Honest history, one op at a time, within one ever-open batch unless `seal` closes it."""
 
@@ -153,12 +193,13 @@ class World:
         seed: int = 0,
         params: Params | None = None,
         *,
-        symbols: tuple[bytes, ...] = SYMBOLS,
+        rules: Parameters = RULES,
+        listings: tuple[Listing, ...] = LISTINGS,
         keep_steps: bool = True,
         rollup: bytes = ROLLUP,
     ) -> None:
         self.random = random.Random(seed)
-        self.genesis = Genesis(params or build_params(), symbols, GENESIS_TIME)
+        self.genesis = Genesis(params or build_params(), rules, listings, GENESIS_TIME)
         leaves = self.genesis.build_leaves()
         self.state = State(leaves, build_tree(leaves.items()))
         self.genesis_root = self.state.tree.root
@@ -341,30 +382,81 @@ class World:
         return self.play(Tick(self.position, self.globals.time + seconds))
 
     def sign_reading(self, underlying: int, spot: int, mark: int, time: int, mask: int = 0b011) -> Oracle:
-        """A reading signed by the signers of `mask`."""
-        bare = Oracle(self.position, underlying, time, spot, mark, mask, ())
+        """A reading signed by the signers of `mask`, fully trusted, at a volatility of three fifths."""
+        bare = Oracle(self.position, underlying, time, spot, mark, PPM, PPM, 600_000, mask, ())
+        return replace(bare, signatures=self.sign_as_oracles(bare))
+
+    def sign_as_oracles(self, bare: Oracle | Surface) -> tuple[OracleSignature, ...]:
+        """Signatures of those whom the mask names."""
         digest = hash_digest(self.domain, bare)
         signatures = []
         for number, key in enumerate(ORACLE_KEYS):
-            if mask >> number & 1:
+            if bare.signer_mask >> number & 1:
                 signed = key.sign_recoverable(digest, hasher=None)
                 signatures.append(OracleSignature(signed[:32], signed[32:64], signed[64] + 27))
-        return Oracle(self.position, underlying, time, spot, mark, mask, tuple(signatures))
+        return tuple(signatures)
 
     def price(self, underlying: int, spot: int, mark: int | None = None) -> Valid:
         """Publish a reading at state time."""
         return self.play(self.sign_reading(underlying, spot, spot if mark is None else mark, self.globals.time))
 
+    def sign_surface(self, underlying: int, expiry: int, **changes: int) -> Surface:
+        """A reading of an expiry: forward at spot, vols near three fifths, and an integral as if spot had always been
+        what it is. `changes` override any field."""
+        spot, time = Ledger(self.state.leaves).require_underlying(underlying).spot, min(self.globals.time, expiry)
+        values = {
+            "position": self.position,
+            "underlying": underlying,
+            "expiry": expiry,
+            "time": time,
+            "forward": spot,
+            "rate": 0,
+            "a": 1 << 30,
+            "b": 1 << 33,
+            "rho": 0,
+            "m": 0,
+            "sigma": 1 << 35,
+            "confidence": PPM,
+            "signer_mask": 0b011,
+        } | changes
+        values.setdefault("integral", spot * (values["time"] - GENESIS_TIME))
+        bare = Surface(**values, signatures=())
+        return replace(bare, signatures=self.sign_as_oracles(bare))
+
+    def read_surface(self, underlying: int, expiry: int, **changes: int) -> Valid:
+        """Publish a reading of an expiry at state time."""
+        return self.play(self.sign_surface(underlying, expiry, **changes))
+
+    def settle_expiry(self, underlying: int, expiry: int, price: int) -> None:
+        """Let time pass to an expiry and settle it at a price; nothing else is read on the way."""
+        start, now = expiry - 1800, self.globals.time
+        self.play(Tick(self.position, expiry))
+        integral = price * (now - GENESIS_TIME)
+        self.read_surface(underlying, expiry, time=start, integral=integral)
+        self.read_surface(underlying, expiry, time=expiry, integral=integral + 1800 * price, forward=price)
+
+    def index(self, underlying: int) -> Valid:
+        """Price a basket."""
+        return self.play(Index(self.position, underlying))
+
+    def settle(self, name: str) -> Valid:
+        """Settle what somebody holds of what has expired."""
+        return self.play(Settle(self.position, self.person(name).account))
+
     # Signed ops
 
-    def sign_order(self, name: str, underlying: int, size: int, price: int, slot: int = 0, **changes: int) -> OrderOp:
-        """An order; negative size sells. `changes` override any field of its terms, accepted, position or key_index."""
+    def sign_order(
+        self, name: str, traded: int | Instrument | Legs, size: int, price: int, slot: int = 0, **changes: int
+    ) -> OrderOp:
+        """An order for a perpetual, another instrument, or legs; negative size sells.
+
+        `changes` override any field of its terms, accepted, position or key_index.
+        """
         person, now = self.person(name), self.globals
         counter = person.counters.get(slot, 0) + 1
         position = changes.pop("position", now.next_position)
         accepted = changes.pop("accepted", position)
         key_index = changes.pop("key_index", 0)
-        leg = (perpetual(underlying), 1)
         account = Ledger(self.state.leaves).get_account(person.account)
         values: dict[str, object] = {
             "account": person.account,
@@ -378,15 +470,17 @@ class World:
             "size": abs(size),
             "max_fee_ppm": 10_000,
             "counterparty": 0,
-            "legs": (leg,),
+            "legs": make_legs(traded),
         }
         terms = OrderTerms(**(values | changes))  # type: ignore[arg-type]
         bare = OrderOp(position, accepted, terms, key_index, bytes(64))
         return OrderOp(position, accepted, terms, key_index, self._sign(person, bare))
 
-    def place(self, name: str, underlying: int, size: int, price: int, slot: int = 0, **changes: int) -> OrderOp:
+    def place(
+        self, name: str, traded: int | Instrument | Legs, size: int, price: int, slot: int = 0, **changes: int
+    ) -> OrderOp:
         """Register an order."""
-        op = self.sign_order(name, underlying, size, price, slot, **changes)
+        op = self.sign_order(name, traded, size, price, slot, **changes)
         self.play(op)
         self.person(name).counters[slot] = op.terms.counter
         return op
@@ -405,10 +499,12 @@ class World:
             quantity,
         )
 
-    def trade(self, buyer: str, seller: str, underlying: int, quantity: int, price: int) -> Valid:
+    def trade(
+        self, buyer: str, seller: str, traded: int | Instrument | Legs, quantity: int, price: int, **changes: int
+    ) -> Valid:
         """Two fresh orders and their fill; the buyer is the maker."""
-        self.place(buyer, underlying, quantity, price)
-        self.place(seller, underlying, -quantity, price)
+        self.place(buyer, traded, quantity, price, **changes)
+        self.place(seller, traded, -quantity, price, **changes)
         return self.play(self.fill(buyer, seller, price, quantity))
 
     def sign_cancel(self, name: str, slot: int = 0, **changes: int) -> Cancel:
@@ -456,7 +552,25 @@ class World:
         bare = Withdraw(**(values | changes), signature=bytes(64))
         return Withdraw(**(values | changes), signature=self._sign(person, bare))
 
-    def _sign(self, person: Person, op: OrderOp | Cancel | Transfer | Withdraw) -> bytes:
+    def sign_take(self, name: str, target: str, slice_ppm: int = PPM, **changes: int) -> Take:
+        """A bid for a slice of somebody's portfolio, with claims that are true here."""
+        person = self.person(name)
+        person.sequence += 1
+        values = {
+            "position": self.position,
+            "account": person.account,
+            "sequence": person.sequence,
+            "target": self.person(target).account,
+            "slice_ppm": slice_ppm,
+            "discount_min": 0,
+            "valid_until": self.globals.time + 10_000,
+            "key_index": 0,
+        }
+        bare = Take(equity=0, maintenance=0, value=0, relief=0, **values, signature=bytes(64))
+        claimed = replace(claim_take(Ledger(self.state.leaves), bare), **changes)
+        return replace(claimed, signature=self._sign(person, claimed))
+
+    def _sign(self, person: Person, op: OrderOp | Cancel | Transfer | Withdraw | Take) -> bytes:
         return person.key.sign(hash_digest(self.domain, op)).signature
 
 
@@ -469,4 +583,14 @@ def open_market(seed: int = 0, people: tuple[str, ...] = ("alice", "bob", "carol
     world.tick(20)
     for underlying, spot in enumerate((17_000_000, 7_000_000, 3_000_000, 700_000)):
         world.price(underlying, spot)
+    return world
+
+
+def open_mixed_market(seed: int = 0, people: tuple[str, ...] = ("alice", "bob", "carol"), **options: object) -> World:
+    """The same with a basket, and with an expiry of the first underlying and of the basket."""
+    params = build_params(underlyings=(UNDERLYING_TERMS,) * len(MIXED_LISTINGS))
+    world = open_market(seed, people, **({"params": params, "listings": MIXED_LISTINGS} | options))
+    world.index(MIX)
+    for underlying in (0, MIX):
+        world.read_surface(underlying, WEEK)
     return world

@@ -81,7 +81,9 @@ def read_closes(path: Path) -> tuple[Closes, ...]:
             try:
                 minute, price = int(row["timestamp_ms"]) // 60_000, float(row["close"])
             except (KeyError, TypeError, ValueError) as error:
-                raise CrashDataError(f"{path}, line {number}: timestamp_ms and close must be numbers: {error}") from None
+                raise CrashDataError(
+                    f"{path}, line {number}: timestamp_ms and close must be numbers: {error}"
+                ) from None
             if not 0 < price < 1e9 or not row.get("symbol"):
                 raise CrashDataError(f"{path}, line {number}: symbol or close: nothing that trades")
             by_symbol.setdefault(row["symbol"], {})[minute] = price

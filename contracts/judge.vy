@@ -31,22 +31,52 @@ interface Verifier:
 
 KIND_MUST_BE_KNOWN: constant(uint256) = 0
 
-
-VERIFY_BATCH: public(immutable(address))  # open, close, tick, l1
-VERIFY_MARKET: public(immutable(address))  # oracle, order, cancel
+# Who knows the checks and effects of which kinds
+VERIFY_BATCH: public(immutable(address))  # open, close, tick
+VERIFY_INBOX: public(immutable(address))  # l1
+VERIFY_ORACLE: public(immutable(address))  # oracle, surface, index
+VERIFY_MARKET: public(immutable(address))  # order, cancel
 VERIFY_FILL: public(immutable(address))  # fill
 VERIFY_ACCOUNT: public(immutable(address))  # transfer, withdraw
+VERIFY_LIQUIDATION: public(immutable(address))  # settle, liquidate
+VERIFY_TAKE: public(immutable(address))  # take
+VERIFY_DELEVERAGE: public(immutable(address))  # deleverage
 
 
 @deploy
-def __init__(verify_batch: address, verify_market: address, verify_fill: address, verify_account: address):
+def __init__(
+    verify_batch: address,
+    verify_inbox: address,
+    verify_oracle: address,
+    verify_market: address,
+    verify_fill: address,
+    verify_account: address,
+    verify_liquidation: address,
+    verify_take: address,
+    verify_deleverage: address,
+):
     # An empty verifier would make every op of its kinds an unknown one.
-    for verifier: address in [verify_batch, verify_market, verify_fill, verify_account]:
+    for verifier: address in [
+        verify_batch,
+        verify_inbox,
+        verify_oracle,
+        verify_market,
+        verify_fill,
+        verify_account,
+        verify_liquidation,
+        verify_take,
+        verify_deleverage,
+    ]:
         assert verifier.is_contract, "judge: verifier"
     VERIFY_BATCH = verify_batch
+    VERIFY_INBOX = verify_inbox
+    VERIFY_ORACLE = verify_oracle
     VERIFY_MARKET = verify_market
     VERIFY_FILL = verify_fill
     VERIFY_ACCOUNT = verify_account
+    VERIFY_LIQUIDATION = verify_liquidation
+    VERIFY_TAKE = verify_take
+    VERIFY_DELEVERAGE = verify_deleverage
 
 
 @external
@@ -113,12 +143,20 @@ def _get_verifier(kind: uint256) -> address:
     """
     @notice Who knows the checks and effects of a kind; empty for a kind that does not exist.
     """
-    if kind == 0 or kind > constants.WITHDRAW:
+    if kind == 0 or kind > constants.DELEVERAGE:
         return empty(address)
-    if kind <= constants.L1:
+    if kind <= constants.TICK:
         return VERIFY_BATCH
+    if kind == constants.L1:
+        return VERIFY_INBOX
+    if kind in [constants.ORACLE, constants.SURFACE, constants.INDEX]:
+        return VERIFY_ORACLE
     if kind <= constants.CANCEL:
         return VERIFY_MARKET
     if kind == constants.FILL:
         return VERIFY_FILL
-    return VERIFY_ACCOUNT
+    if kind <= constants.WITHDRAW:
+        return VERIFY_ACCOUNT
+    if kind <= constants.LIQUIDATE:
+        return VERIFY_LIQUIDATION
+    return VERIFY_TAKE if kind == constants.TAKE else VERIFY_DELEVERAGE

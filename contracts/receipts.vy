@@ -34,12 +34,13 @@ CANCELLED_FILL: constant(uint256) = 4
 
 RECEIPT_BYTES: constant(uint256) = 141
 # kind and signed fields; those of an order are the longest.
-REQUEST_BYTES_MAX: constant(uint256) = 70
+REQUEST_BYTES_MAX: constant(uint256) = 109
 HASHES_BYTES_MAX: constant(uint256) = 32 * constants.FRAMES_MAX
 # Kind, two receipts or one and a request, header, frame hashes, two frames with their steps, an order leaf.
 CONTRADICTION_BYTES_MAX: constant(uint256) = 24_576
 
-SIGNED_AT: constant(uint256) = 9  # of every op that is posted where it was accepted
+SIGNED_AT: constant(uint256) = 9  # of every op that is posted where it was accepted, but a take, whose claims come first
+TAKE_SIGNED_AT: constant(uint256) = 73
 
 
 # As the rollup answers it.
@@ -155,12 +156,12 @@ def _assert_missing(
     domain: bytes32, receipt: Receipt, proof: Bytes[CONTRADICTION_BYTES_MAX], at: uint256
 ) -> uint256:
     """
-    @notice The position of a transfer or withdrawal lies between two neighbouring steps.
+    @notice The position of a transfer, a withdrawal or a take lies between two neighbouring steps.
     @dev Orders and cancels may be accepted without being posted; what moves money may not.
     """
     request: Request = self._read_request(domain, receipt, proof, at)
     kind: uint256 = convert(slice(request.data, 0, 1), uint256)
-    assert kind == constants.TRANSFER or kind == constants.WITHDRAW, "receipts: kind of request"
+    assert kind in [constants.TRANSFER, constants.WITHDRAW, constants.TAKE], "receipts: kind of request"
     posted: Posted = self._read_posted(receipt, proof, request.end)
     left: Step = self._read_step(posted, proof, posted.end)
     right: Step = self._read_step(posted, proof, left.end)
@@ -319,14 +320,22 @@ def _is_receipted(domain: bytes32, receipt: Receipt, op: Bytes[constants.OP_BYTE
     @dev An order is posted to register it, behind the position at which it was accepted; nobody asks for the others.
     """
     kind: uint256 = convert(slice(op, 0, 1), uint256)
+    signed_at: uint256 = SIGNED_AT
     signed_bytes: uint256 = 0
-    if kind == constants.ORACLE or kind == constants.TRANSFER:
+    if kind == constants.ORACLE:
+        signed_bytes = 38
+    elif kind == constants.SURFACE:
+        signed_bytes = 90
+    elif kind == constants.TRANSFER:
         signed_bytes = 26
     elif kind == constants.WITHDRAW:
         signed_bytes = 22
     elif kind == constants.CANCEL:
         signed_bytes = 18
+    elif kind == constants.TAKE:
+        signed_at = TAKE_SIGNED_AT
+        signed_bytes = 36
     else:
         return False
-    assert len(op) >= SIGNED_AT + signed_bytes, "receipts: op"
-    return signatures._hash_digest(domain, op, SIGNED_AT, signed_bytes) == receipt.op_digest
+    assert len(op) >= signed_at + signed_bytes, "receipts: op"
+    return signatures._hash_digest(domain, op, signed_at, signed_bytes) == receipt.op_digest

@@ -33,6 +33,7 @@ interface Receipts:
 BATCH_BYTES_FULL: constant(uint256) = constants.BATCH_BYTES_MAX * 3 // 4  # from here on a batch works off a backlog
 FRAME_BYTES_MIN: constant(uint256) = 73
 GENESIS_BYTES_MAX: constant(uint256) = 8_192
+LISTING_BYTES: constant(uint256) = 29
 CONTRADICTION_BYTES_MAX: constant(uint256) = 24_576
 # Check 205 reads them all: so many fit one proof.
 UNDERLYINGS_LISTED_MAX: constant(uint256) = 64
@@ -47,6 +48,8 @@ DEPOSIT: constant(uint8) = 1
 REGISTER_KEY: constant(uint8) = 2
 FORCE_WITHDRAW: constant(uint8) = 3
 CANCEL_ALL: constant(uint8) = 5
+FORCE_CLOSE: constant(uint8) = 6
+FORCE_LIQUIDATE: constant(uint8) = 7
 
 OUTBOX_LEAF_BYTES: constant(uint256) = 34
 OUTBOX_DEPTH: constant(uint256) = 32
@@ -198,16 +201,17 @@ def __init__(
 ):
     """
     @notice Fixes everything that will ever be fixed. Batch 0 is the genesis, final at once.
-    @param genesis `params length u16 || params leaf || asset_count u8 || underlying_count u16 || underlying_count x
-           symbol b8 || time u64`.
+    @param genesis `length u16 || params leaf || length u16 || rules leaf || asset_count u8 || underlying_count u16 ||
+           underlying_count x (symbol b8, basket_count u8, basket b20) || time u64`.
     @param genesis_root Root of the state that `genesis` describes; anyone can recompute it from the event.
     """
     assert judge.is_contract, "rollup: judge"
     assert receipts.is_contract, "rollup: receipts"
-    params_bytes: uint256 = convert(slice(genesis, 0, 2), uint256)
-    asset_count: uint256 = convert(slice(genesis, 2 + params_bytes, 1), uint256)
-    underlying_count: uint256 = convert(slice(genesis, 3 + params_bytes, 2), uint256)
-    assert len(genesis) == 13 + params_bytes + 8 * underlying_count, "rollup: genesis length"
+    rules_at: uint256 = 2 + convert(slice(genesis, 0, 2), uint256)
+    counts_at: uint256 = rules_at + 2 + convert(slice(genesis, rules_at, 2), uint256)
+    asset_count: uint256 = convert(slice(genesis, counts_at, 1), uint256)
+    underlying_count: uint256 = convert(slice(genesis, counts_at + 1, 2), uint256)
+    assert len(genesis) == counts_at + 3 + LISTING_BYTES * underlying_count + 8, "rollup: genesis length"
     assert asset_count == len(assets), "rollup: genesis assets"
     assert underlying_count <= UNDERLYINGS_LISTED_MAX, "rollup: genesis underlyings"
     time: uint256 = convert(slice(genesis, len(genesis) - 8, 8), uint256)
@@ -305,6 +309,26 @@ def cancel_all(account: uint32):
     """
     assert msg.value == TERMS.message_fee, "rollup: value"
     self._enqueue(CANCEL_ALL, account, b"")
+
+
+@external
+@payable
+def force_close(account: uint32, is_on: bool):
+    """
+    @notice Asks that the account be put up for sale after a delay, or no more: the way out when nobody trades with it.
+    """
+    assert msg.value == TERMS.message_fee, "rollup: value"
+    self._enqueue(FORCE_CLOSE, account, b"\x01" if is_on else b"\x00")
+
+
+@external
+@payable
+def force_liquidate(account: uint32):
+    """
+    @notice Asks that an account which is short of margin be put up for auction, whoever holds it.
+    """
+    assert msg.value == TERMS.message_fee, "rollup: value"
+    self._enqueue(FORCE_LIQUIDATE, account, b"")
 
 
 # ---------------------------------------------------------------- Bonds and the slot

@@ -19,13 +19,20 @@ from state.signatures import recover_signer
 from state.tree import Path, compute_root, get_depth, hash_leaf, order_key
 
 RECEIPT_BYTES = 141
-REQUEST_BYTES_MAX = 70
-LEAF_BYTES_MAX = 1968
+REQUEST_BYTES_MAX = 109
+LEAF_BYTES_MAX = 2044
 CONTRADICTION_BYTES_MAX = 24_576
 
 _RECEIPT_TAG = b"receipt"
 _SIGNED_AT = 9
-_SIGNED_BYTES: dict[int, int] = {Kind.ORACLE: 26, Kind.CANCEL: 18, Kind.TRANSFER: 26, Kind.WITHDRAW: 22}
+_SIGNED: dict[int, tuple[int, int]] = {
+    Kind.ORACLE: (9, 38),
+    Kind.SURFACE: (9, 90),
+    Kind.CANCEL: (9, 18),
+    Kind.TRANSFER: (9, 26),
+    Kind.WITHDRAW: (9, 22),
+    Kind.TAKE: (73, 36),
+}
 """Of the ops that are posted where they were accepted. An order is posted to register it, behind that position."""
 
 
@@ -154,12 +161,12 @@ def _assert_other_log(receipt: Receipt, get_batch: GetBatch, reader: _Reader) ->
 
 
 def _assert_missing(domain: bytes, receipt: Receipt, get_batch: GetBatch, reader: _Reader) -> None:
-    """The position of a transfer or withdrawal lies between two neighbouring steps.
+    """The position of a transfer, a withdrawal or a take lies between two neighbouring steps.
 
     Orders and cancels may be accepted without being posted; what moves money may not.
     """
     request = _read_request(domain, receipt, reader)
-    _require(request[0] in (Kind.TRANSFER, Kind.WITHDRAW), "kind of request")
+    _require(request[0] in (Kind.TRANSFER, Kind.WITHDRAW, Kind.TAKE), "kind of request")
     posted = _read_posted(receipt, get_batch, reader)
     left, right = _read_step(posted, reader), _read_step(posted, reader)
     _require(right.index == left.index + 1, "neighbours")
@@ -275,11 +282,11 @@ def _get_position(op: bytes) -> int:
 
 def _is_receipted(domain: bytes, receipt: Receipt, op: bytes) -> bool:
     """Whether this is the op, posted where it was accepted, that the receipt is for."""
-    signed_bytes = _SIGNED_BYTES.get(op[0])
-    if signed_bytes is None:
+    if op[0] not in _SIGNED:
         return False
-    _require(len(op) >= _SIGNED_AT + signed_bytes, "op")
-    return sha256(domain + op[:1] + op[_SIGNED_AT : _SIGNED_AT + signed_bytes]).digest() == receipt.op_digest
+    signed_at, signed_bytes = _SIGNED[op[0]]
+    _require(len(op) >= signed_at + signed_bytes, "op")
+    return sha256(domain + op[:1] + op[signed_at : signed_at + signed_bytes]).digest() == receipt.op_digest
 
 
 def _require(holds: bool, what: str) -> None:

@@ -19,18 +19,43 @@ from node.l1 import Call, encode_call, encode_values
 from node.launch import Launch, check_launch, compute_genesis_root
 from node.rollup import TERMS_TYPE, Rollup
 from node.transactions import Sender, require_mined
+from risk.tables import EXP, LN, NORMAL
 
 JUDGE_CONTRACTS: dict[str, tuple[str, ...]] = {
     "ed25519": (),
+    "risk_scenarios": (),
+    "risk_underlying": ("risk_scenarios",),
+    "margin": ("risk_underlying",),
     "verify_batch": (),
+    "verify_inbox": ("margin",),
+    "verify_oracle": (),
     "verify_market": ("ed25519",),
     "verify_fill_effect": (),
-    "verify_fill": ("verify_fill_effect",),
-    "verify_account": ("ed25519",),
-    "judge": ("verify_batch", "verify_market", "verify_fill", "verify_account"),
+    "verify_fill": ("verify_fill_effect", "margin"),
+    "verify_account": ("ed25519", "margin"),
+    "verify_liquidation": ("margin",),
+    "verify_take": ("ed25519", "margin"),
+    "verify_deleverage": ("margin",),
+    "judge": (
+        "verify_batch",
+        "verify_inbox",
+        "verify_oracle",
+        "verify_market",
+        "verify_fill",
+        "verify_account",
+        "verify_liquidation",
+        "verify_take",
+        "verify_deleverage",
+    ),
     "receipts": (),
 }
 """Contract -> the contracts whose addresses its constructor takes; each stands behind those it needs."""
+
+TABLES: dict[str, tuple[tuple[int, ...], ...]] = {
+    "risk_scenarios": (NORMAL, LN),
+    "risk_underlying": (LN, EXP),
+}
+"""Contract -> the tables of polynomials that its constructor takes behind the addresses."""
 
 ROLLUP_TYPES = ("bytes", "bytes32", "address", "address", "(address,uint256,uint256)[]", TERMS_TYPE)
 TOKEN_TYPES = ("string", "string", "uint8")
@@ -112,9 +137,15 @@ def deploy_judge(sender: Sender, report: Report = lambda line: None) -> dict[str
     contracts: dict[str, DeployedContract] = {}
     for name, needs in JUDGE_CONTRACTS.items():
         addresses = [parse_address(contracts[needed].address) for needed in needs]
-        arguments = encode_values(["address"] * len(needs), addresses)
+        arguments = encode_values(list_types(name), (*addresses, *TABLES.get(name, ())))
         contracts[name] = _deploy_contract(sender, name, arguments, report)
     return contracts
+
+
+def list_types(name: str) -> list[str]:
+    """ABI types that the constructor of a contract behind the judge takes."""
+    tables = [f"int256[{len(table)}]" for table in TABLES.get(name, ())]
+    return ["address"] * len(JUDGE_CONTRACTS[name]) + tables
 
 
 def check_deployment(rollup: Rollup, launch: Launch) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from fraud_proofs.grounds import EFFECT, Ground, check_ground
 from fraud_proofs.step import BadWitness, is_fraud_shown
 from fraud_proofs.witness import Witness, build_witness
+from node.deploy import JUDGE_CONTRACTS, TABLES
 from state.codes import Code, Kind
 from state.ledger import Ledger
 from state.operations import decode_operation
@@ -31,17 +32,28 @@ VERIFIERS = {
     Kind.OPEN: "verify_batch",
     Kind.CLOSE: "verify_batch",
     Kind.TICK: "verify_batch",
-    Kind.L1: "verify_batch",
-    Kind.ORACLE: "verify_market",
+    Kind.L1: "verify_inbox",
+    Kind.ORACLE: "verify_oracle",
     Kind.ORDER: "verify_market",
     Kind.CANCEL: "verify_market",
     Kind.FILL: "verify_fill",
     Kind.TRANSFER: "verify_account",
     Kind.WITHDRAW: "verify_account",
+    Kind.SURFACE: "verify_oracle",
+    Kind.INDEX: "verify_oracle",
+    Kind.SETTLE: "verify_liquidation",
+    Kind.LIQUIDATE: "verify_liquidation",
+    Kind.TAKE: "verify_take",
+    Kind.DELEVERAGE: "verify_deleverage",
 }
 
-BEHIND = {"verify_account": "ed25519", "verify_market": "ed25519", "verify_fill": "verify_fill_effect"}
-"""Verifier -> the contract that it calls."""
+
+def deploy_with_needs(evm: Evm, name: str, deployed: dict[str, Contract]) -> Contract:
+    """A contract behind the judge, or the judge, and before it all that it asks; what is deployed already serves."""
+    if name not in deployed:
+        addresses = [deploy_with_needs(evm, needed, deployed).address for needed in JUDGE_CONTRACTS[name]]
+        deployed[name] = evm.deploy(name, *addresses, *map(list, TABLES.get(name, ())))
+    return deployed[name]
 
 
 @dataclass(frozen=True)
@@ -98,8 +110,7 @@ class Court:
         self.inbox = self.evm.deploy_source(INBOX)
         self.verifiers: dict[str, Contract] = {}
         for name in names:
-            arguments = (self.evm.deploy(BEHIND[name]).address,) if name in BEHIND else ()
-            self.verifiers[name] = self.evm.deploy(name, *arguments)
+            deploy_with_needs(self.evm, name, self.verifiers)
 
     def hear(self, world: World) -> None:
         """Let a new inbox have the world's messages."""

@@ -7,10 +7,9 @@ import pytest
 
 from fraud_proofs.challenger import Proof
 from fraud_proofs.grounds import EFFECT, Ground, check_ground
-from node.deploy import JUDGE_CONTRACTS
 from state.batches import BatchData, decode_frame
 from state.codes import Code, Kind
-from tests.contracts.court import dispute
+from tests.contracts.court import deploy_with_needs, dispute
 from tests.evm import TRANSACTION_GAS_LIMIT, Contract, Evm
 from tests.world import ROLLUP, World, open_market
 
@@ -20,11 +19,7 @@ ROLLUP_ADDRESS = "0x" + ROLLUP.hex()
 @pytest.fixture(scope="module")
 def judge() -> Contract:
     """The judge with every verifier, as it is deployed."""
-    evm = Evm()
-    deployed: dict[str, Contract] = {}
-    for name, needs in JUDGE_CONTRACTS.items():
-        deployed[name] = evm.deploy(name, *(deployed[needed].address for needed in needs))
-    return deployed["judge"]
+    return deploy_with_needs(Evm(), "judge", {})
 
 
 @pytest.fixture(scope="module")

@@ -10,14 +10,14 @@ from enum import Enum
 
 from eth_hash.auto import keccak
 
-from node.deploy import JUDGE_CONTRACTS
 from state.batches import BatchData, Header, Step, pack_frames
 from state.constants import AMOUNT_MAX, PROTOCOL_VERSION
 from state.genesis import Genesis
 from state.process_inbox import Message, MessageType, decode_message, hash_accumulator
+from tests.contracts.court import deploy_with_needs
 from tests.contracts.rollup_chain import BOND, DEADLINE, ETH, FEE, LAG, SILENCE, WINDOW
 from tests.evm import SENDER, Contract, Evm, Outcome
-from tests.world import GENESIS_TIME, SYMBOLS, build_params
+from tests.world import GENESIS_TIME, LISTINGS, RULES, build_params
 
 NOT_SHOWN = "rollup: not shown"
 STORAGE_SLOTS = 200
@@ -142,15 +142,12 @@ def build_genesis(asset_count: int) -> Genesis:
     """Of a rollup with this many assets; what stands in it is nowhere asked for here."""
     params = build_params()
     terms = (params.assets[0], *[params.assets[1]] * (asset_count - 1))
-    return Genesis(build_params(assets=terms), SYMBOLS, GENESIS_TIME)
+    return Genesis(build_params(assets=terms), RULES, LISTINGS, GENESIS_TIME)
 
 
 def deploy_judge(evm: Evm) -> str:
     """The judge and all verifiers; its address."""
-    contracts: dict[str, Contract] = {}
-    for name, needs in JUDGE_CONTRACTS.items():
-        contracts[name] = evm.deploy(name, *(contracts[needed].address for needed in needs))
-    return contracts["judge"].address
+    return deploy_with_needs(evm, "judge", {}).address
 
 
 def deploy_rollup(evm: Evm, judge: str, genesis: Genesis, genesis_root: bytes = bytes(32)) -> Contract:

@@ -14,7 +14,7 @@ from state.leaves import Instrument, call, perpetual, put
 DOLLAR = 1_000_000
 DEPOSIT_MEDIAN, DEPOSIT_SPREAD = 20_000, 1.0
 DEPOSIT_MIN, DEPOSIT_MAX = 1_000, 1_000_000
-USE_MIN, USE_MAX = 0.35, 0.90
+USE_MIN, USE_MAX = 0.50, 0.97
 LONG_SHARE = 0.78
 
 MAKERS = 6

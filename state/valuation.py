@@ -8,8 +8,9 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
+from risk import fast_account
 from risk.fixed_point import ONE_Q38
-from risk.margin import Margin, compute_margin
+from risk.margin import Margin
 from risk.market import Collateral, Future, Market, Option, Portfolio, value_holding_floor
 from risk.market import Underlying as MarketUnderlying
 from risk.parameters import Parameters
@@ -202,7 +203,7 @@ def build_portfolio(account: Account, quotes: Quotes, time: int, params: Params)
 
 def compute_account_margin(account: Account, quotes: Quotes, time: int, params: Params) -> Margin:
     """Equity and surpluses of the account at state time `time`, in quote units."""
-    return compute_margin(
+    return fast_account.compute_account_margin(
         quotes.rules,
         build_market(quotes, time, params),
         build_portfolio(account, quotes, time, params),

@@ -233,7 +233,7 @@ ORDER = Process(
         (Code.ORDER_MUST_NOT_BE_CANCEL_ONLY, is_open_for_risk),
         (Code.ORDER_EPOCH_MUST_MATCH, is_epoch_current),
         (Code.ORDER_MUST_NOT_BE_EXPIRED, is_order_unexpired),
-        (Code.ORDER_INSTRUMENTS_MUST_BE_LISTED, are_instruments_listed),
+        (Code.ORDER_INSTRUMENT_MUST_BE_LISTED, are_instruments_listed),
         (Code.ORDER_COUNTER_MUST_RISE, is_counter_above),
         (Code.ORDER_KEY_MUST_BE_LIVE, is_key_live(SCOPE_TRADE)),
         (Code.ORDER_SIGNATURE_MUST_VERIFY, is_signature_valid),

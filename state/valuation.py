@@ -1,4 +1,4 @@
-"""What an account is worth and what it must hold: gathers leaves for risk/margin.py (SPEC.md section 8).
+"""What an account is worth and what it must hold: gathers leaves for risk/ (SPEC.md section 8).
 
 Mirrors contracts/valuation.vy, contracts/margins.vy and contracts/margin.vy.
 """

@@ -1,5 +1,7 @@
 """What hypothesis draws: leaves, headers, ops and frames over the whole range of every field."""
 
+from math import gcd
+
 from hypothesis import strategies as st
 
 from state.batches import Frame, Header, Step
@@ -8,11 +10,17 @@ from state.constants import (
     ACCOUNTS_MAX,
     AMOUNT_MAX,
     ASSETS_MAX,
+    BASKET_MAX,
+    EXPIRY_SECOND_OF_DAY,
+    EXPIRY_STEP,
     FEE_PPM_MAX,
     KEYS_MAX,
+    LEGS_MAX,
     ORACLE_SIGNERS_MAX,
+    PPM,
     PRICE_MAX,
     QUANTITY_MAX,
+    RATIO_MAX,
     SLOTS_PER_ACCOUNT,
     UNDERLYINGS_MAX,
 )
@@ -20,6 +28,7 @@ from state.leaves import (
     Account,
     Asset,
     AssetTerms,
+    Expiry,
     Globals,
     Instrument,
     Order,
@@ -28,19 +37,28 @@ from state.leaves import (
     Underlying,
     UnderlyingTerms,
     Withdrawal,
+    call,
+    future,
     perpetual,
+    put,
 )
 from state.operations import (
     L1,
     Cancel,
     Close,
+    Deleverage,
     Fill,
+    Index,
+    Liquidate,
     Open,
     Operation,
     Oracle,
     OracleSignature,
     OrderOp,
     OrderTerms,
+    Settle,
+    Surface,
+    Take,
     Tick,
     Transfer,
     Withdraw,
@@ -73,7 +91,7 @@ i8, i64, i128 = (signed(bits) for bits in (8, 64, 128))
 
 # Leaves
 
-instruments = st.builds(Instrument, u16, u32, u8, u40)
+instruments = st.builds(Instrument, u16, u32, u40, u8)
 legs = st.lists(st.tuples(instruments, i8), max_size=4).map(tuple)
 globals_leaves = st.builds(Globals, u64, u64, u32, u64, raw(32), u64, raw(32), u64, u32, u16, u8, u16, u64)
 accounts = st.builds(
@@ -82,22 +100,30 @@ accounts = st.builds(
     sequence=u64,
     epoch=u32,
     tier=u8,
+    liquidation_from=u64,
+    close_from=u64,
     cash=i128,
     keys=st.lists(st.builds(SessionKey, raw(32), u8, u64), max_size=3).map(tuple),
     collateral=st.lists(st.tuples(u16, u128), max_size=3).map(tuple),
     positions=st.lists(st.tuples(instruments, i64), max_size=3).map(tuple),
 )
 order_leaves = st.builds(Order, u64, u64, u32, u32, u64, u8, i64, u64, u32, u32, legs)
-underlyings = st.builds(Underlying, raw(8), u64, u64, u64, i64, u64, i64, u64)
+baskets = st.lists(st.tuples(u8, u32), max_size=BASKET_MAX).map(tuple)
+underlyings = st.builds(
+    Underlying, raw(8), u64, u64, u64, u32, u32, u32, i64, u64, i64, u64, u64, st.one_of(st.just(()), baskets)
+)
+expiries = st.builds(Expiry, u64, u64, *[i64] * 6, u32, u128, u128, u64)
 params_leaves = st.builds(
     Params,
     u8,
     st.lists(raw(20), max_size=ORACLE_SIGNERS_MAX).map(tuple),
+    *[u32] * 9,
+    u64,
     *[u32] * 6,
     u64,
-    *[u32] * 3,
-    assets=st.lists(st.builds(AssetTerms, u16, u32, u64, u64), max_size=3).map(tuple),
-    underlyings=st.lists(st.builds(UnderlyingTerms, u32, u32), max_size=3).map(tuple),
+    u16,
+    assets=st.lists(st.builds(AssetTerms, u16, u32, u32, u32, u64, u64), max_size=3).map(tuple),
+    underlyings=st.lists(st.builds(UnderlyingTerms, u32, u64), max_size=3).map(tuple),
 )
 withdrawals = st.builds(Withdrawal, raw(20), u16, u64, u32)
 assets = st.builds(Asset, u128, i128, i128, i128, u128)
@@ -108,36 +134,95 @@ _account = within(1, ACCOUNTS_MAX - 1)
 _slot = within(0, SLOTS_PER_ACCOUNT - 1)
 _asset = within(0, ASSETS_MAX - 1)
 _amount = within(1, AMOUNT_MAX)
-_price = within(1, PRICE_MAX)
+_price = within(1, PRICE_MAX - 1)
+_net_price = within(1 - PRICE_MAX, PRICE_MAX - 1)
+_ppm = within(0, PPM)
 _quantity = within(1, QUANTITY_MAX)
 _counter = within(1, (1 << 64) - 1)
 _key_index = within(0, KEYS_MAX - 1)
 _underlying = within(0, UNDERLYINGS_MAX - 1)
 
 
+_day = within(0, (1 << 32) // EXPIRY_STEP - 1)
+expiry_times = _day.map(lambda day: day * EXPIRY_STEP + EXPIRY_SECOND_OF_DAY)
+strikes = st.builds(lambda digits, zeros: digits * 10**zeros, within(1, 999), within(0, 9))
+
+
+def list_instruments(underlying: int) -> st.SearchStrategy[Instrument]:
+    """Anything that could be listed on an underlying."""
+    own = st.just(underlying)
+    return st.one_of(
+        own.map(perpetual),
+        st.builds(future, own, expiry_times),
+        st.builds(put, own, expiry_times, strikes),
+        st.builds(call, own, expiry_times, strikes),
+    )
+
+
+@st.composite
+def signatures_of_mask(draw: st.DrawFn) -> tuple[int, tuple[OracleSignature, ...]]:
+    """A mask, and as many signatures as it has bits."""
+    mask = draw(st.integers(1, 31))
+    return mask, tuple(OracleSignature(draw(raw(32)), draw(raw(32)), draw(u8)) for _ in range(mask.bit_count()))
+
+
 @st.composite
 def oracles(draw: st.DrawFn) -> Oracle:
-    """A reading with as many signatures as its mask has bits."""
-    mask = draw(st.integers(1, 31))
-    signatures = tuple(OracleSignature(draw(raw(32)), draw(raw(32)), draw(u8)) for _ in range(mask.bit_count()))
-    return Oracle(draw(u64), draw(_underlying), draw(u64), draw(_price), draw(_price), mask, signatures)
+    """A reading of an underlying."""
+    prices = (draw(_price), draw(_price), draw(_ppm), draw(_ppm), draw(within(1, 20 * PPM)))
+    return Oracle(*(draw(u64), draw(_underlying), draw(u64), *prices, *draw(signatures_of_mask())))
 
 
-order_terms = st.builds(
-    OrderTerms,
-    account=_account,
-    slot=_slot,
-    counter=_counter,
-    generation=u32,
-    epoch=u32,
-    valid_until=u64,
-    flags=within(0, 7),
-    price=_price,
-    size=_quantity,
-    max_fee_ppm=within(0, FEE_PPM_MAX),
-    counterparty=within(0, ACCOUNTS_MAX - 1),
-    legs=_underlying.map(lambda underlying: ((perpetual(underlying), 1),)),
-)
+@st.composite
+def surfaces(draw: st.DrawFn) -> Surface:
+    """A reading of an expiry."""
+    expiry = draw(expiry_times)
+    shape = (
+        draw(within(-(1 << 38), 1 << 38)),
+        draw(within(1 - (1 << 46), (1 << 46) - 1)),
+        draw(within(0, (1 << 42) - 1)),
+        draw(within(1 - (1 << 38), (1 << 38) - 1)),
+        draw(within(1 - (1 << 46), (1 << 46) - 1)),
+        draw(within(1, (1 << 46) - 1)),
+    )
+    where = (draw(u64), draw(_underlying), expiry, draw(within(0, expiry)), draw(within(0, (1 << 112) - 1)))
+    return Surface(*(*where, draw(_price), *shape, draw(_ppm), *draw(signatures_of_mask())))
+
+
+@st.composite
+def order_legs(draw: st.DrawFn) -> tuple[tuple[Instrument, int], ...]:
+    """One leg, or up to LEGS_MAX in order, the first bought, in lowest terms."""
+    traded = st.lists(list_instruments(draw(_underlying)), min_size=1, max_size=LEGS_MAX, unique=True)
+    instruments = sorted(draw(traded))
+    if len(instruments) == 1:
+        return ((instruments[0], 1),)
+    ratio = within(-RATIO_MAX, RATIO_MAX).filter(bool)
+    ratios = [draw(within(1, RATIO_MAX)), *(draw(ratio) for _ in instruments[1:])]
+    divisor = gcd(*ratios)
+    return tuple((one, ratio // divisor) for one, ratio in zip(instruments, ratios, strict=True))
+
+
+@st.composite
+def orders(draw: st.DrawFn) -> OrderTerms:
+    """Any terms that a user may sign."""
+    legs = draw(order_legs())
+    return OrderTerms(
+        account=draw(_account),
+        slot=draw(_slot),
+        counter=draw(_counter),
+        generation=draw(u32),
+        epoch=draw(u32),
+        valid_until=draw(u64),
+        flags=draw(within(0, 7)),
+        price=draw(_price if len(legs) == 1 else _net_price),
+        size=draw(_quantity),
+        max_fee_ppm=draw(within(0, FEE_PPM_MAX)),
+        counterparty=draw(within(0, ACCOUNTS_MAX - 1)),
+        legs=legs,
+    )
+
+
+order_terms = orders()
 operations_by_kind: dict[Kind, st.SearchStrategy[Operation]] = {
     Kind.OPEN: st.just(Open()),
     Kind.CLOSE: st.just(Close()),
@@ -146,9 +231,22 @@ operations_by_kind: dict[Kind, st.SearchStrategy[Operation]] = {
     Kind.ORACLE: oracles(),
     Kind.ORDER: st.builds(OrderOp, u64, u64, order_terms, _key_index, raw(64)),
     Kind.CANCEL: st.builds(Cancel, u64, _account, _slot, _counter, u32, _key_index, raw(64)),
-    Kind.FILL: st.builds(Fill, u64, _account, _slot, _account, _slot, _price, _quantity),
+    Kind.FILL: st.builds(Fill, u64, _account, _slot, _account, _slot, _net_price, _quantity),
     Kind.TRANSFER: st.builds(Transfer, u64, _account, u64, _account, _asset, _amount, _key_index, raw(64)),
     Kind.WITHDRAW: st.builds(Withdraw, u64, _account, u64, _asset, _amount, _key_index, raw(64)),
+    Kind.SURFACE: surfaces(),
+    Kind.INDEX: st.builds(Index, u64, _underlying),
+    Kind.SETTLE: st.builds(Settle, u64, _account),
+    Kind.LIQUIDATE: st.builds(Liquidate, u64, _account, i128, i128, i128),
+    Kind.TAKE: st.builds(
+        Take,
+        *(u64, i128, i128, i128, u128, _account, u64, _account, within(1, PPM), u64, u64, _key_index, raw(64)),
+    ),
+    Kind.DELEVERAGE: st.builds(
+        Deleverage,
+        *(u64, _account, _account, _underlying.flatmap(list_instruments), _quantity, i128, i128, u128),
+        within(0, PRICE_MAX - 1),
+    ),
 }
 operations = st.one_of(*operations_by_kind.values())
 

@@ -100,7 +100,7 @@ class _Workload:
     def _pick_price(self, underlying: int) -> int:
         """Near mark, within the band more often than not."""
         mark = self._get_underlying(underlying).mark
-        return max(1, min(PRICE_MAX, mark + mark * self.chance.randint(-55, 55) // 1000))
+        return max(1, min(PRICE_MAX - 1, mark + mark * self.chance.randint(-55, 55) // 1000))
 
     def _pick_size(self) -> int:
         if self.chance.random() < 0.1:
@@ -145,11 +145,11 @@ class _Workload:
     def _publish(self, underlying: int) -> Iterator[bytes]:
         before = self._get_underlying(underlying)
         if underlying == WILD_UNDERLYING:
-            spot = pick_boundary(self.chance, 1, PRICE_MAX)
-            mark = pick_boundary(self.chance, 1, PRICE_MAX)
+            spot = pick_boundary(self.chance, 1, PRICE_MAX - 1)
+            mark = pick_boundary(self.chance, 1, PRICE_MAX - 1)
         else:
-            spot = max(1, min(PRICE_MAX, before.spot * self.chance.randint(960, 1042) // 1000))
-            mark = max(1, min(PRICE_MAX, spot * self.chance.randint(990, 1010) // 1000))
+            spot = max(1, min(PRICE_MAX - 1, before.spot * self.chance.randint(960, 1042) // 1000))
+            mark = max(1, min(PRICE_MAX - 1, spot * self.chance.randint(990, 1010) // 1000))
         time = max(before.oracle_time + 1, self.world.globals.time - self.chance.choice((0, 0, 1, 60)))
         mask = self.chance.choice((0b011, 0b101, 0b110, 0b111))
         yield from self._play(self.world.sign_reading(underlying, spot, mark, time, mask))
@@ -166,7 +166,7 @@ class _Workload:
         """An order that waits, with terms of all kinds."""
         person, underlying = self._pick_person(), self._pick_underlying()
         size = self._pick_size() * self.chance.choice((1, -1))
-        price = self.chance.choice((self._pick_price(underlying), pick_boundary(self.chance, 1, PRICE_MAX)))
+        price = self.chance.choice((self._pick_price(underlying), pick_boundary(self.chance, 1, PRICE_MAX - 1)))
         changes = {
             "flags": self.chance.choice((0, 0, 2, 4, 6)) | (size < 0),
             "max_fee_ppm": self.chance.choice((10_000, pick_boundary(self.chance, 0, FEE_PPM_MAX))),
@@ -324,14 +324,20 @@ FIELD_BYTES: dict[int, tuple[int, ...]] = {
     Kind.CLOSE: (),
     Kind.TICK: (8, 8),
     Kind.L1: (8, 8),
-    Kind.ORACLE: (8, 2, 8, 8, 8, 1, 32, 32, 1),
-    Kind.ORDER: (8, 8, 4, 2, 8, 4, 4, 8, 1, 8, 8, 4, 4, 1, 2, 4, 1, 5, 1, 1, 32, 32),
+    Kind.ORACLE: (8, 2, 8, 8, 8, 4, 4, 4, 1, 32, 32, 1),
+    Kind.ORDER: (8, 8, 4, 2, 8, 4, 4, 8, 1, 8, 8, 4, 4, 1, 2, 4, 5, 1, 1, 1, 32, 32),
     Kind.CANCEL: (8, 4, 2, 8, 4, 1, 32, 32),
     Kind.FILL: (8, 4, 2, 4, 2, 8, 8),
     Kind.TRANSFER: (8, 4, 8, 4, 2, 8, 1, 32, 32),
     Kind.WITHDRAW: (8, 4, 8, 2, 8, 1, 32, 32),
+    Kind.SURFACE: (8, 2, 4, 8, 16, 8, 8, 8, 8, 8, 8, 8, 4, 1, 32, 32, 1),
+    Kind.INDEX: (8, 2),
+    Kind.SETTLE: (8, 4),
+    Kind.LIQUIDATE: (8, 4, 16, 16, 16),
+    Kind.TAKE: (8, 16, 16, 16, 16, 4, 8, 4, 4, 8, 8, 1, 32, 32),
+    Kind.DELEVERAGE: (8, 4, 4, 2, 4, 5, 1, 8, 16, 16, 16, 8),
 }
-"""Widths of an op's fields after its kind, a signature as two halves; of a reading's signatures the first."""
+"""Widths of an op's fields after its kind, a signature as two halves; of signatures and legs the first."""
 
 
 def mutate(op: bytes, chance: random.Random) -> bytes:

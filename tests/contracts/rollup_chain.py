@@ -20,7 +20,7 @@ from state.genesis import Genesis
 from state.leaves import QUOTE_UNDERLYING, AssetTerms
 from state.process_inbox import hash_accumulator
 from tests.evm import Contract, Evm, Outcome
-from tests.world import GENESIS_TIME, SYMBOLS, build_params
+from tests.world import GENESIS_TIME, LISTINGS, RULES, build_params
 
 WINDOW, SILENCE, DEADLINE, LAG = 10_000, 5_000, 3_000, 1_000
 """Seconds: the challenge window, the silence limit, the inbox deadline and the largest lag of time."""
@@ -66,7 +66,7 @@ class Chain:
     ) -> None:
         self.evm = evm or Evm(timestamp=GENESIS_TIME + 100)
         terms = tuple(AssetTerms(QUOTE_UNDERLYING, 0, 1, 1) for _ in assets)
-        self.genesis = Genesis(build_params(assets=terms), SYMBOLS, GENESIS_TIME)
+        self.genesis = Genesis(build_params(assets=terms), RULES, LISTINGS, GENESIS_TIME)
         verifier = self.evm.deploy_artifact(compile_once(REFUSING_VERIFIER)).address
         self.judge = self.evm.deploy("judge", verifier, verifier, verifier, verifier)
         self.receipts = self.evm.deploy("receipts")

@@ -41,7 +41,7 @@ from state.leaves import decode_account, decode_underlying, decode_withdrawal, p
 from state.operations import OrderOp, OrderTerms, Withdraw, hash_digest
 from state.store import Store
 from state.tree import Collection, leaf_key
-from tests.world import ORACLE_KEYS, SYMBOLS, build_params
+from tests.world import LISTINGS, ORACLE_KEYS, RULES, build_params
 
 PRICE = 17_000_000
 TERMS = Terms(challenge_window=12, silence_limit=30, inbox_deadline=20, time_lag_max=10, bond=ETHER, message_fee=10**12)
@@ -160,7 +160,7 @@ async def open_stage(folder: Path) -> AsyncIterator[Stage]:
         for key in (OPERATOR, TOWER, FOUNDER, ALICE, BOB):
             anvil.request("anvil_setBalance", "0x" + key.address.hex(), hex(100 * ETHER))
         assets = (LaunchAsset("USD", None, 1, 10**15), LaunchAsset("ETH", ETH, 10**9, 10**15))
-        launch = Launch(Genesis(build_params(cancel_only_interval=2), SYMBOLS, 0), assets, TERMS)
+        launch = Launch(Genesis(build_params(cancel_only_interval=2), RULES, LISTINGS, 0), assets, TERMS)
         founder = Sender(L1([anvil.url]), FOUNDER, folder / "founder.nonces", poll_seconds=0.05)
         deployment = await in_thread(deploy, founder, launch)
         stage = Stage(anvil, folder, deployment, nursery, [founder])

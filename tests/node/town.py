@@ -22,7 +22,7 @@ from node.launch import Launch, LaunchAsset
 from node.rollup import ETH, Rollup, Terms
 from node.transactions import Mined, Sender, require_mined
 from state.genesis import Genesis
-from tests.world import SYMBOLS, build_params
+from tests.world import LISTINGS, RULES, build_params
 
 TERMS = Terms(
     challenge_window=600, silence_limit=300, inbox_deadline=100, time_lag_max=200, bond=ETHER, message_fee=10**15
@@ -33,7 +33,7 @@ DOLLAR, ETHER_ASSET = 0, 1
 def build_launch(**terms: int) -> Launch:
     """Two assets, a development dollar and ether (in gwei), with the markets of tests/world.py."""
     assets = (LaunchAsset("USD", None, 1, 10**15), LaunchAsset("ETH", ETH, 10**9, 10**15))
-    return Launch(Genesis(build_params(), SYMBOLS, 0), assets, TERMS._replace(**terms))
+    return Launch(Genesis(build_params(), RULES, LISTINGS, 0), assets, TERMS._replace(**terms))
 
 
 @dataclass

@@ -1,26 +1,29 @@
 """state/genesis.py: the first state from the bytes that L1 keeps."""
 
 import hashlib
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from state.constants import NEVER
-from state.genesis import Genesis, decode_genesis
+from risk.parameter_sets import make_keel
+from risk.parameters import Parameters
+from state.constants import NEVER, RULES_OFFSET
+from state.genesis import Genesis, Listing, decode_genesis
 from state.leaves import AssetTerms, LeafError, UnderlyingTerms, decode_asset, decode_globals, decode_underlying
 from state.tree import GLOBALS_KEY, Collection, build_tree, get_collection, get_index, leaf_key, underlying_key
-from tests.world import GENESIS_TIME, SYMBOLS, World, build_params
+from tests.world import GENESIS_TIME, LISTINGS, MIXED_LISTINGS, QUOTE_TERMS, RULES, SYMBOLS, World, build_params
 
-GENESIS = Genesis(build_params(), SYMBOLS, GENESIS_TIME)
-QUOTE = AssetTerms(0xFFFF, 0, 1, 0)
+GENESIS = Genesis(build_params(), RULES, LISTINGS, GENESIS_TIME)
+QUOTE = QUOTE_TERMS
 
 
 def test_genesis_is_its_bytes() -> None:
     """What L1 logs gives the genesis back, symbols padded to eight bytes."""
     decoded = decode_genesis(GENESIS.encode())
     assert decoded.encode() == GENESIS.encode()
-    assert decoded.symbols == tuple(symbol.ljust(8, b"\0") for symbol in SYMBOLS)
+    assert decoded.symbols == SYMBOLS
     assert (decoded.params, decoded.time) == (GENESIS.params, GENESIS.time)
     assert decoded.batch_hash == hashlib.sha256(GENESIS.encode()).digest()
     assert decoded.build_leaves() == GENESIS.build_leaves()
@@ -51,9 +54,13 @@ def test_other_bytes_are_refused(data: st.DataObject) -> None:
         {"assets": ()},
         {"assets": (QUOTE._replace(underlying=0),)},
         {"assets": (QUOTE._replace(units_per_lot=2),)},
-        {"assets": (QUOTE, AssetTerms(1, 0, 0, 0))},
-        {"assets": (QUOTE, AssetTerms(4, 0, 1, 0))},
-        {"assets": (QUOTE, AssetTerms(1, 1_000_001, 1, 0))},
+        {"assets": (QUOTE, AssetTerms(1, 0, 0, 0, 0, 0))},
+        {"assets": (QUOTE, AssetTerms(4, 0, 0, 0, 1, 0))},
+        {"assets": (QUOTE, AssetTerms(1, 600_000, 400_001, 0, 1, 0))},
+        {"assets": (QUOTE, AssetTerms(1, 0, 0, 1_000_001, 1, 0))},
+        {"auction_seconds": 0},
+        {"peg_underlying": 4},
+        {"underlyings": (UnderlyingTerms((1 << 20) + 1, 1),) * 4},
         {"assets": (QUOTE,) * 17},
         {"underlyings": (UnderlyingTerms(1, 1),) * 3},
     ],
@@ -61,11 +68,40 @@ def test_other_bytes_are_refused(data: st.DataObject) -> None:
 def test_parameters_without_meaning_are_refused(changes: dict[str, object]) -> None:
     """Where a rule would divide by zero or name what is not there, there is no chain to begin."""
     with pytest.raises(LeafError):
-        decode_genesis(Genesis(build_params(**changes), SYMBOLS, GENESIS_TIME).encode())
+        decode_genesis(Genesis(build_params(**changes), RULES, LISTINGS, GENESIS_TIME).encode())
+
+
+@pytest.mark.parametrize(
+    "basket",
+    [((1, 0),), ((4, 1),), ((64, 1),), ((1, 1), (1, 1)), ((3, 1),)],
+    ids=["no weight", "not listed", "far from listed", "twice the same", "of a basket"],
+)
+def test_baskets_without_meaning_are_refused(basket: tuple[tuple[int, int], ...]) -> None:
+    """A basket is made of listed underlyings that are none, each once and with a weight."""
+    own = Listing(b"OWN", ((0, 1),))
+    with pytest.raises(LeafError):
+        decode_genesis(Genesis(build_params(), RULES, (Listing(b"X", basket), *LISTINGS[1:3], own), 0).encode())
+
+
+@pytest.mark.parametrize(
+    "rules", [replace(RULES, scenarios=RULES.scenarios * 17), replace(RULES, tiers=RULES.tiers * 5)]
+)
+def test_rules_beyond_their_bounds_are_refused(rules: Parameters) -> None:
+    """A proof values 32 scenarios at most, and tries four tiers."""
+    with pytest.raises(LeafError):
+        decode_genesis(Genesis(build_params(), rules, LISTINGS, 0).encode())
+
+
+def test_rules_and_baskets_are_in_the_bytes() -> None:
+    """The rules of margin come back but for their name, and every basket's components."""
+    params = build_params(underlyings=(build_params().underlyings[0],) * len(MIXED_LISTINGS))
+    decoded = decode_genesis(Genesis(params, make_keel(), MIXED_LISTINGS, GENESIS_TIME).encode())
+    assert replace(decoded.rules, name="keel", source=make_keel().source) == make_keel()
+    assert decoded.listings == MIXED_LISTINGS
 
 
 def test_the_first_state() -> None:
-    """Globals, one version of parameters, every asset and underlying, and nobody; cancel-only until the first tick."""
+    """Globals, parameters, rules, every asset and underlying, and nobody; cancel-only until the first tick."""
     leaves = GENESIS.build_leaves()
     state = decode_globals(leaves[GLOBALS_KEY])
     assert state is not None
@@ -77,6 +113,7 @@ def test_the_first_state() -> None:
         (Collection.GLOBALS, 0),
         *[(Collection.UNDERLYINGS, i) for i in range(4)],
         (Collection.PARAMS, 0),
+        (Collection.PARAMS, RULES_OFFSET),
         (Collection.ASSETS, 0),
         (Collection.ASSETS, 1),
     ]

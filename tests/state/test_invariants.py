@@ -29,7 +29,7 @@ def compute_excess(world_leaves: dict[int, bytes], account: int) -> int:
     ledger = Ledger(world_leaves)  # type: ignore[arg-type]
     held, params = ledger.require_account(account), ledger.get_params()
     margin = compute_account_margin(held, read_quotes(ledger, held, params), ledger.get_globals().time, params)
-    return margin.equity - margin.initial
+    return margin.initial
 
 
 @histories

@@ -18,6 +18,7 @@ from state.leaves import (
     UnderlyingTerms,
     decode_account,
     decode_asset,
+    decode_expiry,
     decode_globals,
     decode_instrument,
     decode_order,
@@ -36,6 +37,7 @@ KINDS: dict[str, tuple[st.SearchStrategy[Any], Decoder]] = {
     "account": (strategies.accounts, decode_account),
     "order": (strategies.order_leaves, decode_order),
     "underlying": (strategies.underlyings, decode_underlying),
+    "expiry": (strategies.expiries, decode_expiry),
     "params": (strategies.params_leaves, decode_params),
     "outbox": (strategies.withdrawals, decode_withdrawal),
     "asset": (strategies.assets, decode_asset),
@@ -72,7 +74,7 @@ def test_other_lengths_are_refused(kind: str, data: st.DataObject) -> None:
 @kinds
 @given(st.data())
 def test_decoding_is_canonical(kind: str, data: st.DataObject) -> None:
-    """Whatever decodes encodes to the same bytes, but for what params leave unsaid behind their last signer."""
+    """Whatever decodes encodes to the same bytes, but for what stands behind the last signer or component."""
     strategy, decode = KINDS[kind]
     encoded = bytearray(data.draw(strategy).encode())
     encoded[data.draw(st.integers(0, len(encoded) - 1))] ^= 1 << data.draw(st.integers(0, 7))
@@ -80,10 +82,10 @@ def test_decoding_is_canonical(kind: str, data: st.DataObject) -> None:
         leaf = decode(bytes(encoded))
     except LeafError:
         return
-    if kind == "params":
+    if kind in ("params", "underlying"):
         leaf = decode(leaf.encode())
     assert decode(leaf.encode()) == leaf
-    assert kind == "params" or leaf.encode() == encoded
+    assert kind in ("params", "underlying") or leaf.encode() == encoded
 
 
 @given(strategies.instruments, strategies.instruments)
@@ -114,7 +116,7 @@ def test_no_leaf_can_be_read_as_a_node() -> None:
     accounts = {len(Account(bytes(20), keys=k, collateral=c).encode()) for k in keys for c in collateral}
     lengths = {length + 20 * len(held) for length in accounts for held in positions}
     lengths |= {len(Order(1, legs=((perpetual(0), 1),) * count).encode()) for count in range(LEGS_MAX + 1)}
-    assets = [(AssetTerms(0, 0, 1, 1),) * count for count in range(ASSETS_MAX + 1)]
+    assets = [(AssetTerms(0, 0, 0, 0, 1, 1),) * count for count in range(ASSETS_MAX + 1)]
     underlyings = [(UnderlyingTerms(1, 1),) * count for count in range(UNDERLYINGS_MAX + 1)]
     params = {len(build_params(assets=a, underlyings=()).encode()) for a in assets}
     lengths |= {length + 8 * len(terms) for length in params for terms in underlyings}

@@ -15,6 +15,7 @@ from state.batches import FLAG_RESCUE
 from state.codes import MessageCode
 from state.constants import ACCOUNT_UNDERLYINGS_MAX, ACCOUNTS_MAX, AMOUNT_MAX, KEYS_MAX, NEVER
 from state.context import draft_header
+from state.genesis import Listing
 from state.leaves import Account, SessionKey
 from state.ledger import Ledger
 from state.operations import Open, Tick
@@ -24,7 +25,7 @@ from state.tree import GLOBALS_KEY
 from state.valuation import compute_account_margin, read_quotes
 from tests.conservation import list_accounts
 from tests.workload import pick_boundary, random_steps
-from tests.world import SYMBOLS, Attempt, World, build_params, open_market
+from tests.world import LISTINGS, Attempt, World, build_params, open_market
 
 STEPS = 200
 HISTORIES = 6
@@ -99,7 +100,9 @@ def list_burdens(world: World) -> Iterator[str]:
         yield "cancel-only"
     for account in list_accounts(world.state.leaves).values():
         quotes = read_quotes(ledger, account, params)
-        if account.positions and any(quote.oracle_time + params.price_age_max < now.time for quote in quotes.values()):
+        if account.positions and any(
+            quote.oracle_time + params.price_age_max < now.time for quote in quotes.underlyings.values()
+        ):
             yield "stale prices"
         if compute_account_margin(account, quotes, now.time, params).equity < 0:
             yield "negative equity"
@@ -130,10 +133,10 @@ def test_histories_reach_what_others_could_be_stuck_in(seed: int) -> None:
 def burden_alice() -> World:
     """Alice's account is full: as many underlyings and keys as it may have, other collateral too."""
     count = ACCOUNT_UNDERLYINGS_MAX
-    symbols = (*SYMBOLS, *(b"SYM%d" % number for number in range(count - len(SYMBOLS))))
+    more = (Listing(b"SYM%d" % number) for number in range(count - len(LISTINGS)))
     terms = build_params().underlyings
-    world = open_market(params=build_params(underlyings=terms * (count // len(terms))), symbols=symbols)
-    for number in range(len(SYMBOLS), count):
+    world = open_market(params=build_params(underlyings=terms * (count // len(terms))), listings=(*LISTINGS, *more))
+    for number in range(len(LISTINGS), count):
         world.price(number, 1_000_000)
     for number in range(count):
         world.trade("alice", "bob", number, 40_000, Ledger(world.state.leaves).require_underlying(number).mark)

@@ -19,25 +19,34 @@ from state.constants import (
     FEE_PPM_MAX,
     KEYS_MAX,
     OP_BYTES_MAX,
+    PPM,
     PRICE_MAX,
     QUANTITY_MAX,
     SLOTS_PER_ACCOUNT,
     UNDERLYINGS_MAX,
 )
-from state.leaves import Instrument, perpetual
+from state.leaves import CALL, FUTURE, PUT, Instrument, call, future, perpetual, put
 from state.operations import (
     Cancel,
+    Deleverage,
     Fill,
+    Index,
+    Liquidate,
     Operation,
     Oracle,
     OracleSignature,
     OrderOp,
     OrderTerms,
+    Settle,
+    Surface,
+    Take,
     Transfer,
     Withdraw,
     decode_operation,
     hash_digest,
     hash_domain,
+    is_instrument,
+    is_strike_round,
 )
 from tests.strategies import operations, operations_by_kind, raw
 from tests.workload import mutate
@@ -50,7 +59,15 @@ CANCEL = Cancel(0, 1, 0, 1, 0, 0, bytes(64))
 FILL = Fill(0, 1, 0, 2, 0, 1, 1)
 TRANSFER = Transfer(0, 1, 1, 2, 0, 1, 0, bytes(64))
 WITHDRAW = Withdraw(0, 1, 1, 0, 1, 0, bytes(64))
-ORACLE = Oracle(0, 0, 1, 1, 1, 1, (OracleSignature(bytes(32), bytes(32), 27),))
+SIGNATURES = (OracleSignature(bytes(32), bytes(32), 27),)
+ORACLE = Oracle(0, 0, 1, 1, 1, 0, 0, 1, 1, SIGNATURES)
+EXPIRY = 28_800 + 86_400
+SURFACE = Surface(0, 0, EXPIRY, 1, 0, 1, 0, 0, 0, 0, 0, 1, 0, 1, SIGNATURES)
+INDEX = Index(0, 0)
+SETTLE = Settle(0, 1)
+LIQUIDATE = Liquidate(0, 1, 0, 0, 0)
+TAKE = Take(0, 0, 0, 0, 0, 1, 1, 2, 1, 0, 0, 0, bytes(64))
+DELEVERAGE = Deleverage(0, 1, 2, perpetual(0), 1, 0, 0, 0, 0)
 
 BOUNDS: list[tuple[Operation, str, int, int]] = [
     (ORDER, "key_index", 0, KEYS_MAX - 1),
@@ -58,7 +75,7 @@ BOUNDS: list[tuple[Operation, str, int, int]] = [
     (TERMS, "slot", 0, SLOTS_PER_ACCOUNT - 1),  # type: ignore[list-item]
     (TERMS, "counter", 1, (1 << 64) - 1),  # type: ignore[list-item]
     (TERMS, "flags", 0, 7),  # type: ignore[list-item]
-    (TERMS, "price", 1, PRICE_MAX),  # type: ignore[list-item]
+    (TERMS, "price", 1, PRICE_MAX - 1),  # type: ignore[list-item]
     (TERMS, "size", 1, QUANTITY_MAX),  # type: ignore[list-item]
     (TERMS, "max_fee_ppm", 0, FEE_PPM_MAX),  # type: ignore[list-item]
     (TERMS, "counterparty", 0, ACCOUNTS_MAX - 1),  # type: ignore[list-item]
@@ -70,7 +87,7 @@ BOUNDS: list[tuple[Operation, str, int, int]] = [
     (FILL, "buyer_slot", 0, SLOTS_PER_ACCOUNT - 1),
     (FILL, "seller", 1, ACCOUNTS_MAX - 1),
     (FILL, "seller_slot", 0, SLOTS_PER_ACCOUNT - 1),
-    (FILL, "price", 1, PRICE_MAX),
+    (FILL, "price", 1 - PRICE_MAX, PRICE_MAX - 1),
     (FILL, "quantity", 1, QUANTITY_MAX),
     (TRANSFER, "account", 1, ACCOUNTS_MAX - 1),
     (TRANSFER, "to", 1, ACCOUNTS_MAX - 1),
@@ -82,8 +99,33 @@ BOUNDS: list[tuple[Operation, str, int, int]] = [
     (WITHDRAW, "amount", 1, AMOUNT_MAX),
     (WITHDRAW, "key_index", 0, KEYS_MAX - 1),
     (ORACLE, "underlying", 0, UNDERLYINGS_MAX - 1),
-    (ORACLE, "spot", 1, PRICE_MAX),
-    (ORACLE, "mark", 1, PRICE_MAX),
+    (ORACLE, "spot", 1, PRICE_MAX - 1),
+    (ORACLE, "mark", 1, PRICE_MAX - 1),
+    (ORACLE, "spot_confidence", 0, PPM),
+    (ORACLE, "mark_confidence", 0, PPM),
+    (ORACLE, "volatility", 1, 20 * PPM),
+    (SURFACE, "underlying", 0, UNDERLYINGS_MAX - 1),
+    (SURFACE, "time", 0, EXPIRY),
+    (SURFACE, "integral", 0, (1 << 112) - 1),
+    (SURFACE, "forward", 1, PRICE_MAX - 1),
+    (SURFACE, "rate", -(1 << 38), 1 << 38),
+    (SURFACE, "a", 1 - (1 << 46), (1 << 46) - 1),
+    (SURFACE, "b", 0, (1 << 42) - 1),
+    (SURFACE, "rho", 1 - (1 << 38), (1 << 38) - 1),
+    (SURFACE, "m", 1 - (1 << 46), (1 << 46) - 1),
+    (SURFACE, "sigma", 1, (1 << 46) - 1),
+    (SURFACE, "confidence", 0, PPM),
+    (INDEX, "underlying", 0, UNDERLYINGS_MAX - 1),
+    (SETTLE, "account", 1, ACCOUNTS_MAX - 1),
+    (LIQUIDATE, "account", 1, ACCOUNTS_MAX - 1),
+    (TAKE, "account", 1, ACCOUNTS_MAX - 1),
+    (TAKE, "target", 1, ACCOUNTS_MAX - 1),
+    (TAKE, "slice_ppm", 1, PPM),
+    (TAKE, "key_index", 0, KEYS_MAX - 1),
+    (DELEVERAGE, "bankrupt", 1, ACCOUNTS_MAX - 1),
+    (DELEVERAGE, "counterparty", 1, ACCOUNTS_MAX - 1),
+    (DELEVERAGE, "quantity", 1, QUANTITY_MAX),
+    (DELEVERAGE, "mark", 0, PRICE_MAX - 1),
 ]
 """What SPEC.md section 5 bounds statically: the op or its terms, the field, lowest and highest value."""
 
@@ -151,19 +193,67 @@ def test_static_bounds(value: Operation, field: str, lowest: int, highest: int) 
     [
         (),
         ((perpetual(0), 1), (perpetual(1), 1)),
+        ((perpetual(0), 1), (perpetual(0), 1)),
+        ((future(0, EXPIRY), 1), (perpetual(0), 1)),
+        ((put(0, EXPIRY, 2), 1), (put(0, EXPIRY, 1), 1)),
         ((perpetual(0), 2),),
         ((perpetual(0), 0),),
         ((perpetual(0), -1),),
+        ((perpetual(0), 2), (future(0, EXPIRY), 4)),
+        ((perpetual(0), -1), (future(0, EXPIRY), 1)),
+        ((perpetual(0), 1), (future(0, EXPIRY), 0)),
+        ((perpetual(0), 1), (future(0, EXPIRY), 17)),
+        ((perpetual(0), 1), (future(0, EXPIRY), -17)),
+        tuple((call(0, EXPIRY, strike), 1) for strike in range(1, 6)),
         ((perpetual(UNDERLYINGS_MAX), 1),),
         ((Instrument(0, 1, 0, 0), 1),),
-        ((Instrument(0, 0, 1, 0), 1),),
-        ((Instrument(0, 0, 0, 1), 1),),
     ],
 )
-def test_one_leg_of_a_perpetual(legs: tuple[tuple[Instrument, int], ...]) -> None:
-    """Orders of this version trade one perpetual: no other number of legs, ratio, expiry, kind or strike decodes."""
+def test_legs_that_say_nothing_or_say_it_twice(legs: tuple[tuple[Instrument, int], ...]) -> None:
+    """Legs are one to four of one underlying, in order, in lowest terms, the first bought, no ratio beyond sixteen."""
     assert decode_operation(replace(ORDER, terms=replace(TERMS, legs=legs)).encode()) is None
     assert decode_operation(ORDER.encode()) == ORDER
+
+
+@pytest.mark.parametrize(
+    ("price", "is_sound"), [(0, True), (-PRICE_MAX + 1, True), (-PRICE_MAX, False), (PRICE_MAX, False)]
+)
+def test_a_spread_may_cost_less_than_nothing(price: int, is_sound: bool) -> None:
+    """With more than one leg the price is a difference, of any sign."""
+    spread = replace(TERMS, price=price, legs=((perpetual(0), 1), (future(0, EXPIRY), -1)))
+    assert (decode_operation(replace(ORDER, terms=spread).encode()) is not None) == is_sound
+
+
+@pytest.mark.parametrize(
+    ("instrument", "is_sound"),
+    [
+        (perpetual(UNDERLYINGS_MAX - 1), True),
+        (perpetual(UNDERLYINGS_MAX), False),
+        (Instrument(0, EXPIRY, 0, 0), False),
+        (Instrument(0, 0, 1, 0), False),
+        (future(0, EXPIRY), True),
+        (future(0, EXPIRY + 1), False),
+        (future(0, 0), False),
+        (Instrument(0, EXPIRY, 1, FUTURE), False),
+        (put(0, EXPIRY, 1), True),
+        (call(0, EXPIRY, 999_000_000_000), True),
+        (Instrument(0, EXPIRY, 0, PUT), False),
+        (Instrument(0, 0, 5, CALL), False),
+        (Instrument(0, EXPIRY, 5, 4), False),
+    ],
+)
+def test_what_could_be_listed(instrument: Instrument, is_sound: bool) -> None:
+    """A perpetual has neither expiry nor strike, a future no strike, an option both; everything expires at eight."""
+    assert is_instrument(instrument) == is_sound
+
+
+@given(st.integers(0, (1 << 40) - 1))
+@example(1_000)
+@example(1_001)
+@example((1 << 40) - 1)
+def test_strikes_are_round(strike: int) -> None:
+    """At most three decimal digits say anything, and a strike is not 0."""
+    assert is_strike_round(strike) == (strike > 0 and len(str(strike).rstrip("0")) <= 3)
 
 
 def test_a_reading_has_as_many_signatures_as_its_mask() -> None:
@@ -181,7 +271,7 @@ def test_unknown_kinds_decode_to_nothing() -> None:
         assert decode_operation(bytes([number]) + bytes(16)) is None
 
 
-SIGNED = (Kind.ORDER, Kind.CANCEL, Kind.TRANSFER, Kind.WITHDRAW, Kind.ORACLE)
+SIGNED = (Kind.ORDER, Kind.CANCEL, Kind.TRANSFER, Kind.WITHDRAW, Kind.ORACLE, Kind.SURFACE, Kind.TAKE)
 
 
 @pytest.mark.parametrize("kind", SIGNED)
@@ -192,6 +282,7 @@ def test_the_digest_binds_what_is_signed_and_nothing_else(kind: Kind, data: st.D
     digest = hash_digest(domain, op)  # type: ignore[arg-type]
     assert digest == hashlib.sha256(domain + bytes([kind]) + op.encode_signed()).digest()  # type: ignore[union-attr]
     unsigned = {"position", "accepted", "key_index", "signature", "signer_mask", "signatures"}
+    unsigned |= {"equity", "maintenance", "value", "relief"}
     signed_part = op.terms if isinstance(op, OrderOp) else op
     for name in {field.name for field in fields(signed_part)} - {"legs"}:
         value = getattr(signed_part, name)

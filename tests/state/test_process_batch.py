@@ -89,14 +89,14 @@ def test_the_oldest_price_that_somebody_depends_on() -> None:
 
 
 def test_a_rescue_batch_lets_people_cancel_and_leave() -> None:
-    """Anybody may post ticks, messages and signed cancels; nothing else stands in a rescue."""
+    """Anybody may post ticks, messages, signed prices and cancels; nothing that takes on risk stands in a rescue."""
     world = open_market()
     world.place("alice", 0, 1, 17_000_000)
     world.seal(flags=FLAG_RESCUE)
     world.tick(1)
     world.play(world.sign_cancel("alice"))
     world.deposit("alice", 1)
-    assert world.refuse(world.sign_reading(0, 1, 1, world.globals.time)) is Code.ORACLE_MUST_DECODE
+    world.price(0, 17_000_001)
     assert world.refuse(world.sign_order("alice", 0, 1, 1)) is Code.ORDER_MUST_DECODE
     assert world.refuse(world.fill("alice", "bob", 1, 1)) is Code.FILL_MUST_DECODE
     assert world.refuse(world.sign_transfer("alice", "bob", 1)) is Code.TRANSFER_MUST_DECODE

@@ -3,14 +3,16 @@
 import pytest
 
 from state.codes import Code, Kind, MessageCode
-from state.constants import SLOTS_PER_ACCOUNT
+from state.constants import PPM, SLOTS_PER_ACCOUNT
 from state.leaves import Order, Underlying, perpetual
 from state.ledger import Ledger, Slot
 from tests.stories import Story, list_stories
 from tests.world import SYMBOLS, World, open_market
 
 
-@pytest.mark.parametrize("story", list_stories(Kind.ORACLE, Kind.ORDER, Kind.CANCEL), ids=lambda story: story.name)
+@pytest.mark.parametrize(
+    "story", list_stories(Kind.ORACLE, Kind.ORDER, Kind.CANCEL, Kind.SURFACE, Kind.INDEX), ids=lambda story: story.name
+)
 def test_refusals(story: Story) -> None:
     """The story's op is refused with just its code, and the op beside it is not."""
     refused, accepted = story.tell()
@@ -37,6 +39,9 @@ def test_a_reading_stores_prices_and_what_longs_pay() -> None:
         oracle_time=now - 7,
         spot=16_000_000,
         mark=16_100_000,
+        spot_confidence=PPM,
+        mark_confidence=PPM,
+        volatility=600_000,
         funding_index=0,
         index_time=now,
         premium=100_000,

@@ -98,7 +98,7 @@ def test_where_each_kind_may_stand(kind: Kind, flags: int) -> None:
     context = MARKET.attempt(b"\x01", step_count=3, flags=flags).context
     places = [may_stand(kind, context.at(step)) for step in range(3)]
     in_between = kind not in (Kind.OPEN, Kind.CLOSE)
-    if flags and kind in (Kind.ORACLE, Kind.ORDER, Kind.FILL, Kind.TRANSFER, Kind.WITHDRAW):
+    if flags and kind in (Kind.ORDER, Kind.FILL, Kind.TRANSFER, Kind.WITHDRAW):
         in_between = False
     assert places == [kind is Kind.OPEN, in_between, kind is Kind.CLOSE]
 
@@ -175,7 +175,7 @@ def test_precedence_of_fill() -> None:
     """Of a fill between two orders that fit in nothing each failure comes to light when the ones before are mended."""
     world = open_market()
     world.place("alice", 0, 10, 1, flags=FLAG_REDUCE_ONLY, counterparty=9, max_fee_ppm=0, accepted=0)
-    world.place("bob", 0, -10, PRICE_MAX, flags=7, counterparty=9, max_fee_ppm=0)
+    world.place("bob", 0, -10, PRICE_MAX - 1, flags=7, counterparty=9, max_fee_ppm=0)
     outcomes = [
         world.attempt(replace(world.fill("alice", "alice", 5, 11), position=0)).outcome,
         world.attempt(world.fill("alice", "alice", 5, 11, 3)).outcome,

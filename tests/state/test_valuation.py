@@ -8,11 +8,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from state.constants import ACCOUNT_UNDERLYINGS_MAX, CASH_MAX, FUNDING_INDEX_MAX, PPM, PRICE_MAX, QUANTITY_MAX
-from state.leaves import Account, Instrument, Underlying, perpetual
+from risk.market import VALUE_MAX
+from state.constants import (
+    ACCOUNT_UNDERLYINGS_MAX,
+    CASH_MAX,
+    FUNDING_INDEX_MAX,
+    PPM,
+    PRICE_MAX,
+    QUANTITY_MAX,
+    RULES_OFFSET,
+)
+from state.leaves import Account, Expiry, Instrument, Underlying, call, perpetual
 from state.ledger import Ledger
 from state.tree import get_index
 from state.valuation import (
+    Quotes,
     add_balance,
     add_position,
     compute_account_margin,
@@ -22,19 +32,29 @@ from state.valuation import (
     drop_stale_spots,
     is_balance_covered,
     is_fresh,
+    is_halted,
     is_margin_kept,
     is_within_caps,
+    is_young,
     needs_prices,
     read_quotes,
 )
 from tests.strategies import i64, u16, u32, u128, within
-from tests.world import build_params, open_market
+from tests.world import RULES, WEEK, build_params, open_market
 
 PARAMS = build_params()
 QUOTE = Underlying(bytes(8), oracle_time=100, spot=1_000_000, mark=1_000_000)
 
-prices = within(1, PRICE_MAX)
+YOUNG, OLD = replace(QUOTE, oracle_time=700), replace(QUOTE, oracle_time=699)
+"""At 1000, when prices of 300 seconds are young."""
+
+prices = within(1, PRICE_MAX - 1)
 quantities = within(-QUANTITY_MAX, QUANTITY_MAX)
+
+
+def quote(underlyings: dict[int, Underlying], expiries: dict[tuple[int, int], Expiry] | None = None) -> Quotes:
+    """Prices under the linear rules."""
+    return Quotes(RULES, underlyings, expiries or {})
 
 
 @given(
@@ -84,20 +104,27 @@ def test_fees_are_ceiled(quantity: int, price: int, rate_ppm: int, l1_fee: int) 
 def test_margin_is_the_exact_one_rounded_against_the_account(
     cash: int, held: list[tuple[int, int, int]], ether: int
 ) -> None:
-    """Equity is the exact one rounded down, each requirement is the exact one rounded up."""
-    quotes = {
+    """Equity is the exact one rounded down, each requirement under the linear rules the exact one rounded up."""
+    marks = {
         number: Underlying(bytes(8), spot=mark, mark=mark, funding_index=index)
         for number, (_, mark, index) in enumerate(held)
     }
-    quotes.setdefault(1, QUOTE)
+    marks.setdefault(1, QUOTE)
+    quotes = Quotes(RULES, dict(sorted(marks.items())), {})
     positions = tuple((perpetual(number), quantity) for number, (quantity, _, _) in enumerate(held))
     account = Account(bytes(20), cash=cash, positions=positions, collateral=((1, ether),) if ether else ())
     margin = compute_account_margin(account, quotes, 0, PARAMS)
     assert margin.quote_equity == cash + sum(quantity * (mark - index) for quantity, mark, index in held)
-    value = Fraction(ether * quotes[1].spot * 850_000, PPM * 10_000_000)
-    assert margin.equity == margin.quote_equity + floor(value)
-    assert margin.initial == sum(ceil(Fraction(abs(q) * mark, 10)) for q, mark, _ in held)
-    assert margin.maintenance == sum(ceil(Fraction(abs(q) * mark * 6, 100)) for q, mark, _ in held)
+    value = min(floor(Fraction(ether * marks[1].spot, 10_000_000)), VALUE_MAX)
+    assert margin.equity == margin.quote_equity + value
+    moving = {number: quantity * mark for number, (quantity, mark, _) in enumerate(held)}
+    moving[1] = moving.get(1, 0) + value
+    shock = RULES.scenarios[1].spot_move_q38
+    loss = sum(ceil(Fraction(abs(notional) * shock, 1 << 38)) for notional in moving.values())
+    kept = ceil(Fraction(loss * RULES.tiers[0].maintenance_factor_q38, 1 << 38))
+    first, more = (ceil(Fraction(value * ((parts << 38) // PPM), 1 << 38)) for parts in (100_000, 50_000))
+    assert margin.maintenance == margin.equity - kept - first
+    assert margin.initial == margin.equity - loss - first - more
 
 
 def test_what_an_account_needs_is_read_in_order() -> None:
@@ -105,23 +132,55 @@ def test_what_an_account_needs_is_read_in_order() -> None:
     ledger = Ledger(open_market().state.leaves)
     account = Account(bytes(20), positions=((perpetual(3), 1), (perpetual(0), 1)), collateral=((1, 5),))
     quotes = read_quotes(ledger, account, PARAMS, [perpetual(2), perpetual(0)])
-    assert list(quotes) == [0, 1, 2, 3]
-    assert [get_index(key) for key in ledger.reads] == [0, 1, 2, 3]
+    assert list(quotes.underlyings) == [0, 1, 2, 3]
+    assert [get_index(key) for key in ledger.reads] == [0, RULES_OFFSET, 0, 1, 2, 3]
 
 
 def test_one_old_mark_makes_all_stale() -> None:
     """Three hundred seconds are young, one more is not; where nothing is held nothing is stale."""
-    young, old = replace(QUOTE, oracle_time=700), replace(QUOTE, oracle_time=699)
     account = Account(bytes(20), positions=((perpetual(0), 1), (perpetual(1), -1)), collateral=((1, 5),))
-    assert is_fresh(account, {0: young, 1: young, 2: old}, 1000, PARAMS)
-    assert not is_fresh(account, {0: young, 1: old}, 1000, PARAMS)
-    assert is_fresh(replace(account, positions=()), {1: old}, 1000, PARAMS)
+    assert is_fresh(account, quote({0: YOUNG, 1: YOUNG, 2: OLD}), 1000, PARAMS)
+    assert not is_fresh(account, quote({0: YOUNG, 1: OLD}), 1000, PARAMS)
+    assert is_fresh(replace(account, positions=()), quote({1: OLD}), 1000, PARAMS)
+
+
+def test_surfaces_grow_old_until_they_settle() -> None:
+    """An option needs the surface of its expiry besides, and no longer once there is a settlement price."""
+    account = Account(bytes(20), positions=((call(0, WEEK, 5), 1),))
+    for surface, is_young_then in (
+        (Expiry(time=700), True),
+        (Expiry(time=699), False),
+        (Expiry(time=699, settlement=1), True),
+    ):
+        quotes = quote({0: YOUNG}, {(0, WEEK): surface})
+        assert is_young(account, quotes, 1000, PARAMS) == is_young_then
+    assert not is_young(account, quote({0: OLD}, {(0, WEEK): Expiry(settlement=1)}), 1000, PARAMS)
+
+
+def test_the_quote_assets_own_price_counts_for_everybody() -> None:
+    """Where the quote is no dollar by decree, whoever takes on risk needs its price, whatever he holds."""
+    params = build_params(peg_underlying=3)
+    assert is_young(Account(bytes(20)), quote({3: YOUNG}), 1000, params)
+    assert not is_young(Account(bytes(20)), quote({3: OLD}), 1000, params)
+
+
+def test_a_halt_ends_when_it_says() -> None:
+    """Nobody takes on risk in what has jumped, until its second comes; others are not concerned."""
+    account = Account(bytes(20), positions=((perpetual(0), 1),))
+    halted = replace(YOUNG, halted_until=1000)
+    assert is_halted(account, quote({0: halted}), 999)
+    assert not is_halted(account, quote({0: halted}), 1000)
+    assert not is_halted(account, quote({0: YOUNG, 1: halted}), 999)
+    assert is_young(account, quote({0: halted}), 999, PARAMS)
+    assert not is_fresh(account, quote({0: halted}), 999, PARAMS)
 
 
 def test_old_spots_cover_nothing() -> None:
-    """Where collateral must cover, a price one second too old is none; the mark stays what it was."""
-    young, old = replace(QUOTE, oracle_time=700), replace(QUOTE, oracle_time=699)
-    assert drop_stale_spots({0: young, 1: old}, 1000, PARAMS) == {0: young, 1: replace(old, spot=0)}
+    """Where collateral must cover, a price one second too old is none."""
+    account = Account(bytes(20), cash=7, collateral=((1, 10**9),))
+    for spot, value in ((YOUNG, 100 * QUOTE.spot), (OLD, 0)):
+        quotes = drop_stale_spots(quote({1: spot}), 1000, PARAMS)
+        assert compute_account_margin(account, quotes, 1000, PARAMS).equity == 7 + value
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(-3, 3).filter(bool)), max_size=30))
@@ -163,8 +222,8 @@ def test_caps_of_an_account() -> None:
 
 def test_caps_count_expiries_and_positions_too() -> None:
     """Twenty-four expiries and sixty-four positions are the most, over all underlyings."""
-    expiries = [(Instrument(0, number, 1, 5), 1) for number in range(25)]
-    strikes = [(Instrument(0, 1, 1, number), 1) for number in range(65)]
+    expiries = [(Instrument(0, number, 5, 2), 1) for number in range(25)]
+    strikes = [(Instrument(0, 1, number, 2), 1) for number in range(65)]
     for held, most in ((expiries, 24), (strikes, 64)):
         assert is_within_caps(Account(bytes(20), positions=tuple(held[:most])))
         assert not is_within_caps(Account(bytes(20), positions=tuple(held)))

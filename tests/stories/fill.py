@@ -8,18 +8,16 @@ from dataclasses import replace
 
 from state.codes import Code
 from state.constants import CASH_MAX, QUANTITY_MAX
+from state.genesis import Listing
 from state.leaves import (
     FLAG_POST_ONLY,
     FLAG_REDUCE_ONLY,
     FLAG_SELL,
-    QUOTE_UNDERLYING,
-    AssetTerms,
-    UnderlyingTerms,
     perpetual,
 )
 from state.process_inbox import MessageType
 from tests.stories.telling import Pair, story
-from tests.world import Attempt, World, build_params, open_market
+from tests.world import QUOTE_TERMS, UNDERLYING_TERMS, Attempt, World, build_params, open_market
 
 MARK = 17_000_000
 SIZE = 10_000
@@ -373,9 +371,8 @@ def taker_fee_above_the_limit() -> Pair:
 def open_wide_market() -> World:
     """Nine listed underlyings, all with a price of 1 000 000."""
     symbols = tuple(bytes([65 + number]) for number in range(9))
-    terms = tuple(UnderlyingTerms(100_000, 60_000) for _ in symbols)
-    assets = (AssetTerms(QUOTE_UNDERLYING, 0, 1, 1),)
-    world = World(0, build_params(underlyings=terms, assets=assets), symbols=symbols)
+    params = build_params(underlyings=(UNDERLYING_TERMS,) * len(symbols), assets=(QUOTE_TERMS,))
+    world = World(0, params, listings=tuple(Listing(symbol) for symbol in symbols))
     for name in ("alice", "bob"):
         world.deposit(name, 1_000_000_000_000)
     world.tick(1)

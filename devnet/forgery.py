@@ -14,6 +14,7 @@ from fraud_proofs.challenger import State
 from node.keys import Ed25519Key, Secp256k1Key
 from sequencer.engine import PostedOp, Sealed
 from state.batches import FRAME_HEAD_BYTES, BatchData, Step, pack_frames
+from state.constants import PPM
 from state.context import StepContext, advance_position, draft_header
 from state.leaves import Account, Globals, Instrument, Params, Underlying, perpetual
 from state.ledger import Ledger, Slot, SubjectMissing
@@ -307,6 +308,7 @@ class Forgery:
         hands = dict(sorted(zip(places, keys or self.kit.oracle_keys, strict=True)))
         price = max(1, self.get_underlying(underlying).mark)
         mask = sum(1 << place for place in hands)
-        bare = Oracle(self.position, underlying, time, price, price, mask, ())
+        volatility = max(1, self.get_underlying(underlying).volatility)
+        bare = Oracle(self.position, underlying, time, price, price, PPM, PPM, volatility, mask, ())
         signed = [key.sign(hash_digest(self.kit.domain, bare)) for key in hands.values()]
         return replace(bare, signatures=tuple(OracleSignature(s[:32], s[32:64], s[64]) for s in signed))

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from node.amounts import ETHER, GWEI
 from node.launch import Launch, LaunchAsset
 from node.rollup import ETH, Terms
-from state.genesis import Genesis
+from risk.parameter_sets import PARAMETER_SETS
+from state.genesis import CORRELATION_ONE, Genesis, Listing
 from state.leaves import QUOTE_UNDERLYING, AssetTerms, Params, UnderlyingTerms
 
 SYMBOLS = (b"BTC", b"ETH", b"LTC", b"XRP", b"ZEC")
@@ -34,6 +35,9 @@ def build_launch(oracle_signers: Sequence[bytes]) -> Launch:
         oracle_age_max=15,
         oracle_skew_max=5,
         price_age_max=120,
+        guard_ppm=100_000,
+        halt_ppm=100_000,
+        halt_seconds=10,
         band_ppm=50_000,
         maker_fee_ppm=100,
         taker_fee_ppm=500,
@@ -41,12 +45,18 @@ def build_launch(oracle_signers: Sequence[bytes]) -> Launch:
         funding_period=3_600,
         funding_cap_ppm=30_000,
         cancel_only_interval=1,
+        auction_seconds=60,
+        close_delay=60,
+        penalty_ppm=50_000,
+        quote_debt_max=1_000_000 * DOLLAR,
+        peg_underlying=QUOTE_UNDERLYING,
         assets=(
-            AssetTerms(QUOTE_UNDERLYING, 0, 1, 10 * DOLLAR),
-            AssetTerms(SYMBOLS.index(b"ETH"), 150_000, 10_000_000, 5_000_000),
+            AssetTerms(QUOTE_UNDERLYING, 0, 0, 0, 1, 10 * DOLLAR),
+            AssetTerms(SYMBOLS.index(b"ETH"), 100_000, 50_000, 550_000, 10_000_000, 5_000_000),
         ),
-        underlyings=tuple(UnderlyingTerms(150_000, 90_000) for _ in SYMBOLS),
+        underlyings=tuple(UnderlyingTerms(CORRELATION_ONE, 1 << 40) for _ in SYMBOLS),
     )
     dollar = LaunchAsset("USD", None, 1, 10**15)
     ether = LaunchAsset("ETH", ETH, GWEI, 10**12)
-    return Launch(Genesis(params, SYMBOLS, 0), (dollar, ether), TERMS)
+    listings = tuple(Listing(symbol) for symbol in SYMBOLS)
+    return Launch(Genesis(params, PARAMETER_SETS["keel"], listings, 0), (dollar, ether), TERMS)

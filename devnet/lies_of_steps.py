@@ -221,8 +221,9 @@ def tell_reduce_only_fill_that_grows(forgery: Forgery) -> bytes:
 def tell_fill_under_margin(forgery: Forgery) -> bytes:
     """The buyer takes a position that is too large for all that he has."""
     forgery.repeat(forgery.honest_ops)
-    mark, terms = forgery.mark, forgery.params.underlyings[forgery.market.underlying]
-    quantity = 2 * abs(forgery.get_account(0).cash) * PPM // (mark * terms.initial_ppm) + 1
+    # No rules that ship ask for less than a tenth of the notional.
+    mark = forgery.mark
+    quantity = 20 * abs(forgery.get_account(0).cash) // mark + 1
     forgery.trade(mark, mark, quantity)
     return finish_with(forgery, forgery.fill(mark, quantity))
 

@@ -22,6 +22,7 @@ from state.operations import (
     Oracle,
     OrderOp,
     SignedOperation,
+    Surface,
     Transfer,
     Withdraw,
     decode_operation,
@@ -36,7 +37,7 @@ class HeldReceipt:
     """A receipt's bytes and the op that it is for; whose receipt it is, the holder has checked."""
 
     data: bytes
-    op: SignedOperation | Oracle
+    op: SignedOperation | Oracle | Surface
 
     @property
     def generation(self) -> int:

@@ -77,6 +77,19 @@ signers = [
 age_max = 60                            # an older reading is not taken
 skew_max = 5                            # nor one that is so far ahead
 price_age_max = 300                     # new risk needs prices younger than this
+guard_ppm = 100_000                     # the farthest that a price may move in a reading, and once more each minute
+halt_ppm = 80_000                       # after a move like this nothing may be opened
+halt_seconds = 60
+peg = "USD"                             # or the symbol that prices the quote asset itself
+
+[margin]
+rules = "keel"                          # the scenarios; the others that ship: derive_pm2, deribit_pm, paradex_scan ...
+
+[auction]                               # of accounts that no longer cover their maintenance margin
+seconds = 600                           # until the discount is the whole margin that a bidder frees
+penalty_ppm = 50_000                    # of that margin, to the insurance fund
+close_delay = 86_400                    # after which a forced close that nobody has met becomes an auction
+quote_debt_max = 1_000_000_000_000      # quote units owed against other collateral before it is sold
 
 [fees]
 maker_ppm = 100
@@ -103,28 +116,35 @@ unit = 1_000_000_000                    # a unit is a gwei
 deposit_max = 1_000_000_000_000
 create_min = 5_000_000
 underlying = "ETH"                      # whose spot it counts at, less the haircut
-haircut_ppm = 150_000
+haircut_ppm = 100_000
+initial_haircut_ppm = 50_000            # on top, before new risk
+confidence_threshold_ppm = 550_000
 units_per_lot = 10_000_000              # a lot of ETH is a hundredth of an ether
 
 [[underlyings]]                         # a lot: 0.001 BTC
 symbol = "BTC"
-initial_ppm = 100_000
-maintenance_ppm = 60_000
+correlation_ppm = 950_000               # how far its losses come together with the others
+open_interest_max = 1_000_000_000
 
 [[underlyings]]                         # a lot: 0.01 ETH
 symbol = "ETH"
-initial_ppm = 100_000
-maintenance_ppm = 60_000
+correlation_ppm = 950_000               # how far its losses come together with the others
+open_interest_max = 1_000_000_000
 
 [[underlyings]]                         # a lot: 0.01 LTC
 symbol = "LTC"
-initial_ppm = 150_000
-maintenance_ppm = 90_000
+correlation_ppm = 950_000               # how far its losses come together with the others
+open_interest_max = 1_000_000_000
 
 [[underlyings]]                         # a lot: 1 XRP
 symbol = "XRP"
-initial_ppm = 150_000
-maintenance_ppm = 90_000
+correlation_ppm = 950_000               # how far its losses come together with the others
+open_interest_max = 1_000_000_000
+
+[[underlyings]]                         # an index: no oracle signs it, its price follows from its parts
+symbol = "MAJORS"
+open_interest_max = 1_000_000_000
+basket = ["BTC 500000", "ETH 500000"]
 """
 
 

@@ -12,6 +12,12 @@ from node.amounts import ETHER, GWEI
 from node.errors import ConfigError
 from node.rollup import ETH, Terms
 from node.toml_fields import Table, read_toml
+from risk.checks import check_parameters
+from risk.fixed_point import ONE_Q38
+from risk.margin import compute_margin
+from risk.market import Market, Portfolio, Underlying
+from risk.parameter_sets import PARAMETER_SETS
+from risk.parameters import Parameters
 from state.constants import (
     AMOUNT_MAX,
     ASSETS_MAX,
@@ -19,7 +25,7 @@ from state.constants import (
     PPM,
     UNDERLYINGS_MAX,
 )
-from state.genesis import Genesis
+from state.genesis import CORRELATION_ONE, Genesis, Listing, is_sound
 from state.leaves import QUOTE_UNDERLYING, AssetTerms, Params, UnderlyingTerms
 from state.tree import Root, build_tree
 
@@ -94,12 +100,16 @@ def _list_broken_params(genesis: Genesis) -> Iterator[str]:
         yield f"there must be from 1 to {UNDERLYINGS_MAX} underlyings of different symbols"
     if len(params.underlyings) != len(genesis.symbols):
         yield "each underlying needs its symbol and its margins"
-    for symbol, terms in zip(genesis.symbols, params.underlyings, strict=False):
-        if not 1 <= terms.maintenance_ppm <= terms.initial_ppm <= PPM:
-            yield f"{_decode_symbol(symbol)}: maintenance_ppm must be from 1 to initial_ppm, and that at most {PPM}"
-        if params.band_ppm >= terms.initial_ppm:
-            # Whoever trades at the edge of the band loses the band at once: initial margin must cover that.
-            yield f"{_decode_symbol(symbol)}: initial_ppm must exceed fees.band_ppm"
+    if params.auction_seconds < 1:
+        yield "auction.seconds must be at least 1"
+    refusal = check_parameters(genesis.rules)
+    if refusal is not None:
+        yield f"margin.rules: {refusal.field} is out of range (risk code {refusal.code})"
+    elif params.band_ppm >= compute_least_initial_ppm(genesis.rules):
+        # Whoever trades at the edge of the band loses the band at once: initial margin must cover that.
+        yield f"fees.band_ppm must be below {compute_least_initial_ppm(genesis.rules)}, the least initial margin there is"
+    if not is_sound(replace(genesis, time=0)):
+        yield "the rules are not defined under these parameters: a basket of itself, or of what is not listed before it"
     if len(params.encode()) > PARAMS_BYTES_MAX or len(genesis.encode()) > GENESIS_BYTES_MAX:
         yield f"parameters must fit {PARAMS_BYTES_MAX} bytes and the genesis {GENESIS_BYTES_MAX}: list less"
 
@@ -109,16 +119,24 @@ def _list_broken_assets(launch: Launch) -> Iterator[str]:
     if not 1 <= len(terms) == len(launch.assets) <= ASSETS_MAX:
         yield f"there must be from 1 to {ASSETS_MAX} assets, each with its terms"
     for number, (asset, margin) in enumerate(zip(launch.assets, terms, strict=False)):
-        if number == 0 and margin != (QUOTE_UNDERLYING, 0, 1, margin.create_min):
-            yield f"{asset.name}: the first asset is the quote dollar: no underlying, haircut_ppm 0, units_per_lot 1"
+        if number == 0 and margin != (QUOTE_UNDERLYING, 0, 0, 0, 1, margin.create_min):
+            yield f"{asset.name}: the first asset is the quote dollar: no underlying, no haircuts, units_per_lot 1"
         if number > 0 and not margin.underlying < len(launch.genesis.symbols):
             yield f"{asset.name}: underlying must be one of the listed symbols"
-        if margin.haircut_ppm > PPM or margin.units_per_lot < 1:
-            yield f"{asset.name}: haircut_ppm must be at most {PPM} and units_per_lot at least 1"
+        if margin.maintenance_haircut_ppm + margin.initial_haircut_ppm > PPM or margin.units_per_lot < 1:
+            yield f"{asset.name}: both haircuts must be at most {PPM} together, and units_per_lot at least 1"
         if not 1 <= asset.unit < 1 << 128:
             yield f"{asset.name}: unit must be from 1 to 2^128 - 1 base units"
         if not margin.create_min <= asset.deposit_max <= AMOUNT_MAX:
             yield f"{asset.name}: deposit_max must be from create_min, or nobody could begin, to {AMOUNT_MAX}"
+
+
+def compute_least_initial_ppm(rules: Parameters) -> int:
+    """The least initial margin of a perpetual, in parts per million of its notional: where vol is all but nothing."""
+    price, lots = PPM, PPM
+    underlying = Underlying(price, price, ONE_Q38, ONE_Q38, 1, ())
+    margin = compute_margin(rules, Market((underlying,), ONE_Q38), Portfolio(0, (lots,), (), ()))
+    return (margin.equity - margin.initial) * PPM // (price * lots)
 
 
 # The file
@@ -128,24 +146,47 @@ def read_launch(path: Path) -> Launch:
     """From a genesis.toml as `keel init` writes it. Raises ConfigError."""
     table = read_toml(path, "run `keel init DIR`, or name the file with --genesis")
     time = table.take_integer("time", 0, U64, 0)
-    underlyings = [_read_underlying(one) for one in table.take_tables("underlyings")]
-    symbols = [symbol for symbol, _ in underlyings]
+    rules = _read_rules(table.take_table("margin", is_required=True))
+    symbols: list[bytes] = []
+    underlyings = [_read_underlying(one, symbols) for one in table.take_tables("underlyings")]
     assets = [_read_asset(one, symbols) for one in table.take_tables("assets")]
     terms = _read_terms(table.take_table("terms", is_required=True))
-    params = _read_params(table, tuple(margin for _, margin in assets), tuple(margin for _, margin in underlyings))
+    params = _read_params(table, symbols, tuple(one for _, one in assets), tuple(one for _, one in underlyings))
     table.finish()
-    launch = Launch(Genesis(params, tuple(symbols), time), tuple(asset for asset, _ in assets), terms)
+    listings = tuple(listing for listing, _ in underlyings)
+    launch = Launch(Genesis(params, rules, listings, time), tuple(asset for asset, _ in assets), terms)
     check_launch(launch)
     return launch
 
 
-def _read_underlying(table: Table) -> tuple[bytes, UnderlyingTerms]:
+def _read_rules(table: Table) -> Parameters:
+    name = table.take_text("rules")
+    if name not in PARAMETER_SETS:
+        raise table.refuse("rules", f"{name!r} is no set of rules; write one of {', '.join(PARAMETER_SETS)}")
+    table.finish()
+    return PARAMETER_SETS[name]
+
+
+def _read_underlying(table: Table, symbols: list[bytes]) -> tuple[Listing, UnderlyingTerms]:
+    """One underlying; `symbols` are those before it, and it joins them."""
     symbol = table.take_text("symbol")
     if not symbol.isascii() or not symbol.isprintable() or len(symbol) > 8:
         raise table.refuse("symbol", f'{symbol!r} will not do; write at most 8 ASCII characters, as in "BTC"')
-    initial, maintenance = table.take_integer("initial_ppm", 1, PPM), table.take_integer("maintenance_ppm", 1, PPM)
+    correlation_ppm = table.take_integer("correlation_ppm", 0, PPM, PPM)
+    open_interest_max = table.take_integer("open_interest_max", 1, AMOUNT_MAX)
+    basket = [_read_component(table, text, symbols) for text in table.take_texts("basket", [])]
     table.finish()
-    return symbol.encode().ljust(8, b"\0"), UnderlyingTerms(initial, maintenance)
+    symbols.append(symbol.encode())
+    terms = UnderlyingTerms(CORRELATION_ONE * correlation_ppm // PPM, open_interest_max)
+    return Listing(symbol.encode(), tuple(basket)), terms
+
+
+def _read_component(table: Table, text: str, symbols: list[bytes]) -> tuple[int, int]:
+    """`"BTC 500000"`: a component that is listed before, and its weight in parts per million of its price."""
+    symbol, _, weight = text.partition(" ")
+    if symbol.encode() not in symbols or not weight.isdecimal() or not 1 <= int(weight) <= U32:
+        raise table.refuse("basket", f'{text!r} will not do; write a symbol listed before and a weight: "BTC 500000"')
+    return symbols.index(symbol.encode()), int(weight)
 
 
 def _read_asset(table: Table, symbols: list[bytes]) -> tuple[LaunchAsset, AssetTerms]:
@@ -159,13 +200,15 @@ def _read_asset(table: Table, symbols: list[bytes]) -> tuple[LaunchAsset, AssetT
         table.take_integer("unit", 1, (1 << 128) - 1),
         table.take_integer("deposit_max", 1, AMOUNT_MAX),
     )
-    symbol = table.take_text("underlying", "USD").encode().ljust(8, b"\0")
-    if symbol != b"USD".ljust(8, b"\0") and symbol not in symbols:
+    symbol = table.take_text("underlying", "USD").encode()
+    if symbol != b"USD" and symbol not in symbols:
         listed = ", ".join(_decode_symbol(one) for one in symbols)
         raise table.refuse("underlying", f"{_decode_symbol(symbol)} is not listed; write one of {listed}")
     terms = AssetTerms(
         symbols.index(symbol) if symbol in symbols else QUOTE_UNDERLYING,
         table.take_integer("haircut_ppm", 0, PPM, 0),
+        table.take_integer("initial_haircut_ppm", 0, PPM, 0),
+        table.take_integer("confidence_threshold_ppm", 0, PPM, 0),
         table.take_integer("units_per_lot", 1, AMOUNT_MAX, 1),
         table.take_integer("create_min", 0, AMOUNT_MAX),
     )
@@ -186,15 +229,24 @@ def _read_terms(table: Table) -> Terms:
     return terms
 
 
-def _read_params(table: Table, assets: tuple[AssetTerms, ...], underlyings: tuple[UnderlyingTerms, ...]) -> Params:
-    oracle, fees, funding = (table.take_table(name, is_required=True) for name in ("oracle", "fees", "funding"))
+def _read_params(
+    table: Table, symbols: list[bytes], assets: tuple[AssetTerms, ...], underlyings: tuple[UnderlyingTerms, ...]
+) -> Params:
+    names = ("oracle", "fees", "funding", "auction")
+    oracle, fees, funding, auction = (table.take_table(name, is_required=True) for name in names)
     signers = oracle.take_texts("signers")
+    peg = oracle.take_text("peg", "USD").encode()
+    if peg != b"USD" and peg not in symbols:
+        raise oracle.refuse("peg", f"{_decode_symbol(peg)} is not listed; name what prices the quote asset, or USD")
     params = Params(
         oracle_threshold=oracle.take_integer("threshold", 1, ORACLE_SIGNERS_MAX),
         oracle_signers=tuple(oracle.parse_address(f"signers[{n}]", text) for n, text in enumerate(signers)),
         oracle_age_max=oracle.take_integer("age_max", 1, U32),
         oracle_skew_max=oracle.take_integer("skew_max", 0, U32),
         price_age_max=oracle.take_integer("price_age_max", 1, U32),
+        guard_ppm=oracle.take_integer("guard_ppm", 1, PPM),
+        halt_ppm=oracle.take_integer("halt_ppm", 1, PPM),
+        halt_seconds=oracle.take_integer("halt_seconds", 0, U32),
         band_ppm=fees.take_integer("band_ppm", 1, PPM),
         maker_fee_ppm=fees.take_integer("maker_ppm", 0, PPM),
         taker_fee_ppm=fees.take_integer("taker_ppm", 0, PPM),
@@ -202,10 +254,15 @@ def _read_params(table: Table, assets: tuple[AssetTerms, ...], underlyings: tupl
         funding_period=funding.take_integer("period", 1, U32),
         funding_cap_ppm=funding.take_integer("cap_ppm", 0, PPM),
         cancel_only_interval=fees.take_integer("cancel_only_seconds", 0, U32),
+        auction_seconds=auction.take_integer("seconds", 1, U32),
+        close_delay=auction.take_integer("close_delay", 0, U32),
+        penalty_ppm=auction.take_integer("penalty_ppm", 0, PPM),
+        quote_debt_max=auction.take_integer("quote_debt_max", 0, AMOUNT_MAX),
+        peg_underlying=symbols.index(peg) if peg in symbols else QUOTE_UNDERLYING,
         assets=assets,
         underlyings=underlyings,
     )
-    for part in (oracle, fees, funding):
+    for part in (oracle, fees, funding, auction):
         part.finish()
     return params
 

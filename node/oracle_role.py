@@ -1,13 +1,13 @@
 """The oracle: signs readings of a price source and hands them to the sequencer, by heartbeat and deviation.
 
-A source is lines of JSON in quote units a lot, `{"symbol": "BTC", "spot": 17000000, "mark": 17010000}`; the latest of a
-symbol counts. Readings enter the chain when a price has moved enough or its last one grows old, not at every line.
+A source is lines of JSON in quote units a lot, `{"symbol": "BTC", "spot": 17000000, "mark": 17010000}`, and if they are
+known `spot_confidence_ppm`, `mark_confidence_ppm` and `volatility_ppm`; the latest of a symbol counts. Readings enter the chain when a price has moved enough or its last one grows old, not at every line.
 """
 
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import trio
 
@@ -21,6 +21,7 @@ from state.constants import ORACLE_SIGNERS_MAX, PPM, PRICE_MAX
 from state.operations import Oracle, OracleSignature, hash_digest
 
 LINE_BYTES_MAX = 4096
+VOLATILITY_MAX_PPM = 20 * PPM
 
 
 class SourceError(Exception):
@@ -29,11 +30,14 @@ class SourceError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """One line of a source: quote units a lot."""
+    """One line of a source: quote units a lot; confidences and vol a year, at the money, in parts per million."""
 
     symbol: str
     spot: int
     mark: int
+    spot_confidence: int = PPM
+    mark_confidence: int = PPM
+    volatility: int = PPM
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +62,19 @@ def parse_price(line: str) -> Price:
     spot = value.get("spot")
     mark = value.get("mark", spot)
     for name, price in (("spot", spot), ("mark", mark)):
-        if not isinstance(price, int) or isinstance(price, bool) or not 1 <= price <= PRICE_MAX:
-            raise SourceError(f"{name}: a whole number of quote units a lot from 1 to {PRICE_MAX} is needed")
-    return Price(value["symbol"], int(value["spot"]), int(mark))  # type: ignore[arg-type]
+        if not is_whole(price, 1, PRICE_MAX - 1):
+            raise SourceError(f"{name}: a whole number of quote units a lot from 1 to {PRICE_MAX - 1} is needed")
+    parts = []
+    for name, most in (("spot_confidence", PPM), ("mark_confidence", PPM), ("volatility", VOLATILITY_MAX_PPM)):
+        parts.append(value.get(f"{name}_ppm", PPM))
+        if not is_whole(parts[-1], 1, most):
+            raise SourceError(f"{name}_ppm: a whole number of parts per million from 1 to {most} is needed")
+    return Price(value["symbol"], spot, mark, *parts)
+
+
+def is_whole(value: object, least: int, most: int) -> bool:
+    """Whether a value of a JSON line is a whole number within bounds."""
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
 class OracleNode:
@@ -154,11 +168,22 @@ def sign_reading(
 ) -> Oracle:
     """A reading at L2 time `at`, signed by keys given with their places among the chain's signers, in order."""
     mask = sum(1 << place for place, _ in signers)
-    bare = Oracle(0, underlying, at, price.spot, price.mark, mask, ())
+    bare = Oracle(
+        position=0,
+        underlying=underlying,
+        time=at,
+        spot=price.spot,
+        mark=price.mark,
+        spot_confidence=price.spot_confidence,
+        mark_confidence=price.mark_confidence,
+        volatility=price.volatility,
+        signer_mask=mask,
+        signatures=(),
+    )
     digest = hash_digest(domain, bare)
     signed = [key.sign(digest) for _, key in signers]
     signatures = tuple(OracleSignature(one[:32], one[32:64], one[64]) for one in signed)
-    return Oracle(0, underlying, at, price.spot, price.mark, mask, signatures)
+    return replace(bare, signatures=signatures)
 
 
 async def read_lines(stream: trio.abc.ReceiveStream) -> AsyncIterator[str]:

@@ -33,7 +33,7 @@ from node.signature_process import run_signature_process
 from node.transactions import Mined, Sender
 from sequencer.batcher import SealRule
 from sequencer.engine import Sealed
-from sequencer.matching import Market
+from sequencer.matching import single
 from sequencer.oplog import LogRecord
 from sequencer.refusals import Refusal, Refused
 from state.batches import BatchData, decode_header
@@ -475,7 +475,7 @@ class Sequencer:
             """[underlying, depth] -> [bids, asks] of its perpetual, best first, as [price, lots]."""
             underlying = take_int(arguments, 0, "underlying", UNDERLYINGS_MAX)
             depth = take_int(arguments, 1, "depth", DEPTH_MAX + 1)
-            bids, asks = self.core.engine.get_depth(Market(perpetual(underlying)), depth)
+            bids, asks = self.core.engine.get_depth(single(perpetual(underlying)), depth)
             return [[list(level) for level in bids], [list(level) for level in asks]]
 
         methods = build_read_methods(lambda: self.core.engine.leaves)

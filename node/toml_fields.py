@@ -71,9 +71,10 @@ class Table:
         return str(value)
 
     def take_texts(self, key: str, default: Sequence[str] | None = None) -> list[str]:
-        """A list of texts, at least one."""
+        """A list of texts; at least one, unless the default is none."""
         value = self._take(key, None if default is None else list(default), 'write a list, as in ["one", "two"]')
-        if not isinstance(value, list) or not value or not all(isinstance(one, str) and one for one in value):
+        is_empty = not value and default != []
+        if not isinstance(value, list) or is_empty or not all(isinstance(one, str) and one for one in value):
             raise self.refuse(key, f'{value!r} will not do; write a list, as in ["one", "two"]')
         return value
 
@@ -97,7 +98,8 @@ class Table:
     def take_tables(self, key: str) -> list["Table"]:
         """A list of tables, at least one."""
         value = self._take(key, None, f"write one or more tables [[{key}]]")
-        if not isinstance(value, list) or not value or not all(isinstance(one, dict) for one in value):
+        is_empty = not value and default != []
+        if not isinstance(value, list) or is_empty or not all(isinstance(one, dict) for one in value):
             raise self.refuse(key, f"write one or more tables [[{key}]]")
         return [Table(one, self._file, f"{self._name}{key}[{number}].") for number, one in enumerate(value)]
 

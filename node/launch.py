@@ -105,11 +105,11 @@ def _list_broken_params(genesis: Genesis) -> Iterator[str]:
     refusal = check_parameters(genesis.rules)
     if refusal is not None:
         yield f"margin.rules: {refusal.field} is out of range (risk code {refusal.code})"
-    elif params.band_ppm >= compute_least_initial_ppm(genesis.rules):
+    elif params.band_ppm >= (least := compute_least_initial_ppm(genesis.rules)):
         # Whoever trades at the edge of the band loses the band at once: initial margin must cover that.
-        yield f"fees.band_ppm must be below {compute_least_initial_ppm(genesis.rules)}, the least initial margin there is"
+        yield f"fees.band_ppm must be below {least}, the least initial margin that the rules ask for"
     if not is_sound(replace(genesis, time=0)):
-        yield "the rules are not defined under these parameters: a basket of itself, or of what is not listed before it"
+        yield "the rules are not defined under these parameters: look at baskets, haircuts, periods and thresholds"
     if len(params.encode()) > PARAMS_BYTES_MAX or len(genesis.encode()) > GENESIS_BYTES_MAX:
         yield f"parameters must fit {PARAMS_BYTES_MAX} bytes and the genesis {GENESIS_BYTES_MAX}: list less"
 

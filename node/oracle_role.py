@@ -1,7 +1,8 @@
 """The oracle: signs readings of a price source and hands them to the sequencer, by heartbeat and deviation.
 
 A source is lines of JSON in quote units a lot, `{"symbol": "BTC", "spot": 17000000, "mark": 17010000}`, and if they are
-known `spot_confidence_ppm`, `mark_confidence_ppm` and `volatility_ppm`; the latest of a symbol counts. Readings enter the chain when a price has moved enough or its last one grows old, not at every line.
+known `spot_confidence_ppm`, `mark_confidence_ppm` and `volatility_ppm`; the latest of a symbol counts. Readings enter
+the chain when a price has moved enough or its last one grows old, not at every line.
 """
 
 import json
@@ -61,20 +62,17 @@ def parse_price(line: str) -> Price:
         raise SourceError('symbol: text is needed, as in {"symbol": "BTC", "spot": 17000000, "mark": 17010000}')
     spot = value.get("spot")
     mark = value.get("mark", spot)
-    for name, price in (("spot", spot), ("mark", mark)):
-        if not is_whole(price, 1, PRICE_MAX - 1):
-            raise SourceError(f"{name}: a whole number of quote units a lot from 1 to {PRICE_MAX - 1} is needed")
-    parts = []
-    for name, most in (("spot_confidence", PPM), ("mark_confidence", PPM), ("volatility", VOLATILITY_MAX_PPM)):
-        parts.append(value.get(f"{name}_ppm", PPM))
-        if not is_whole(parts[-1], 1, most):
-            raise SourceError(f"{name}_ppm: a whole number of parts per million from 1 to {most} is needed")
-    return Price(value["symbol"], spot, mark, *parts)
+    prices = [take_whole(name, price, PRICE_MAX - 1) for name, price in (("spot", spot), ("mark", mark))]
+    bounds = (("spot_confidence_ppm", PPM), ("mark_confidence_ppm", PPM), ("volatility_ppm", VOLATILITY_MAX_PPM))
+    parts = [take_whole(name, value.get(name, PPM), most) for name, most in bounds]
+    return Price(value["symbol"], *prices, *parts)
 
 
-def is_whole(value: object, least: int, most: int) -> bool:
-    """Whether a value of a JSON line is a whole number within bounds."""
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+def take_whole(name: str, value: object, most: int) -> int:
+    """A whole number of a JSON line within bounds. Raises SourceError."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+        raise SourceError(f"{name}: a whole number from 1 to {most} is needed, not {value!r}")
+    return value
 
 
 class OracleNode:

@@ -98,8 +98,7 @@ class Table:
     def take_tables(self, key: str) -> list["Table"]:
         """A list of tables, at least one."""
         value = self._take(key, None, f"write one or more tables [[{key}]]")
-        is_empty = not value and default != []
-        if not isinstance(value, list) or is_empty or not all(isinstance(one, dict) for one in value):
+        if not isinstance(value, list) or not value or not all(isinstance(one, dict) for one in value):
             raise self.refuse(key, f"write one or more tables [[{key}]]")
         return [Table(one, self._file, f"{self._name}{key}[{number}].") for number, one in enumerate(value)]
 

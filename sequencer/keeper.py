@@ -1,8 +1,8 @@
 """The keeper: what the chain owes its accounts whether anybody asks or not.
 
-After every price it looks at all accounts and posts what is due, through the engine, in this order: baskets priced anew,
-expired positions settled, auctions begun and ended and debts written off, and, where an auction has failed, positions
-deleveraged. None of it is the node's discretion: every op is judged by checks that anyone can have judged on L1.
+After every price it looks at all accounts and posts what is due, in this order: baskets priced anew, expired positions
+settled, auctions begun and ended and debts written off, and, where an auction has failed, positions deleveraged. None
+of it is the node's discretion: every op is judged by checks that anyone can have judged on L1.
 
 Which accounts are short of margin is asked of a sweep (sweep.py); the op's own claims decide.
 """

@@ -1,7 +1,7 @@
 """Requests: ops as users send them, before the sequencer gives them a position in the log.
 
-A request's bytes are its op's without what the sequencer adds: the position, an order's place of acceptance, what a take
-claims of its target. So they are `kind u8 || signed fields || tail`.
+A request's bytes are its op's without what the sequencer adds: the position, an order's place of acceptance, what a
+take claims of its target. So they are `kind u8 || signed fields || tail`.
 """
 
 from dataclasses import dataclass, field, replace

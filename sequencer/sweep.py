@@ -1,7 +1,7 @@
 """Who is short of margin, or no longer: every account looked at once per price.
 
-The seam of the keeper: an account's margin needs nothing but its leaf and the prices, so that other machines may look at
-other accounts, and only the answer, a list of accounts, has to be brought together.
+The seam of the keeper: an account's margin needs nothing but its leaf and the prices, so that other machines may look
+at other accounts, and only the answer, a list of accounts, has to be brought together.
 """
 
 from collections.abc import Mapping

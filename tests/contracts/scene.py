@@ -11,17 +11,55 @@ from typing import Any
 
 from fraud_proofs.grounds import EFFECT, check_ground
 from state.codes import Code
+from state.constants import PPM
 from state.context import StepContext
-from state.leaves import QUOTE_UNDERLYING, Account, AssetTerms, Order, Params, Underlying
+from state.leaves import (
+    CALL,
+    FUTURE,
+    PUT,
+    Account,
+    AssetTerms,
+    Expiry,
+    Instrument,
+    Order,
+    Params,
+    Underlying,
+    perpetual,
+)
 from state.ledger import Ledger, Slot
+from state.marks import compute_mark
 from state.operations import Fill, Operation, decode_operation
 from state.transition import Valid
-from state.tree import GLOBALS_KEY, Collection, LeafKey, account_key, build_tree, leaf_key, order_key, underlying_key
+from state.tree import (
+    GLOBALS_KEY,
+    Collection,
+    LeafKey,
+    account_key,
+    build_tree,
+    expiry_key,
+    leaf_key,
+    order_key,
+    underlying_key,
+)
 from tests.contracts.court import Court, dispute
-from tests.world import PlayedStep, World, build_params, open_market
+from tests.world import (
+    MIX,
+    MIXED_LISTINGS,
+    QUOTE_TERMS,
+    UNDERLYING_TERMS,
+    WEEK,
+    Legs,
+    PlayedStep,
+    World,
+    build_params,
+    open_mixed_market,
+)
 
 PEOPLE = ("alice", "bob", "carol", "dave")
 SPOTS = (17_000_000, 7_000_000, 3_000_000, 700_000)
+TRADED = (0, 1, 2, 3, MIX)
+DATED = (0, MIX)
+"""Underlyings that trade, and those that have an expiry too."""
 
 
 class Scene:
@@ -96,6 +134,11 @@ class Scene:
         """Change an underlying."""
         self.write(underlying_key(underlying), replace(self.underlying(underlying), **changes).encode())
 
+    def bend_expiry(self, underlying: int, expiry: int, **changes: Any) -> None:
+        """Change an expiry, or begin it."""
+        before = self.ledger.get_expiry(underlying, expiry) or Expiry()
+        self.write(expiry_key(underlying, expiry), replace(before, **changes).encode())
+
     def account(self, account: int) -> Account:
         """As it is bent."""
         return self.ledger.require_account(account)
@@ -150,10 +193,11 @@ def build_market_params(rng: random.Random) -> Params:
     """Parameters with two kinds of collateral and numbers that do not divide evenly."""
     return build_params(
         assets=(
-            AssetTerms(QUOTE_UNDERLYING, 0, 1, 10_000_000),
-            AssetTerms(1, 150_000, rng.randint(9_000_000, 11_000_000), 5_000_000),
-            AssetTerms(3, rng.randint(0, 400_000), 1_000_003, 5_000_000),
+            QUOTE_TERMS,
+            AssetTerms(1, 150_000, 40_000, 500_000, rng.randint(9_000_000, 11_000_000), 5_000_000),
+            AssetTerms(3, rng.randint(0, 400_000), rng.randint(0, 99_999), PPM, 1_000_003, 5_000_000),
         ),
+        underlyings=(UNDERLYING_TERMS,) * len(MIXED_LISTINGS),
         maker_fee_ppm=rng.randint(0, 300),
         taker_fee_ppm=rng.randint(300, 700),
         l1_fee=rng.randint(0, 2_000),
@@ -164,7 +208,7 @@ def build_market_params(rng: random.Random) -> Params:
 def open_random_market(seed: int) -> World:
     """People with cash and collateral, prices with premiums either way."""
     rng = random.Random(seed)
-    world = open_market(seed, people=PEOPLE, params=build_market_params(rng))
+    world = open_mixed_market(seed, people=PEOPLE, params=build_market_params(rng))
     for name in PEOPLE:
         for asset in (1, 2):
             if rng.random() < 0.6:
@@ -175,37 +219,77 @@ def open_random_market(seed: int) -> World:
 
 
 def publish_reading(world: World, rng: random.Random, underlying: int) -> None:
-    """Time passes, and a new reading comes, up to 3 % from where prices began."""
+    """Time passes, and a new reading comes, up to 3 % from where prices began; the basket and the expiries follow."""
     world.tick(rng.randint(1, 60))
     spot = SPOTS[underlying] * rng.randint(970, 1030) // 1000
     mark = spot * rng.randint(990, 1010) // 1000
     world.play(world.sign_reading(underlying, spot, mark, world.globals.time, mask=rng.choice((3, 5, 6, 7))))
+    ledger, now = Ledger(world.state.leaves), world.globals.time
+    times = [ledger.require_underlying(component).oracle_time for component, _ in MIXED_LISTINGS[MIX].basket]
+    if min(times) > ledger.require_underlying(MIX).oracle_time:
+        world.index(MIX)
+    for dated in DATED:
+        if now - ledger.require_expiry(dated, WEEK).time > 60:
+            world.read_surface(dated, WEEK, rate=rng.choice((0, 1 << 33)))
+
+
+def draw_legs(world: World, rng: random.Random) -> Legs:
+    """A perpetual, something dated, or a combination of up to four of them."""
+    underlying = rng.choice(TRADED)
+    if underlying not in DATED or rng.random() < 0.4:
+        return ((perpetual(underlying), 1),)
+    spot = Ledger(world.state.leaves).require_underlying(underlying).spot
+    unit = 10 ** (len(str(spot)) - 3)
+    strikes = [spot // unit * unit * percent // 100 // unit * unit for percent in (90, 97, 103, 110)]
+    pool = [
+        perpetual(underlying),
+        Instrument(underlying, WEEK, 0, FUTURE),
+        *(Instrument(underlying, WEEK, strike, kind) for strike in strikes for kind in (PUT, CALL)),
+    ]
+    if rng.random() < 0.6:
+        return ((rng.choice(pool), 1),)
+    first, *others = sorted(rng.sample(pool, rng.randint(2, 4)))
+    return ((first, 1), *((instrument, rng.choice((-2, -1, 1, 3))) for instrument in others))
+
+
+def compute_fair_price(world: World, legs: Legs) -> tuple[int, int]:
+    """What a lot of the legs is marked at, and its size: so many lots of the underlying at mark."""
+    ledger, fair, size = Ledger(world.state.leaves), 0, 0
+    for instrument, ratio in legs:
+        underlying = ledger.require_underlying(instrument.underlying)
+        expiry = ledger.require_expiry(instrument.underlying, instrument.expiry) if instrument.expiry else None
+        fair += ratio * compute_mark(instrument, underlying, expiry, world.globals.time)
+        size += abs(ratio) * underlying.mark
+    return fair, size
 
 
 def place_crossing_orders(world: World, rng: random.Random) -> Fill:
     """Two registered orders and the fill that they allow, not played."""
     buyer, seller = rng.sample(PEOPLE, 2)
-    underlying = rng.randrange(len(SPOTS))
-    size = rng.randint(1, 2_000)
-    price = Ledger(world.state.leaves).require_underlying(underlying).mark * rng.randint(980, 1020) // 1000
+    legs = draw_legs(world, rng)
+    quantity = rng.randint(1, 2_000)
+    fair, size = compute_fair_price(world, legs)
+    price = fair + size * rng.randint(-20, 20) // 1000
+    price = max(price, 1) if len(legs) == 1 else price
     slots = {buyer: rng.randrange(1024), seller: rng.randrange(1024)}
-    sides = [(buyer, size, price), (seller, -size, price)]
+    sides = [(buyer, quantity, price), (seller, -quantity, price)]
     is_buyer_maker = rng.random() < 0.5
     ordered = sides if is_buyer_maker else sides[::-1]
     for role, (name, signed, limit) in enumerate(ordered):
         # The maker's limit is the price; the taker would go further, and asks for more or less than the maker has.
-        slack = rng.randint(0, limit // 100) * role
+        slack = rng.randint(0, size // 100) * role
+        taken = limit + (slack if signed > 0 else -slack)
         other = world.person(seller if name == buyer else buyer).account
         world.place(
             name,
-            underlying,
+            legs,
             signed + rng.randint(0, 50) * (1 if signed > 0 else -1),
-            limit + (slack if signed > 0 else -slack),
+            max(taken, 1) if len(legs) == 1 else taken,
             slots[name],
             flags=(signed < 0) | (4 if role == 0 and rng.random() < 0.3 else 0),
             counterparty=rng.choice((0, 0, other)),
         )
-    return world.fill(buyer, seller, price, rng.randint(1, size), slots[buyer], slots[seller])
+    return world.fill(buyer, seller, price, rng.randint(1, quantity), slots[buyer], slots[seller])
 
 
 def play_random_trades(world: World, rng: random.Random, count: int) -> list[Scene]:

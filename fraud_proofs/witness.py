@@ -103,7 +103,7 @@ def is_message_claimed(context: StepContext, op: Operation) -> bool:
 
 
 def get_exhibit(op: Operation, ledger: Ledger) -> int | None:
-    """Whom check 1608 compares with, the counterparty itself when nobody comes before it; None if it never got there."""
+    """Whom check 1608 compares with, the counterparty when nobody comes before it; None if it never got so far."""
     if not isinstance(op, Deleverage) or len(ledger.reads) < EXHIBIT_AT or b"" in ledger.reads.values():
         return None
     keys = list(ledger.reads)

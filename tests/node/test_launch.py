@@ -32,7 +32,8 @@ def test_what_init_writes_is_complete(tmp_path: Path) -> None:
     assert [k.address for k in signers if isinstance(k, Secp256k1Key)] == list(launch.genesis.params.oracle_signers)
     assert launch.genesis.params.assets[0].underlying == QUOTE_UNDERLYING
     assert launch.genesis.params.assets[1].underlying == 1
-    assert decode_genesis(launch.genesis.encode()) == launch.genesis
+    assert decode_genesis(launch.genesis.encode()).encode() == launch.genesis.encode()
+    assert launch.genesis.listings[-1].basket == ((0, 500_000), (1, 500_000))
 
 
 def test_init_never_overwrites(folder: Path) -> None:
@@ -53,7 +54,12 @@ def test_init_never_overwrites(folder: Path) -> None:
         ("time_lag_max = 1_800", "time_lag_max = 100_000", "time_lag_max must not exceed silence_limit"),
         ('underlying = "ETH"', 'underlying = "DOGE"', "DOGE is not listed; write one of BTC, ETH, LTC, XRP"),
         ('symbol = "BTC"', 'symbol = "BITCOINCASH"', "at most 8 ASCII characters"),
-        ('symbol = "BTC"', 'symbol = "ETH"', "underlyings of different symbols"),
+        ('symbol = "LTC"', 'symbol = "ETH"', "underlyings of different symbols"),
+        ('"BTC 500000"', '"DOGE 500000"', "'DOGE 500000' will not do; write a symbol listed before"),
+        ('rules = "keel"', 'rules = "kiel"', "'kiel' is no set of rules; write one of keel"),
+        ("band_ppm = 50_000", "band_ppm = 300_000", "fees.band_ppm must be below 159999"),
+        ("haircut_ppm = 100_000", "haircut_ppm = 990_000", "both haircuts must be at most 1000000 together"),
+        ('peg = "USD"', 'peg = "DAI"', "oracle.peg: DAI is not listed"),
         ('token = "ETH"', 'token = "ether"', r"assets\[1\]\.token: 'ether' is not an address"),
         ("maker_ppm = 100", "maker_ppm = 1.5", "fees.maker_ppm: 1.5 will not do; write an integer"),
         ("[funding]", "[funds]", r"funding: missing; write a table \[funding\]"),

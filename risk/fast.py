@@ -22,6 +22,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 SATURATION = 1 << 62
+Pair = tuple[int, int]
+
 QUOTIENT_MAX = np.uint64(1 << 40)
 ONE = fixed_point.ONE_Q38
 LN_2 = fixed_point.LN_2_Q38
@@ -88,18 +90,25 @@ multiply_saturated = cast(Callable[[Integer, Integer, Integer], Integer], intrin
 """As multiply_shift, held within +-SATURATION: for what a bound far below that cuts next."""
 
 
-def _multiply_high(typing_context: Any, a: Any, b: Any) -> Any:
+def _wide_multiply_add(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        wide = ir.IntType(128)
-        left, right = arguments
-        product = builder.mul(builder.sext(left, wide), builder.sext(right, wide))
-        return builder.trunc(builder.ashr(product, ir.Constant(wide, 64)), ir.IntType(64))
+        wide, half = ir.IntType(128), ir.IntType(64)
 
-    return types.int64(types.int64, types.int64), generate
+        def join(pair: Any) -> Any:
+            high, low = (builder.extract_value(pair, index) for index in range(2))
+            return builder.or_(builder.shl(builder.sext(high, wide), ir.Constant(wide, 64)), builder.zext(low, wide))
+
+        left, right, addend = map(join, arguments)
+        total = builder.add(builder.mul(left, right), addend)
+        limbs = (builder.trunc(builder.lshr(total, ir.Constant(wide, bits)), half) for bits in (64, 0))
+        return context.make_tuple(builder, signature.return_type, tuple(limbs))
+
+    pair = types.UniTuple(types.int64, 2)
+    return pair(pair, pair, pair), generate
 
 
-multiply_high = cast(Callable[[Integer, Integer], Integer], intrinsic(_multiply_high))
-"""floor(a * b / 2^64): one instruction, where a shift by less takes several."""
+wide_multiply_add = cast(Callable[[Pair, Pair, Pair], Pair], intrinsic(_wide_multiply_add))
+"""a * b + c of 128-bit integers modulo 2^128; a pair is the upper half, signed, and the lower."""
 
 
 @inlined
@@ -182,6 +191,54 @@ def sqrt_years_floor_q38(time_ms: Integer) -> Integer:
     third = ((shifted - second * YEAR_MS) << 26) // YEAR_MS
     guess = np.sqrt(np.float64(time_ms) / np.float64(YEAR_MS)) * np.float64(1 << 38)
     return root_of(np.int64(guess), (first << 52) + (second << 26) + third)
+
+
+@inlined
+def widen(value: Integer) -> Pair:
+    return value >> 63, value
+
+
+@compiled
+def loss_excess(form: Pair, root: Integer) -> Pair:
+    """form - root^2 * 2^40."""
+    square = wide_multiply_add(widen(root), widen(root), widen(0))
+    return wide_multiply_add(square, widen(-(1 << 40)), form)
+
+
+@compiled
+def combine_losses_ceil(losses: Integers, loadings: Integers) -> Integer:
+    """The twin of offsets.combine_losses_ceil for losses whose sum is below 2^62.
+
+    The form may need 164 bits, but what it exceeds a near root's square by does not, so that modulo 2^128 is enough.
+    """
+    total: Integer = 0
+    for loss in losses:
+        total += loss
+    if loadings.shape[0] == 0:
+        return total
+    common, near, own_near = widen(0), 0.0, 0.0
+    for i in range(losses.shape[0]):
+        common = wide_multiply_add(widen(losses[i]), widen(loadings[i]), common)
+        near += float(losses[i]) * float(loadings[i])
+    form = wide_multiply_add(common, common, widen(0))
+    for i in range(losses.shape[0]):
+        rest = (1 << 40) - loadings[i] * loadings[i]
+        square = wide_multiply_add(widen(losses[i]), widen(losses[i]), widen(0))
+        form = wide_multiply_add(square, widen(rest), form)
+        own_near += float(losses[i]) ** 2 * float(rest)
+    root = np.int64(np.sqrt(near * near + own_near) / 2.0**20)
+    high, low = loss_excess(form, root)
+    root += np.int64((float(high) * 2.0**64 + float(np.uint64(low))) / (2.0**41 * max(float(root), 1.0)))
+    while is_positive(loss_excess(form, root)):
+        root += 1
+    while root > 0 and not is_positive(loss_excess(form, root - 1)):
+        root -= 1
+    return root
+
+
+@inlined
+def is_positive(pair: Pair) -> bool:
+    return pair[0] > 0 or (pair[0] == 0 and pair[1] != 0)
 
 
 @inlined

@@ -20,7 +20,6 @@ from risk.fast import (
     exp_q38,
     inlined,
     ln_q38,
-    multiply_high,
     multiply_saturated,
     multiply_shift,
     price_floor,
@@ -38,10 +37,16 @@ from risk.parameters import Parameters, VolShock
 Flags = NDArray[np.bool_]
 
 ONE = ONE_Q38
+LANES = 8
+LOW_MASK = (1 << 38) - 1
+HALF_MASK = (1 << 19) - 1
 
 
 class Rules(NamedTuple):
-    """A parameter set for compiled code: its numbers in the order of parameters.py, and its scenarios as columns."""
+    """A parameter set for compiled code: its numbers in the order of parameters.py, and its scenarios as columns.
+
+    `is_skew` is as wide as a step's stretch of prices, whole blocks of LANES; what is too many is never looked at.
+    """
 
     vol_up: int
     vol_down: int
@@ -78,15 +83,13 @@ class Rules(NamedTuple):
     horizon_ms: int
     unit_floor: int
     unit_ceiling: int
-    concentration_move: int
-    gamma_fraction: int
-    vega_fraction: int
     steps_ms: Integers
     moves: Integers
     kinds: Integers
     weights: Integers
     is_scaled: Flags
     counts: Flags
+    is_skew: Flags
 
 
 class Terms(NamedTuple):
@@ -109,7 +112,8 @@ class Terms(NamedTuple):
 def pack_rules(parameters: Parameters) -> Rules:
     """Raises OverflowError for what is outside of bounds.check_parameters."""
     r, s, d, c = parameters.vol_range, parameters.skew, parameters.discount, parameters.contingencies
-    scale, size, scenarios = parameters.spot_scale, parameters.concentration, parameters.scenarios
+    padding = -len(parameters.scenarios) % LANES
+    scale, scenarios = parameters.spot_scale, parameters.scenarios
     return Rules(
         *(r.up_q38, r.down_q38, r.floor_q38, r.short_power_q38, r.long_power_q38, r.tenor_floor_ms),
         *(s.linear_cap_q38, s.linear_slope_q38, s.absolute_cap_q38, s.absolute_slope_q38),
@@ -120,13 +124,13 @@ def pack_rules(parameters: Parameters) -> Rules:
         *(c.basis_add_q38, c.basis_multiple_q38, c.confidence_threshold_q38, c.confidence_margin_q38),
         *(parameters.wing_width, parameters.settlement_window_ms, parameters.reference_tenor_ms),
         *(scale.deviations_q38, scale.horizon_ms, scale.floor_q38, scale.ceiling_q38),
-        *(size.move_q38, size.gamma_fraction_q38, size.vega_fraction_q38),
         steps_ms=integers(parameters.steps_ms),
         moves=integers([scenario.spot_move_q38 for scenario in scenarios]),
         kinds=integers([scenario.vol for scenario in scenarios]),
         weights=integers([scenario.weight_q38 for scenario in scenarios]),
         is_scaled=np.array([scenario.is_scaled for scenario in scenarios]),
         counts=np.array([scenario.counts for scenario in scenarios]),
+        is_skew=np.array([scenario.vol >= VolShock.LINEAR_SKEW for scenario in scenarios] + [False] * padding),
     )
 
 
@@ -145,7 +149,6 @@ def pack_readings(expiries: Sequence[Expiry]) -> Integers:
 
 
 TIME_MS, FORWARD, FIXED, RATE, SVI_A, SVI_B, SVI_RHO, SVI_M, SVI_SIGMA, SVI_TIME_MS = range(10)
-LINEAR_SKEW = int(VolShock.LINEAR_SKEW)
 
 
 @compiled
@@ -274,6 +277,7 @@ def fill_vols(surface: Integers, skew: Integers, by_step: Integers, log_strike: 
 @compiled
 def fill_prices(
     kinds: Integers,
+    stride: Integer,
     terms: Terms,
     row: Integer,
     strike: Integer,
@@ -284,7 +288,8 @@ def fill_prices(
 ) -> None:
     """The twin of scenarios.compute_expiry_values for a lot of one option of expiry `row`.
 
-    `prices` gets steps x scenarios, steps outermost; `lot` the mark and both exposures; `vols` is room for fill_vols.
+    `prices` gets a scenario each in every step's stretch of `stride`; `lot` the mark and both exposures; `vols` is room
+    for fill_vols.
     """
     steps = terms.vols.shape[1]
     ln_strike = ln_q38(strike)
@@ -295,7 +300,7 @@ def fill_prices(
     for scenario in range(kinds.shape[0]):
         x = saturate(terms.shocked[row, scenario, 1] - ln_strike + 128 >> 8)
         for step in range(steps):
-            prices[step * kinds.shape[0] + scenario] = price_floor(
+            prices[step * stride + scenario] = price_floor(
                 terms.shocked[row, scenario, 0], strike, x, vols[step, kinds[scenario]], is_call
             )
 
@@ -318,33 +323,36 @@ def fill_exposures(smaller: Integer, distance_q30: Integer, total_vol_q30: Integ
 
 
 @compiled
-def add_expiry(
-    rules: Rules,
-    terms: Terms,
-    row: Integer,
-    undiscounted: Integer,
-    values: Integers,
-    pnl: Integers,
-) -> tuple[Integer, Integer]:
-    """The twin of the end of scenarios.compute_expiry_risk: adds P&L, answers mark and basis contingency.
+def add_pnl(is_skew: Flags, values: Integers, static: Integers, mark: Integer, pnl: Integers) -> None:
+    """The twin of the loop in scenarios.compute_expiry_risk, values below 2^61: adds one expiry's P&L of every step.
 
-    Values stay below 2^61, so that they fit int64 times 4: then, with discounts times 2^24, the upper half of the
-    product is the quotient by 2^38.
+    Of a value the upper bits and the lower 38 are multiplied apart, those with the two halves of the discount; nested
+    floors are the floor of the whole. int64 alone, no branch and whole blocks are what a compiler makes vectors of.
     """
-    count = rules.kinds.shape[0]
-    mark = multiply_shift(undiscounted, terms.discount[row], 38)
-    for step in range(terms.static.shape[1]):
-        long, short = terms.static[row, step, 0] << 24, terms.static[row, step, 1] << 24
-        for scenario in range(count):
-            value = values[step * count + scenario]
-            change = multiply_high(value << 2, long if value > 0 else short) - mark
-            pnl[step * count + scenario] += -abs(change) if rules.kinds[scenario] >= LINEAR_SKEW else change
+    stride = is_skew.shape[0]
+    for step in range(static.shape[0]):
+        own, total = values[step * stride : (step + 1) * stride], pnl[step * stride : (step + 1) * stride]
+        long, short = static[step, 0], static[step, 1]
+        for scenario in range(stride):
+            value = own[scenario]
+            discount = long if value > 0 else short
+            low = value & LOW_MASK
+            rest = low * (discount >> 19) + (low * (discount & HALF_MASK) >> 19) >> 19
+            change = (value >> 38) * discount + rest - mark
+            total[scenario] += -abs(change) if is_skew[scenario] else change
+
+
+@inlined
+def find_basis(
+    values: Integers, basis_up: Integer, basis_down: Integer, discount: Integer, factor: Integer, mark: Integer
+) -> Integer:
+    """The basis contingency of one expiry."""
     worst = 0
-    if rules.basis_up >= 0:
-        worst = min(worst, multiply_shift(values[rules.basis_up], terms.discount[row], 38) - mark)
-    if rules.basis_down >= 0:
-        worst = min(worst, multiply_shift(values[rules.basis_down], terms.discount[row], 38) - mark)
-    return mark, multiply_shift(worst, terms.basis_factor[row], 38)
+    if basis_up >= 0:
+        worst = min(worst, multiply_shift(values[basis_up], discount, 38) - mark)
+    if basis_down >= 0:
+        worst = min(worst, multiply_shift(values[basis_down], discount, 38) - mark)
+    return multiply_shift(worst, factor, 38)
 
 
 @compiled
@@ -355,13 +363,12 @@ def revalue(
 
     An option is the row of its reading, its strike, its right and its quantity.
     """
-    count = rules.kinds.shape[0]
-    steps = rules.steps_ms.shape[0]
+    count, stride, steps = rules.kinds.shape[0], rules.is_skew.shape[0], rules.steps_ms.shape[0]
     shocks = np.empty((count, 2), np.int64)
     fill_shocks(rules, volatility_q38, shocks)
     terms = make_terms(readings.shape[0], steps, count)
-    vols, prices = np.empty((steps, 5), np.int64), np.empty(steps * count, np.int64)
-    values, pnl = np.empty(steps * count, np.int64), np.zeros(steps * count, np.int64)
+    vols, prices = np.empty((steps, 5), np.int64), np.zeros(steps * stride, np.int64)
+    values, pnl = np.empty(steps * stride, np.int64), np.zeros(steps * stride, np.int64)
     lot, exposures = np.empty(3, np.int64), np.empty((options.shape[0], 2), np.int64)
     mark: Integer = 0
     basis: Integer = 0
@@ -371,16 +378,19 @@ def revalue(
         values[:] = 0
         undiscounted = 0
         while place < options.shape[0] and options[place, 0] == row:
-            fill_prices(rules.kinds, terms, row, options[place, 1], options[place, 2] == 1, vols, prices, lot)
+            fill_prices(rules.kinds, stride, terms, row, options[place, 1], options[place, 2] == 1, vols, prices, lot)
             quantity = options[place, 3]
-            for column in range(steps * count):
+            for column in range(steps * stride):
                 values[column] += quantity * prices[column]
             undiscounted += quantity * lot[0]
             exposures[place] = lot[1:]
             place += 1
-        own_mark, own_basis = add_expiry(rules, terms, row, undiscounted, values, pnl)
+        own_mark = multiply_shift(undiscounted, terms.discount[row], 38)
         mark += own_mark
-        basis += own_basis
+        basis += find_basis(
+            values, rules.basis_up, rules.basis_down, terms.discount[row], terms.basis_factor[row], own_mark
+        )
+        add_pnl(rules.is_skew, values, terms.static[row], own_mark, pnl)
     for step in range(1, steps):
-        pnl[:count] = np.minimum(pnl[:count], pnl[step * count : (step + 1) * count])
+        pnl[:count] = np.minimum(pnl[:count], pnl[step * stride : step * stride + count])
     return mark, basis, pnl[:count], exposures

@@ -27,7 +27,6 @@ from risk.scenarios import (
 from risk.settlement import settle_to_cash
 from risk.tiers import choose_tier, is_eligible
 
-
 Revaluation = Callable[[Parameters, Underlying, Sequence[Option]], OptionsRisk]
 """Something that answers as scenarios.revalue_options does."""
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from risk.fixed_point import DAY_MS, ONE_Q38
+from risk.offsets import CORRELATION_ONE
 from risk.parameters import (
     Concentration,
     Contingencies,
@@ -269,6 +270,9 @@ def scale_money(parameters: Parameters, factor: int) -> Parameters:
     )
     return replace(parameters, tiers=tiers)
 
+
+KEEL_LOADING = CORRELATION_ONE * 95 // 100
+"""Q20. Two underlyings then correlate by 0.9 where losses are combined."""
 
 PARAMETER_SETS = {
     made.name: made

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from risk.fast import Integers, compiled, ln_q38, multiply_shift, price_floor
-from risk.fast_margin import Book, Instrument, integers, saturate
+from risk.fast_margin import Book, Instrument
+from risk.fast_scenarios import integers, saturate
 from risk.fixed_point import LN_2_Q38, ONE_Q38, sqrt_years_floor_q38
 from risk.fixed_point import ln_q38 as exact_ln_q38
 from risk.market import Market

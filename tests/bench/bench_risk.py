@@ -9,6 +9,7 @@ from scipy.special import ndtr
 from vollib.black import black
 
 from risk.fast import Integers, ln_array_q38, price_array_floor
+from risk.fast_account import compute_account_margin
 from risk.fast_margin import (
     Book,
     RiskArrays,
@@ -16,12 +17,13 @@ from risk.fast_margin import (
     compute_risk_arrays,
     fits,
     sum_scenarios,
+    sweep,
 )
-from risk.market import Market
-from risk.parameter_sets import PARAMETER_SETS
+from risk.market import Market, Portfolio
+from risk.parameter_sets import KEEL_LOADING, PARAMETER_SETS
 from risk.value_at_risk import compute_tail_risk, revalue, simulate_paths
 from tests.bench import Measurement, measure_us
-from tests.risk.samples import make_market
+from tests.risk.samples import make_market, make_portfolio
 
 OPTIONS = 10_000
 ACCOUNTS = 10_000
@@ -128,11 +130,13 @@ def make_accounts() -> tuple[Market, list[tuple[int, int, int, bool]], RiskArray
         quantities=generator.integers(-200, 200, POSITIONS * ACCOUNTS),
         linear=generator.integers(-(10**12), 10**12, (ACCOUNTS, 2)),
         holds=np.ones((ACCOUNTS, 2), dtype=np.bool_),
-        base=generator.integers(0, 10**13, ACCOUNTS),
+        cash=generator.integers(0, 10**13, ACCOUNTS),
+        collateral=generator.integers(0, 10**13, ACCOUNTS),
         charges=generator.integers(0, 10**9, (ACCOUNTS, 2)),
+        tiers=generator.integers(0, 2, ACCOUNTS),
     )
     arrays = compute_risk_arrays(KEEL, market, instruments)
-    assert fits(arrays, book)
+    assert fits(KEEL, arrays, book)
     return market, instruments, arrays, book
 
 
@@ -154,14 +158,56 @@ def bench_risk_arrays_ms() -> Measurement:
 def bench_risk_margin_keel_ms() -> Measurement:
     """IM and MM of 10,000 accounts of 20 positions: the whole keel set, two dates and every contingency."""
     _, _, arrays, book = make_accounts()
-    out = np.empty((ACCOUNTS, 3), np.int64)
+    out = np.empty((ACCOUNTS, 4), np.int64)
 
     def compute() -> int:
-        compute_margins(arrays, book, out)
+        compute_margins(arrays, book, 0, ACCOUNTS, out)
         return 1
 
     compute()
     return to_milliseconds(measure_us(compute, RUNS), 15)
+
+
+def bench_risk_sweeps_a_second() -> Measurement:
+    """Full updates: every price of 500 instruments anew, then IM and MM of 10,000 accounts, one after another."""
+    market, instruments, _, book = make_accounts()
+
+    def compute() -> int:
+        sweep(KEEL, market, instruments, book, loadings_q20=[KEEL_LOADING] * 2)
+        return 1
+
+    compute()
+    rates = tuple(1e6 / run for run in measure_us(compute, RUNS))
+    return Measurement(rates, "sweeps/s", target=50, more_is_better=True)
+
+
+@functools.cache
+def make_account(options: int) -> tuple[Market, Portfolio]:
+    """Two underlyings with three expiries, and an account with both perpetuals."""
+    market = make_market(Random(1))
+    return market, make_portfolio(Random(1), market, options)
+
+
+def measure_account(options: int, target: float) -> Measurement:
+    market, portfolio = make_account(options)
+
+    def compute() -> int:
+        for _ in range(20):
+            compute_account_margin(KEEL, market, portfolio)
+        return 20
+
+    compute()
+    return Measurement(measure_us(compute, RUNS), "us", target)
+
+
+def bench_risk_account_of_options_us() -> Measurement:
+    """The margin of one account of twenty options over six expiries, as the node asks for it before an order."""
+    return measure_account(20, 500)
+
+
+def bench_risk_account_of_perpetuals_us() -> Measurement:
+    """The same of one with two perpetuals and two futures alone."""
+    return measure_account(0, 100)
 
 
 def bench_risk_margin_plain_ms() -> Measurement:

@@ -126,6 +126,7 @@ def test_more_of_everything_loses_more(seed: int) -> None:
         bare,
         perpetuals=tuple(2 * q for q in bare.perpetuals),
         options=tuple(replace(o, quantity=2 * o.quantity) for o in bare.options),
+        futures=tuple(replace(f, quantity=2 * f.quantity) for f in bare.futures),
     )
     paths = simulate_paths(seed, IDENTITY, [0.8, 0.6], days=1, count=1_000)
     pnl = revalue(KEEL, market, instruments, paths, days=1)

@@ -428,10 +428,10 @@ class World:
         return self.play(self.sign_surface(underlying, expiry, **changes))
 
     def settle_expiry(self, underlying: int, expiry: int, price: int) -> None:
-        """Let time pass to an expiry and settle it at a price; nothing else is read on the way."""
-        start, now = expiry - 1800, self.globals.time
-        self.play(Tick(self.position, expiry))
-        integral = price * (now - GENESIS_TIME)
+        """Let time pass to an expiry, if it has not, and settle it at a price; nothing else is read on the way."""
+        start, integral = expiry - 1800, price * (expiry - GENESIS_TIME)
+        if self.globals.time < expiry:
+            self.play(Tick(self.position, expiry))
         self.read_surface(underlying, expiry, time=start, integral=integral)
         self.read_surface(underlying, expiry, time=expiry, integral=integral + 1800 * price, forward=price)
 

@@ -10,9 +10,10 @@ from tests.stories import Story, list_stories
 from tests.world import SYMBOLS, World, open_market
 
 
-@pytest.mark.parametrize(
-    "story", list_stories(Kind.ORACLE, Kind.ORDER, Kind.CANCEL, Kind.SURFACE, Kind.INDEX), ids=lambda story: story.name
-)
+KINDS = (Kind.ORACLE, Kind.ORDER, Kind.CANCEL, Kind.SURFACE, Kind.INDEX)
+
+
+@pytest.mark.parametrize("story", list_stories(*KINDS), ids=lambda story: story.name)
 def test_refusals(story: Story) -> None:
     """The story's op is refused with just its code, and the op beside it is not."""
     refused, accepted = story.tell()

@@ -13,11 +13,24 @@ from state.leaves import (
     FLAG_POST_ONLY,
     FLAG_REDUCE_ONLY,
     FLAG_SELL,
+    UnderlyingTerms,
+    future,
     perpetual,
 )
+from state.operations import Tick
 from state.process_inbox import MessageType
 from tests.stories.telling import Pair, story
-from tests.world import QUOTE_TERMS, UNDERLYING_TERMS, Attempt, World, build_params, open_market
+from tests.world import (
+    GENESIS_TIME,
+    QUOTE_TERMS,
+    UNDERLYING_TERMS,
+    WEEK,
+    Attempt,
+    World,
+    build_params,
+    open_market,
+    open_mixed_market,
+)
 
 MARK = 17_000_000
 SIZE = 10_000
@@ -482,3 +495,106 @@ for rule in (
 ):
     tell_side(Code.FILL_BUYER_MARGIN_MUST_HOLD, rule, "alice")
     tell_side(Code.FILL_SELLER_MARGIN_MUST_HOLD, rule, "bob")
+
+
+# What the market bears
+
+
+@story(Code.FILL_OPEN_INTEREST_MUST_FIT)
+def fill_beyond_the_open_interest() -> Pair:
+    """Ten thousand lots may be held long, and are; what is handed on adds none."""
+    terms = UnderlyingTerms(1 << 20, SIZE)
+    world = open_market(params=build_params(underlyings=(terms,) * 4))
+    world.trade("carol", "bob", 0, SIZE, MARK)
+    world.place("alice", 0, SIZE, MARK)
+    world.place("bob", 0, -SIZE, MARK)
+    world.place("carol", 0, -SIZE, MARK)
+    return try_fill(world, quantity=1), world.attempt(world.fill("alice", "carol", MARK, SIZE))
+
+
+@story(Code.FILL_OPEN_INTEREST_MUST_FIT)
+def fill_up_to_the_open_interest() -> Pair:
+    """One lot too many, and the last that fits."""
+    terms = UnderlyingTerms(1 << 20, SIZE - 1)
+    world = open_market(params=build_params(underlyings=(terms,) * 4))
+    place_orders(world)
+    return try_fill(world), try_fill(world, quantity=SIZE - 1)
+
+
+@story(Code.FILL_INSTRUMENTS_MUST_BE_LIVE)
+def fill_of_what_has_expired() -> Pair:
+    """An order outlives its expiry; at that second it trades no more, though its last price is young."""
+    world = open_mixed_market()
+    dated = future(0, WEEK)
+    world.play(Tick(world.position, WEEK - 1800))
+    for name, size in (("alice", 10), ("bob", -10)):
+        world.place(name, dated, size, MARK)
+    integral = MARK * (WEEK - 1800 - GENESIS_TIME)
+    world.read_surface(0, WEEK, integral=integral)
+    world.play(Tick(world.position, WEEK - 1))
+    world.price(0, MARK)
+    world.read_surface(0, WEEK, integral=integral + 1799 * MARK)
+    living = try_fill(world, quantity=10)
+    world.tick(1)
+    return try_fill(world, quantity=10), living
+
+
+# Several legs
+
+CALENDAR = ((perpetual(0), 1), (future(0, WEEK), -1))
+
+
+@story(Code.FILL_PRICE_MUST_BE_IN_BAND)
+def spread_far_from_its_marks() -> Pair:
+    """Perpetual and future are marked alike, so their difference is 0; the band is 5 % of both, 1 700 000."""
+    world = open_mixed_market()
+    place_spread(world, -1_700_001)
+    far = try_fill(world, price=-1_700_001)
+    place_spread(world, -1_700_000)
+    return far, try_fill(world, price=-1_700_000)
+
+
+def place_spread(world: World, price: int) -> None:
+    """Alice buys the perpetual and sells the future, Bob the reverse."""
+    world.place("alice", CALENDAR, SIZE, price)
+    world.place("bob", CALENDAR, -SIZE, price)
+
+
+@story(Code.FILL_BUYER_FEE_MUST_KEEP_LIMIT)
+def spread_fee_above_the_limit() -> Pair:
+    """A spread that costs nothing pays 100 ppm of spot a leg: 3400 and 1000, more than 129 ppm of 34 000 000."""
+    world = open_mixed_market()
+    world.place("bob", CALENDAR, -1, 0)
+    world.place("alice", CALENDAR, 1, 0, max_fee_ppm=129, accepted=0)
+    dear = try_fill(world, price=0, quantity=1)
+    world.place("alice", CALENDAR, 1, 0, max_fee_ppm=130, accepted=0)
+    return dear, try_fill(world, price=0, quantity=1)
+
+
+@story(Code.FILL_BUYER_MUST_REDUCE)
+def reduce_only_spread_that_reduces_one_leg() -> Pair:
+    """Alice is short the perpetual and long a future; a reduce-only spread closes both or nothing."""
+    world = open_mixed_market()
+    world.trade("carol", "alice", 0, 500, MARK)
+    world.place("alice", CALENDAR, 500, 0, flags=FLAG_REDUCE_ONLY, slot=3)
+    world.place("bob", CALENDAR, -500, 0, slot=3)
+    half = world.attempt(world.fill("alice", "bob", 0, 500, 3, 3))
+    world.trade("alice", "carol", future(0, WEEK), 500, MARK)
+    return half, world.attempt(world.fill("alice", "bob", 0, 500, 3, 3))
+
+
+def fill_in_a_halt(name: str) -> Pair:
+    """The price of what one side holds besides has jumped: for thirty seconds it takes on nothing."""
+    world = meet()
+    world.trade(name, "carol", 3, 1, 700_000)
+    place_orders(world)
+    world.tick(1)
+    world.price(3, 7_000_000)
+    world.tick(29)
+    halted = try_fill(world)
+    world.tick(1)
+    return halted, try_fill(world)
+
+
+tell_side(Code.FILL_BUYER_MARGIN_MUST_HOLD, fill_in_a_halt, "alice")
+tell_side(Code.FILL_SELLER_MARGIN_MUST_HOLD, fill_in_a_halt, "bob")

@@ -6,8 +6,9 @@ from state.codes import Code, MessageCode
 from state.constants import ACCOUNTS_MAX, AMOUNT_MAX, CASH_MAX, CUSTODY_MAX, KEYS_MAX, NEVER
 from state.leaves import Asset, SessionKey
 from state.operations import L1
-from state.process_inbox import MessageType, encode_amount, encode_key
+from state.process_inbox import MessageType, encode_amount, encode_close, encode_key
 from state.tree import GLOBALS_KEY, Collection, leaf_key
+from tests.stories.ending import sink
 from tests.stories.telling import Pair, story
 from tests.world import Attempt, World, open_market
 
@@ -270,3 +271,67 @@ def forced_withdrawal_of_what_the_loser_cannot_pay() -> Pair:
     world.price(0, 25_000_000)
     world.play(world.sign_withdraw("carol", 1_000_000_000_000))
     return force(world, 2_000_000_000_001), force(world, 2_000_000_000_000)
+
+
+@story(MessageCode.CLOSE_NOTHING)
+def forced_close_of_nothing() -> Pair:
+    """Cash needs no buyer: it can be withdrawn."""
+    world = open_market()
+    return ask(world, MessageType.FORCE_CLOSE, encode_close(True)), ask(
+        world, MessageType.FORCE_CLOSE, encode_close(False)
+    )
+
+
+@story(MessageCode.SENDER_MUST_OWN)
+def forced_close_of_another() -> Pair:
+    """Bob asks for Alice's account, which holds something."""
+    world = open_market()
+    world.deposit("alice", 5, asset=1)
+    alice, payload = world.person("alice").account, encode_close(True)
+    return ask(world, MessageType.FORCE_CLOSE, payload, "bob", alice), ask(world, MessageType.FORCE_CLOSE, payload)
+
+
+@story(MessageCode.LIQUIDATE_ACCOUNT_UNKNOWN)
+def forced_liquidation_of_nobody() -> Pair:
+    """The account after the last one."""
+    world = sink()
+    return ask(world, MessageType.FORCE_LIQUIDATE, account=world.globals.account_count), ask(
+        world, MessageType.FORCE_LIQUIDATE
+    )
+
+
+@story(MessageCode.LIQUIDATE_ACCOUNT_UNKNOWN)
+def forced_liquidation_of_an_impossible_account() -> Pair:
+    """No account has this number, so no leaf is read."""
+    world = sink()
+    return ask(world, MessageType.FORCE_LIQUIDATE, account=ACCOUNTS_MAX), ask(world, MessageType.FORCE_LIQUIDATE)
+
+
+@story(MessageCode.LIQUIDATE_NOT_DUE)
+def forced_liquidation_of_who_is_in_order() -> Pair:
+    """Bob has won what Alice has lost; that of Alice anybody may ask for."""
+    world = sink()
+    alice = world.person("alice").account
+    return ask(world, MessageType.FORCE_LIQUIDATE, name="bob"), ask(
+        world, MessageType.FORCE_LIQUIDATE, name="bob", account=alice
+    )
+
+
+@story(MessageCode.LIQUIDATE_NOT_DUE)
+def forced_liquidation_at_a_stale_price() -> Pair:
+    """The price is 301 seconds old; 300 are allowed."""
+    world = sink()
+    world.tick(300)
+    young = ask(world, MessageType.FORCE_LIQUIDATE)
+    world.tick(1)
+    return ask(world, MessageType.FORCE_LIQUIDATE), young
+
+
+@story(MessageCode.LIQUIDATE_NOT_DUE)
+def forced_liquidation_twice() -> Pair:
+    """An auction begins once."""
+    world = sink()
+    first = ask(world, MessageType.FORCE_LIQUIDATE)
+    alice = world.person("alice")
+    world.send(MessageType.FORCE_LIQUIDATE, alice.address, alice.account, b"")
+    return ask(world, MessageType.FORCE_LIQUIDATE), first

@@ -184,7 +184,7 @@ def at_a_stale_price(kind: str) -> Pair:
 
 @tell_both(Code.TRANSFER_MARGIN_MUST_HOLD, Code.WITHDRAW_MARGIN_MUST_HOLD)
 def of_ether_that_covers_a_debt(kind: str) -> Pair:
-    """Cash is below 0, and ether covers it: 4 lots of 7 000 000 less 15 % of haircut and 10 % of shock are 21 000 000."""
+    """Cash is below 0, and ether covers it: 28 000 000, less 15 % of haircut and 10 % of shock, are 21 000 000."""
     world = open_market()
     world.deposit("alice", ETHER, asset=1)
     world.rewrite_account("alice", cash=-21_000_000 + 5_250_000)

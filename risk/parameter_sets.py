@@ -271,8 +271,8 @@ def scale_money(parameters: Parameters, factor: int) -> Parameters:
     return replace(parameters, tiers=tiers)
 
 
-KEEL_LOADING = CORRELATION_ONE * 95 // 100
-"""Q20. Two underlyings then correlate by 0.9 where losses are combined."""
+KEEL_LOADING = CORRELATION_ONE * 985 // 1000
+"""Q20. Two underlyings so loaded correlate by 0.970: more than BTC and ETH were seen to over any number of hours."""
 
 PARAMETER_SETS = {
     made.name: made

@@ -63,8 +63,8 @@ class Event:
 class CrashExchange:
     """One engine from genesis on. `sealed` batches wait there for whoever follows; `events` are what was posted."""
 
-    def __init__(self, genesis: Genesis, sweep: Sweep) -> None:
-        self.domain = hash_domain(CHAIN_ID, ROLLUP)
+    def __init__(self, genesis: Genesis, sweep: Sweep, rollup: bytes = ROLLUP) -> None:
+        self.domain = hash_domain(CHAIN_ID, rollup)
         self.genesis = genesis
         self.engine = Engine(genesis.build_leaves(), self.domain, unposted_bytes_max=NEVER)
         self.messages: list[bytes] = []

@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from devnet.crash_exchange import CrashExchange, Event, get_address, make_oracle_keys
+from devnet.crash_exchange import ROLLUP, CrashExchange, Event, get_address, make_oracle_keys
 from devnet.crash_market import Closes, CrashMarket
 from devnet.crash_people import DOLLAR, Chain, Crowd, Legs, Person, Trade, draw_people, draw_portfolio
 from risk.parameter_sets import PARAMETER_SETS
@@ -106,14 +106,16 @@ class DelayedSweep:
 class Replay:
     """One run of a scene. `watch` is called whenever batches may have been sealed."""
 
-    def __init__(self, scene: Scene, sweep: Sweep, watch: Callable[[CrashExchange], None]) -> None:
+    def __init__(
+        self, scene: Scene, sweep: Sweep, watch: Callable[[CrashExchange], None], rollup: bytes = ROLLUP
+    ) -> None:
         self.scene = scene
         self.watch = watch
         self.dice = random.Random(scene.seed)
         self.markets = [CrashMarket(closes, choose_units(closes)) for closes in scene.closes]
         self.crowd = Crowd(draw_people(scene.seed, scene.people))
         self.sweep = DelayedSweep(sweep, scene.delay_minutes)
-        self.exchange = CrashExchange(build_genesis(self.markets, self.get_time(-2)), self.sweep)
+        self.exchange = CrashExchange(build_genesis(self.markets, self.get_time(-2)), self.sweep, rollup)
         self.chains = build_chains(self.markets, scene.first, self.get_time(0))
         self.integrals = [0] * len(self.markets)
         self.outcome = Outcome()

@@ -41,7 +41,7 @@ from state.tree import (
     order_key,
     underlying_key,
 )
-from tests.contracts.court import Court, dispute
+from tests.contracts.court import Court, compute_post_root, dispute
 from tests.world import (
     MIX,
     MIXED_LISTINGS,
@@ -139,6 +139,11 @@ class Scene:
         before = self.ledger.get_expiry(underlying, expiry) or Expiry()
         self.write(expiry_key(underlying, expiry), replace(before, **changes).encode())
 
+    def bend_books(self, **changes: Any) -> None:
+        """Change the books of the quote asset."""
+        key = leaf_key(Collection.ASSETS, 0)
+        self.write(key, replace(self.ledger.require_asset(0), **changes).encode())
+
     def account(self, account: int) -> Account:
         """As it is bent."""
         return self.ledger.require_account(account)
@@ -187,6 +192,14 @@ def assert_convicts(court: Court, scene: Scene, code: Code) -> None:
 def assert_acquits(court: Court, scene: Scene, code: Code) -> None:
     """The check does not convict, say both judges."""
     assert not court.judge(dispute(scene.played, check_ground(code))), f"{code.name} convicts {scene.op.hex()}"
+
+
+def assert_same_effect(court: Court, scene: Scene) -> None:
+    """The root of the effects stands, and no other, say both judges."""
+    played = scene.played
+    honest = replace(played, post_root=compute_post_root(played))
+    assert not court.judge(dispute(honest, EFFECT))
+    assert court.judge(dispute(played, EFFECT))
 
 
 def build_market_params(rng: random.Random) -> Params:
@@ -252,13 +265,13 @@ def draw_legs(world: World, rng: random.Random) -> Legs:
     return ((first, 1), *((instrument, rng.choice((-2, -1, 1, 3))) for instrument in others))
 
 
-def compute_fair_price(world: World, legs: Legs) -> tuple[int, int]:
+def compute_fair_price(ledger: Ledger, legs: Legs) -> tuple[int, int]:
     """What a lot of the legs is marked at, and its size: so many lots of the underlying at mark."""
-    ledger, fair, size = Ledger(world.state.leaves), 0, 0
+    time, fair, size = ledger.get_globals().time, 0, 0
     for instrument, ratio in legs:
         underlying = ledger.require_underlying(instrument.underlying)
         expiry = ledger.require_expiry(instrument.underlying, instrument.expiry) if instrument.expiry else None
-        fair += ratio * compute_mark(instrument, underlying, expiry, world.globals.time)
+        fair += ratio * compute_mark(instrument, underlying, expiry, time)
         size += abs(ratio) * underlying.mark
     return fair, size
 
@@ -268,7 +281,7 @@ def place_crossing_orders(world: World, rng: random.Random) -> Fill:
     buyer, seller = rng.sample(PEOPLE, 2)
     legs = draw_legs(world, rng)
     quantity = rng.randint(1, 2_000)
-    fair, size = compute_fair_price(world, legs)
+    fair, size = compute_fair_price(Ledger(world.state.leaves), legs)
     price = fair + size * rng.randint(-20, 20) // 1000
     price = max(price, 1) if len(legs) == 1 else price
     slots = {buyer: rng.randrange(1024), seller: rng.randrange(1024)}

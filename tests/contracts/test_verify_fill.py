@@ -22,12 +22,12 @@ from state.constants import (
     QUANTITY_MAX,
     SLOTS_PER_ACCOUNT,
 )
-from state.leaves import FLAG_POST_ONLY, FLAG_REDUCE_ONLY, FLAG_SELL, Instrument, Order
+from state.leaves import FLAG_POST_ONLY, FLAG_REDUCE_ONLY, FLAG_SELL, FUTURE, Instrument, Order, perpetual
 from state.ledger import Slot
-from state.process_fill import BUYER, SELLER, Side, compute_outcome, compute_side_fee, get_orders
+from state.process_fill import BUYER, SELLER, Side, compute_fee_base, compute_outcome, compute_side_fee, get_orders
 from state.transition import Valid
-from state.tree import account_key, order_key, underlying_key
-from state.valuation import compute_account_margin, read_quotes
+from state.tree import account_key, expiry_key, order_key, underlying_key
+from state.valuation import compute_account_margin, drop_stale_spots, read_quotes
 from tests.contracts.court import Court, claim, dispute, list_grounds
 from tests.contracts.scene import (
     Bend,
@@ -35,11 +35,13 @@ from tests.contracts.scene import (
     Scene,
     assert_acquits,
     assert_breaks,
+    assert_same_effect,
+    compute_fair_price,
     open_random_market,
     place_crossing_orders,
     play_random_trades,
 )
-from tests.world import World
+from tests.world import WEEK, World
 
 ROUNDS = 20
 """How often every check is violated, at least; and in each known way."""
@@ -80,9 +82,9 @@ def break_bytes(scene: Scene, rng: random.Random) -> Sequence[Bend]:
         {"seller": ACCOUNTS_MAX},
         {"buyer_slot": SLOTS_PER_ACCOUNT},
         {"seller_slot": 65_535},
-        {"price": 0},
-        {"price": -1},
-        {"price": PRICE_MAX + 1},
+        {"price": PRICE_MAX},
+        {"price": -PRICE_MAX},
+        {"price": -(1 << 63)},
         {"quantity": 0},
         {"quantity": QUANTITY_MAX + 1},
     )
@@ -218,39 +220,73 @@ def break_post_only(scene: Scene, side: Side, other: Side) -> Sequence[Bend]:
     return [take]
 
 
+def price_in_band(scene: Scene, sign: int, beyond: int) -> None:
+    """A price at the end of the band, or so many units beyond it."""
+    fair, size = compute_fair_price(scene.ledger, scene.order(find_slot(BUYER, scene)).legs)
+    scene.bend_op(price=fair + sign * (size * scene.ledger.get_params().band_ppm // PPM + beyond))
+
+
 def break_band(scene: Scene, rng: random.Random) -> Sequence[Bend]:
-    """A unit beyond the band, above and below; or there is no mark, or nothing that is traded."""
-    params = scene.ledger.get_params()
+    """A unit beyond the band, above and below; or there is no mark, no surface, or nothing that is traded."""
     slot = find_slot(BUYER, scene)
-    traded = scene.order(slot).legs[0][0].underlying
-    mark = scene.underlying(traded).mark
-    distance = mark * params.band_ppm // PPM + 1
+    legs = scene.order(slot).legs
+    traded = legs[0][0].underlying
+
+    def forget_surface() -> None:
+        future = Instrument(traded, WEEK, 0, FUTURE)
+        scene.bend_order(slot, legs=((future, 1),))
+        scene.write(expiry_key(traded, WEEK), b"")
+
     return [
-        lambda: scene.bend_op(price=mark + distance),
-        lambda: scene.bend_op(price=mark - distance),
+        lambda: price_in_band(scene, 1, 1),
+        lambda: price_in_band(scene, -1, 1),
+        lambda: price_in_band(scene, 1, rng.randint(1, 10**9)),
+        lambda: price_in_band(scene, -1, rng.randint(1, 10**9)),
         lambda: scene.write(underlying_key(traded), b""),
+        forget_surface,
         *end_order(scene, slot),
     ]
 
 
 def break_reduction(side: Side) -> Breaker:
-    """A reduce-only order with a lot too few to reduce, with none, or with lots on the wrong side."""
+    """A reduce-only order with a lot too few to reduce in one leg, with none, or with lots on the wrong side."""
 
     def break_it(scene: Scene, rng: random.Random) -> Sequence[Bend]:
-        slot, fill = find_slot(side, scene), scene.decoded
+        slot, quantity = find_slot(side, scene), scene.decoded.quantity
         order = scene.order(slot)
 
-        def hold(lots: int) -> None:
-            scene.bend_order(slot, flags=order.flags | FLAG_REDUCE_ONLY)
-            set_position(scene, slot.account, order.legs[0][0], -side.sign * lots)
+        def hold(missing: int) -> None:
+            hold_enough(scene, side)
+            instrument, ratio = rng.choice(order.legs)
+            lots = quantity * abs(ratio) - missing * (quantity * abs(ratio) if missing > 1 else 1)
+            set_position(scene, slot.account, instrument, -side.sign * (1 if ratio > 0 else -1) * lots)
 
         return [
-            *(partial(hold, lots) for lots in (fill.quantity - 1, 0, -fill.quantity)),
+            *(partial(hold, missing) for missing in (1, 2)),
+            lambda: close_leg(scene, side, rng),
             *end_order(scene, slot),
             lambda: scene.write(account_key(slot.account), b""),
         ]
 
     return break_it
+
+
+def hold_enough(scene: Scene, side: Side, more: int = 0) -> None:
+    """Let a reduce-only order close, in every leg, all that its account holds, or all but so many lots."""
+    slot, quantity = find_slot(side, scene), scene.decoded.quantity
+    order = scene.order(slot)
+    scene.bend_order(slot, flags=order.flags | FLAG_REDUCE_ONLY)
+    for instrument, ratio in order.legs:
+        sign = 1 if ratio > 0 else -1
+        set_position(scene, slot.account, instrument, -side.sign * sign * (quantity * abs(ratio) + more))
+
+
+def close_leg(scene: Scene, side: Side, rng: random.Random) -> None:
+    """The same, and one leg that the account does not hold."""
+    hold_enough(scene, side)
+    slot = find_slot(side, scene)
+    instrument, _ = rng.choice(scene.order(slot).legs)
+    set_position(scene, slot.account, instrument, 0)
 
 
 def set_position(scene: Scene, account: int, instrument: Instrument, quantity: int) -> None:
@@ -269,16 +305,28 @@ def break_fee(side: Side) -> Breaker:
             scene.bend_order(find_slot(side, scene), accepted=accepted)
             scene.bend_order(find_slot(side, scene), max_fee_ppm=compute_least_fee_limit(side, scene) - 1)
 
-        return [partial(ask, 0), partial(ask, NEVER), *end_order(scene, find_slot(side, scene))]
+        traded = scene.order(find_slot(side, scene)).legs[0][0].underlying
+        return [
+            partial(ask, 0),
+            partial(ask, NEVER),
+            *end_order(scene, find_slot(side, scene)),
+            lambda: scene.write(underlying_key(traded), b""),
+        ]
 
     return break_it
 
 
+def compute_base(scene: Scene) -> int:
+    """Quote units a lot that the fees of the fill are a part of."""
+    buy, _ = get_orders(scene.ledger, scene.decoded)
+    return compute_fee_base(buy, scene.decoded.price, scene.underlying(buy.legs[0][0].underlying))
+
+
 def compute_least_fee_limit(side: Side, scene: Scene) -> int:
     """The lowest max_fee_ppm that allows this side's fee."""
-    fill = scene.decoded
-    fee = compute_side_fee(side, fill, *get_orders(scene.ledger, fill), scene.ledger.get_params())
-    return -(-fee * PPM // (fill.quantity * fill.price))
+    fill, base = scene.decoded, compute_base(scene)
+    fee = compute_side_fee(side, fill.quantity, base, *get_orders(scene.ledger, fill), scene.ledger.get_params())
+    return -(-fee * PPM // (fill.quantity * base))
 
 
 def compute_cash_change(side: Side, scene: Scene) -> int:
@@ -300,19 +348,21 @@ def overfill_quantity(scene: Scene, side: Side, beyond: int) -> None:
     set_position(scene, slot.account, scene.order(slot).legs[0][0], quantity)
 
 
-def list_crowds(traded: Instrument, beyond: int) -> list[list[Instrument]]:
+def list_crowds(legs: Sequence[tuple[Instrument, int]], beyond: int) -> list[list[Instrument]]:
     """Other instruments, with which positions, underlyings or expiries are `beyond` their cap after the fill."""
+    traded = legs[0][0].underlying
+    pairs = {(traded, instrument.expiry) for instrument, _ in legs}
     return [
-        [Instrument(traded.underlying, 1, 1, strike) for strike in range(POSITIONS_MAX + beyond - 1)],
-        [Instrument(100 + i, 0, 0, 0) for i in range(ACCOUNT_UNDERLYINGS_MAX + beyond - 1)],
-        [Instrument(traded.underlying, 1 + i, 1, 5) for i in range(ACCOUNT_EXPIRIES_MAX + beyond - 1)],
+        [Instrument(traded, 1, strike, FUTURE) for strike in range(POSITIONS_MAX + beyond - len(legs))],
+        [perpetual(100 + i) for i in range(ACCOUNT_UNDERLYINGS_MAX + beyond - 1)],
+        [Instrument(traded, 1 + i, 5, FUTURE) for i in range(ACCOUNT_EXPIRIES_MAX + beyond - len(pairs))],
     ]
 
 
 def overfill_counts(scene: Scene, side: Side, beyond: int) -> Sequence[Bend]:
     """Each of the counts `beyond` its cap after the fill."""
     slot = find_slot(side, scene)
-    crowds = list_crowds(scene.order(slot).legs[0][0], beyond)
+    crowds = list_crowds(scene.order(slot).legs, beyond)
     held = [tuple(sorted((instrument, 1) for instrument in crowd)) for crowd in crowds]
     return [partial(scene.bend_account, slot.account, positions=positions) for positions in held]
 
@@ -336,14 +386,13 @@ def break_fit(side: Side) -> Breaker:
 
 
 def compute_excess(side: Side, scene: Scene) -> int:
-    """Equity above initial margin after the fill, negative when it falls short."""
+    """What is left above initial margin after the fill, negative when it falls short."""
     ledger, fill = scene.ledger, scene.decoded
-    params, account = ledger.get_params(), ledger.require_account(side.slot(fill).account)
-    traded = get_orders(ledger, fill)[0].legs[0][0]
-    quotes = read_quotes(ledger, account, params, [traded])
-    after = compute_outcome(side, ledger, fill).after
-    margin = compute_account_margin(after, quotes, ledger.get_globals().time, params)
-    return margin.equity - margin.initial
+    params, time = ledger.get_params(), ledger.get_globals().time
+    account = ledger.require_account(side.slot(fill).account)
+    traded = [instrument for instrument, _ in get_orders(ledger, fill)[0].legs]
+    quotes = drop_stale_spots(read_quotes(ledger, account, params, traded), time, params)
+    return compute_account_margin(compute_outcome(side, ledger, fill).after, quotes, time, params).initial
 
 
 def leave_excess(scene: Scene, side: Side, excess: int) -> None:
@@ -389,10 +438,15 @@ def break_margin(side: Side) -> Breaker:
 
         def grow_blindly(underlying: int) -> None:
             grow_position(scene, side, rng)
-            leave_excess(scene, side, rng.randint(0, 10**9))
+            leave_excess(scene, side, rng.randint(0, 10**9) if underlying == traded.underlying else 0)
             now = scene.ledger.get_globals().time
             stale = now - scene.ledger.get_params().price_age_max - 1
             scene.bend_underlying(underlying, oracle_time=stale)
+
+        def grow_halted() -> None:
+            grow_position(scene, side, rng)
+            leave_excess(scene, side, rng.randint(0, 10**9))
+            scene.bend_underlying(traded.underlying, halted_until=scene.ledger.get_globals().time + 1)
 
         def shrink_dearly() -> None:
             shrink_position(scene, side, rng)
@@ -418,6 +472,7 @@ def break_margin(side: Side) -> Breaker:
             lambda: grow_short(1),
             lambda: grow_short(rng.randint(2, 10**9)),
             lambda: grow_blindly(rng.choice(needed)),
+            grow_halted,
             shrink_dearly,
             shrink_in_vain,
             turn_around,
@@ -427,6 +482,54 @@ def break_margin(side: Side) -> Breaker:
         ]
 
     return break_it
+
+
+def break_open_interest(scene: Scene, rng: random.Random) -> Sequence[Bend]:
+    """A lot more than may be open, where the fill opens something; or a subject that does not exist."""
+    buyer, seller = find_slot(BUYER, scene), find_slot(SELLER, scene)
+    traded = scene.order(buyer).legs[0][0].underlying
+
+    def open_too_much(beyond: int) -> None:
+        opened = open_interest_by_fill(scene)
+        limit_open_interest(scene, scene.underlying(traded).open_interest + opened - beyond)
+
+    return [
+        lambda: open_too_much(1),
+        lambda: open_too_much(open_interest_by_fill(scene)),
+        *end_order(scene, buyer),
+        *(partial(scene.write, account_key(slot.account), b"") for slot in (buyer, seller)),
+        lambda: scene.write(underlying_key(traded), b""),
+    ]
+
+
+def open_interest_by_fill(scene: Scene) -> int:
+    """Let both sides open what they trade; answers how many long lots there are more then."""
+    legs = scene.order(find_slot(BUYER, scene)).legs
+    for side in (BUYER, SELLER):
+        for instrument, _ in legs:
+            set_position(scene, find_slot(side, scene).account, instrument, 0)
+    return scene.decoded.quantity * sum(abs(ratio) for _, ratio in legs)
+
+
+def limit_open_interest(scene: Scene, lots: int) -> None:
+    """Let the traded underlying have at most so many lots open."""
+    traded = scene.order(find_slot(BUYER, scene)).legs[0][0].underlying
+    terms = list(scene.ledger.get_params().underlyings)
+    terms[traded] = terms[traded]._replace(open_interest_max=lots)
+    scene.bend_params(underlyings=tuple(terms))
+
+
+def break_liveness(scene: Scene, rng: random.Random) -> Sequence[Bend]:
+    """An expiry has come; or there is no order."""
+    slot = find_slot(BUYER, scene)
+    legs = scene.order(slot).legs
+    future = Instrument(legs[0][0].underlying, WEEK, 0, FUTURE)
+
+    def expire(late: int) -> None:
+        scene.bend_order(slot, legs=rng.choice((((future, 1),), ((perpetual(future.underlying), 1), (future, -1)))))
+        scene.bend_globals(time=WEEK + late)
+
+    return [lambda: expire(0), lambda: expire(rng.randint(1, 10**6)), *end_order(scene, slot)]
 
 
 BREAKS: dict[Code, Breaker] = {
@@ -451,15 +554,21 @@ BREAKS: dict[Code, Breaker] = {
     Code.FILL_SELLER_MUST_FIT: break_fit(SELLER),
     Code.FILL_BUYER_MARGIN_MUST_HOLD: break_margin(BUYER),
     Code.FILL_SELLER_MARGIN_MUST_HOLD: break_margin(SELLER),
+    Code.FILL_OPEN_INTEREST_MUST_FIT: break_open_interest,
+    Code.FILL_INSTRUMENTS_MUST_BE_LIVE: break_liveness,
 }
 
+MARGIN_CODES = (Code.FILL_BUYER_MARGIN_MUST_HOLD, Code.FILL_SELLER_MARGIN_MUST_HOLD)
 
-def find_valid_fill(world: World, rng: random.Random) -> Scene:
-    """Two orders that cross, and their fill, which every check lets pass."""
+
+def find_valid_fill(world: World, rng: random.Random, is_plain: bool = False) -> Scene:
+    """Two orders that cross, and their fill, which every check lets pass; a plain one is of a perpetual alone."""
     while True:
         fill = place_crossing_orders(world, rng)
         if isinstance(world.judge(fill), Valid):
-            return Scene(world.here, world.state.leaves, fill)
+            scene = Scene(world.here, world.state.leaves, fill)
+            if not is_plain or [leg.expiry for leg, _ in scene.order(find_slot(BUYER, scene)).legs] == [0]:
+                return scene
 
 
 # Stories
@@ -486,7 +595,7 @@ def test_any_other_root_convicts(court: Court, world: World) -> None:
 def test_a_failed_check_convicts(court: Court, world: World, seed: int, code: Code) -> None:
     """Each check, broken in every known way, convicts the fill that passed it until then."""
     rng = random.Random(seed)
-    find = partial(find_valid_fill, world, rng)
+    find = partial(find_valid_fill, world, rng, code in MARGIN_CODES)
     VIOLATIONS[code] = assert_breaks(court, find, code, BREAKS[code], rng, ROUNDS)
 
 
@@ -525,17 +634,28 @@ def limit_quantity(scene: Scene, rng: random.Random, side: Side) -> None:
 
 
 def limit_reduction(scene: Scene, rng: random.Random, side: Side) -> None:
-    """A reduce-only order that closes the whole position."""
-    slot = find_slot(side, scene)
-    order = scene.order(slot)
-    scene.bend_order(slot, flags=order.flags | FLAG_REDUCE_ONLY)
-    set_position(scene, slot.account, order.legs[0][0], -side.sign * scene.decoded.quantity)
+    """A reduce-only order that closes the whole position in every leg, or all but something."""
+    hold_enough(scene, side, rng.choice((0, rng.randint(1, 99))))
 
 
 def limit_band(scene: Scene, rng: random.Random, side: Side) -> None:
-    """The price as far from mark as the band allows."""
-    mark = scene.underlying(scene.order(find_slot(BUYER, scene)).legs[0][0].underlying).mark
-    scene.bend_op(price=mark + side.sign * (mark * scene.ledger.get_params().band_ppm // PPM))
+    """The price as far from the marks as the band allows."""
+    price_in_band(scene, side.sign, 0)
+
+
+def limit_open(scene: Scene, rng: random.Random, side: Side) -> None:
+    """As many lots open as may be."""
+    opened = open_interest_by_fill(scene)
+    traded = scene.order(find_slot(BUYER, scene)).legs[0][0].underlying
+    limit_open_interest(scene, scene.underlying(traded).open_interest + opened)
+
+
+def limit_life_of_legs(scene: Scene, rng: random.Random, side: Side) -> None:
+    """The last second before the expiry."""
+    slot = find_slot(BUYER, scene)
+    future = Instrument(scene.order(slot).legs[0][0].underlying, WEEK, 0, FUTURE)
+    scene.bend_order(slot, legs=((future, 1),))
+    scene.bend_globals(time=WEEK - 1)
 
 
 def limit_fee(scene: Scene, rng: random.Random, side: Side) -> None:
@@ -543,7 +663,7 @@ def limit_fee(scene: Scene, rng: random.Random, side: Side) -> None:
     scene.bend_params(l1_fee=rng.randint(1, 10**6))
     if rng.random() < 0.5:
         scene.bend_op(quantity=1_000, price=scene.decoded.price // 1_000 * 1_000)
-        notional_millionth = scene.decoded.quantity * scene.decoded.price // PPM
+        notional_millionth = scene.decoded.quantity * compute_base(scene) // PPM
         scene.bend_params(maker_fee_ppm=0, taker_fee_ppm=0, l1_fee=notional_millionth * rng.randint(1, 999))
     scene.bend_order(find_slot(side, scene), max_fee_ppm=compute_least_fee_limit(side, scene))
 
@@ -589,6 +709,8 @@ LIMITS: list[tuple[Limit, Code, Code]] = [
     (limit_fee, Code.FILL_BUYER_FEE_MUST_KEEP_LIMIT, Code.FILL_SELLER_FEE_MUST_KEEP_LIMIT),
     (limit_fit, Code.FILL_BUYER_MUST_FIT, Code.FILL_SELLER_MUST_FIT),
     (limit_margin, Code.FILL_BUYER_MARGIN_MUST_HOLD, Code.FILL_SELLER_MARGIN_MUST_HOLD),
+    (limit_open, Code.FILL_OPEN_INTEREST_MUST_FIT, Code.FILL_OPEN_INTEREST_MUST_FIT),
+    (limit_life_of_legs, Code.FILL_INSTRUMENTS_MUST_BE_LIVE, Code.FILL_INSTRUMENTS_MUST_BE_LIVE),
     (limit_shrink, Code.FILL_BUYER_MARGIN_MUST_HOLD, Code.FILL_SELLER_MARGIN_MUST_HOLD),
 ]
 
@@ -602,10 +724,37 @@ def test_what_is_just_allowed_does_not_convict(
     bend, of_buyer, of_seller = limit
     for _ in range(5):
         for side, code in ((BUYER, of_buyer), (SELLER, of_seller)):
-            scene = find_valid_fill(world, rng)
+            scene = find_valid_fill(world, rng, is_plain=bend is limit_shrink)
             bend(scene, rng, side)
             assert_acquits(court, scene, code)
             court.judge(dispute(scene.played, EFFECT))
+
+
+def test_margin_of_any_legs_is_judged_to_the_unit(court: Court, world: World, seed: int) -> None:
+    """Whatever is traded, with what is just enough the fill stands, and with a unit less it falls; both judges agree
+    also where legs shrink what is held."""
+    rng = random.Random(seed)
+    for _ in range(8):
+        for side, code in ((BUYER, MARGIN_CODES[0]), (SELLER, MARGIN_CODES[1])):
+            scene = find_valid_fill(world, rng)
+            leave_excess(scene, side, 0)
+            assert_acquits(court, scene, code)
+            leave_excess(scene, side, -1)
+            court.judge(dispute(scene.played, check_ground(code)))
+            hold_enough(scene, side, rng.choice((0, 7)))
+            leave_excess(scene, side, -rng.randint(1, 10**12))
+            court.judge(dispute(scene.played, check_ground(code)))
+            scene.bend_underlying(scene.order(find_slot(side, scene)).legs[0][0].underlying, oracle_time=0)
+            court.judge(dispute(scene.played, check_ground(code)))
+
+
+def test_bad_debt_is_repaid_before_a_fee_is_earned(court: Court, world: World, seed: int) -> None:
+    """Of the fees as much repays as is owed, and no more."""
+    rng = random.Random(seed)
+    for owed in (1, 10**4, 10**12):
+        scene = find_valid_fill(world, rng)
+        scene.bend_books(bad_debt=owed)
+        assert_same_effect(court, scene)
 
 
 def test_a_fill_with_oneself_falls_to_its_check_alone(court: Court, world: World, seed: int) -> None:
@@ -655,5 +804,5 @@ def test_a_corrupted_witness_never_convicts(court: Court, world: World, seed: in
 def test_an_unknown_check_or_ground_shows_nothing(court: Court, world: World) -> None:
     """Neither a check number that fills do not have, nor a ground that does not exist, convicts an honest fill."""
     step = next(step for step in world.steps if step.op[0] == Kind.FILL)
-    for ground, check in ((1, 21), (1, 99), (1, 1 << 255), (0, 0), (0, 1), (3, 0), (1 << 255, 1)):
+    for ground, check in ((1, 23), (1, 99), (1, 1 << 255), (0, 0), (0, 1), (3, 0), (1 << 255, 1)):
         assert not court.evaluate(step, ground, check, b"").value

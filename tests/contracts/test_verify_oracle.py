@@ -29,6 +29,7 @@ from tests.contracts.scene import (
     Scene,
     assert_acquits,
     assert_breaks,
+    assert_same_effect,
     open_random_market,
     play_random_trades,
     publish_reading,
@@ -480,15 +481,6 @@ def test_a_window_is_kept_to_the_second(court: Court, world: World, seed: int) -
         scene.bend_expiry(scene.decoded.underlying, scene.decoded.expiry, time=0, start_integral=10**33)
         scene.bend_op(time=scene.decoded.expiry, integral=5)
         assert not court.judge(dispute(scene.played, EFFECT))
-
-
-def assert_same_effect(court: Court, scene: Scene) -> None:
-    """The root of the effects stands, and no other."""
-    played, ledger = scene.played, scene.ledger
-    PROCESSES[Kind(scene.op[0])].apply_effects(ledger, scene.context, scene.decoded)
-    honest = replace(played, post_root=build_tree((scene.leaves | ledger.writes).items()).root)
-    assert not court.judge(dispute(honest, EFFECT))
-    assert court.judge(dispute(played, EFFECT))
 
 
 def test_a_basket_is_the_worst_of_its_components(court: Court, world: World, seed: int) -> None:

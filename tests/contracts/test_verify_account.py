@@ -12,14 +12,15 @@ from state.constants import ACCOUNTS_MAX, AMOUNT_MAX, ASSETS_MAX, CASH_MAX, CUST
 from state.leaves import SCOPE_TRANSFER, SCOPE_WITHDRAW, perpetual
 from state.operations import Transfer, Withdraw
 from state.transition import Valid
-from state.tree import Collection, account_key, leaf_key, underlying_key
-from state.valuation import add_balance, compute_account_margin, needs_prices, read_quotes
+from state.tree import Collection, account_key, expiry_key, leaf_key, underlying_key
+from state.valuation import add_balance, compute_account_margin, drop_stale_spots, needs_prices, read_quotes
 from tests.contracts.court import Court, compute_post_root, dispute, list_grounds
 from tests.contracts.scene import (
     PEOPLE,
     Scene,
     assert_acquits,
     assert_convicts,
+    assert_same_effect,
     open_random_market,
     play_random_trades,
     publish_reading,
@@ -144,9 +145,8 @@ def leave_balance(scene: Scene, rest: int) -> None:
     op, account, params = scene.decoded, scene.account(scene.decoded.account), scene.ledger.get_params()
     if op.asset:
         return scene.bend_op(amount=account.get_collateral(op.asset) - rest)
-    bare = replace(account, collateral=())
     quotes = read_quotes(scene.ledger, account, params)
-    equity = compute_account_margin(bare, quotes, scene.ledger.get_globals().time, params).quote_equity
+    equity = compute_account_margin(account, quotes, scene.ledger.get_globals().time, params).quote_equity
     return scene.bend_account(op.account, cash=account.cash - equity + op.amount + rest)
 
 
@@ -160,20 +160,21 @@ def leave_room(scene: Scene, rest: int) -> None:
 
 
 def leave_margin(scene: Scene, rest: int) -> None:
-    """So much equity beyond initial margin, after the op, of an account that needs prices."""
+    """So much beyond initial margin, after the op, of an account that needs prices."""
     op, params = scene.decoded, scene.ledger.get_params()
-    if not needs_prices(scene.account(op.account), op.asset, op.amount):
+    if not needs_prices(scene.account(op.account), op.asset, op.amount) or not scene.account(op.account).positions:
         scene.bend_account(op.account, positions=((perpetual(1), 1),))
     account, time = scene.account(op.account), scene.ledger.get_globals().time
-    quotes = read_quotes(scene.ledger, account, params)
+    quotes = drop_stale_spots(read_quotes(scene.ledger, account, params), time, params)
     margin = compute_account_margin(add_balance(account, op.asset, -op.amount), quotes, time, params)
-    scene.bend_account(op.account, cash=account.cash - (margin.equity - margin.initial) + rest)
+    scene.bend_account(op.account, cash=account.cash - margin.initial + rest)
 
 
 def leave_custody(scene: Scene, rest: int) -> None:
-    """So much in custody beyond the amount."""
+    """So much in custody, and of losses that nobody has paid, beyond the amount."""
     op = scene.decoded
-    books = replace(scene.ledger.require_asset(op.asset), custody=op.amount + rest)
+    lost = op.amount * (op.amount % 7) // 7
+    books = replace(scene.ledger.require_asset(op.asset), custody=op.amount - lost + rest, bad_debt=lost)
     scene.write(leaf_key(Collection.ASSETS, op.asset), books.encode())
 
 
@@ -200,10 +201,17 @@ def break_prices(scene: Scene, rng: random.Random) -> None:
     leave_margin(scene, 0)
     params = scene.ledger.get_params()
     quotes = read_quotes(scene.ledger, scene.account(scene.decoded.account), params)
-    if rng.random() < 0.5:
-        oldest = min(quote.oracle_time for quote in quotes.values())
+    held = [instrument for instrument, _ in scene.account(scene.decoded.account).positions]
+    way = rng.randrange(4)
+    if way == 0:
+        oldest = min(quotes.underlyings[instrument.underlying].oracle_time for instrument in held)
         return scene.bend_globals(time=oldest + params.price_age_max + 1)
-    return scene.write(underlying_key(rng.choice(list(quotes))), b"")
+    if way == 1:
+        halted = scene.ledger.get_globals().time + 1
+        return scene.bend_underlying(rng.choice(held).underlying, halted_until=halted)
+    if way == 2 and quotes.expiries:
+        return scene.write(expiry_key(*rng.choice(list(quotes.expiries))), b"")
+    return scene.write(underlying_key(rng.choice(list(quotes.underlyings))), b"")
 
 
 def break_key(scope: int) -> Break:
@@ -374,3 +382,15 @@ def test_effect_that_cannot_be_shows_nothing(court: Court, world: World, rng: ra
         bend(scene)
 
         assert not court.judge(dispute(scene.played, EFFECT))
+
+
+def test_losses_are_shared_by_whoever_leaves(court: Court, world: World, rng: random.Random) -> None:
+    """Under bad debt the outbox gets custody's share of the amount, rounded down; what is owed falls by the rest."""
+    for _ in range(ROUNDS):
+        scene = set_money_op(world, rng, Kind.WITHDRAW)
+        scene.bend_op(asset=0, amount=rng.choice((1, rng.randint(1, 10**9))))
+        scene.bend_account(scene.decoded.account, cash=10**12)
+        scene.bend_books(
+            custody=rng.choice((0, 1, rng.randint(1, 10**12))), bad_debt=rng.choice((10**9, rng.randint(10**9, 10**13)))
+        )
+        assert_same_effect(court, scene)

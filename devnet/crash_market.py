@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from devnet.market import QUOTE_UNITS, read_markets
 from risk.fixed_point import ONE_Q38
 from state.constants import PPM
 
@@ -31,6 +32,8 @@ CARRY_SHARE, CARRY_MAX = 0.10, 0.20
 DAY_MINUTES = 24 * 60
 SPOT_MINUTES = 5
 START_VOL = 1.0
+SHIPPED_START = 1_513_814_400
+"""21 December 2017, midnight UTC."""
 
 
 class CrashDataError(Exception):
@@ -95,6 +98,15 @@ def read_closes(path: Path) -> tuple[Closes, ...]:
         raise CrashDataError(f"{path}: the symbols share less than an hour")
     return tuple(
         Closes(symbol, first * 60, _fill_gaps(closes, first, last)) for symbol, closes in sorted(by_symbol.items())
+    )
+
+
+def read_shipped() -> tuple[Closes, ...]:
+    """The crash that ships with the project: 21 to 23 December 2017."""
+    dollar = 10_000 * QUOTE_UNITS
+    return tuple(
+        Closes(market.symbol, SHIPPED_START, tuple(close / dollar for close in market.closes))
+        for market in read_markets()
     )
 
 

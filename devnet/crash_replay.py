@@ -64,8 +64,8 @@ class Outcome:
     bad_debt: int = 0
     fund: int = 0
     refused_readings: int = 0
-    worst: list[tuple[int, int]] = field(default_factory=list)
-    """By minute: accounts in auction, and bad debt."""
+    course: list[tuple[int, int]] = field(default_factory=list)
+    """By minute: accounts in auction, and losses shared so far."""
 
     def to_json(self) -> dict[str, int | float]:
         """The figures that are compared, in dollars."""
@@ -161,6 +161,8 @@ class Replay:
         self.watch(self.exchange)
         books = self.exchange.ledger.require_asset(0)
         self.outcome.bad_debt, self.outcome.fund = books.bad_debt, books.fund
+        in_auction = sum(self.exchange.keeper.is_in_auction(one) for one in self.outcome.liquidated)
+        self.outcome.course.append((in_auction, books.bad_debt + self.outcome.deleverage_loss))
 
     def _publish(self, minute: int) -> None:
         """Sign every price and every living surface; what a guard refuses is counted."""
@@ -262,8 +264,8 @@ class Replay:
         """Makers look at every auction and bid where the discount pays for the risk."""
         minute = self.sweep.update + self.scene.first
         hurdle = HURDLE + HURDLE_OF_DROP * max(market.compute_drop(minute) for market in self.markets)
-        for target in [*self.outcome.liquidated]:
-            if self.exchange.ledger.require_account(target).liquidation_from:
+        for target in self.outcome.liquidated:
+            if self.exchange.keeper.is_in_auction(target):
                 self._bid_for(target, hurdle)
 
     def _bid_for(self, target: int, hurdle: float) -> None:

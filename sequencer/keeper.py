@@ -52,6 +52,11 @@ class Keeper:
             else:
                 self._held.pop(index, None)
 
+    def is_in_auction(self, account: int) -> bool:
+        """Whether an account is up for auction."""
+        held = self._held.get(account)
+        return held is not None and held.liquidation_from > 0
+
     def keep(self) -> list[LogRecord]:
         """Post everything that is due; answers the records, which are to be made durable like any others."""
         records: list[LogRecord] = []

@@ -1,4 +1,4 @@
-"""Steps of a replay put to the contracts: the true root must not convict, another must, and no check may speak against it.
+"""Steps of a replay put to the contracts: the true root must not convict, another must, and no check may fail.
 
 Every settlement, auction, take and deleveraging is put to every check of its kind; of all other steps a drawn share is
 put to its effect and to one drawn check.
@@ -56,7 +56,8 @@ class Bytecode:
         witness = build_witness(step.state.leaves, step.state.tree, step.context, step.op, ground)
         proof = Proof(batch, step.frame_number, step.offset, ground, witness)
         ruling = self.tribunal.rule(batch.batch_hash, proof.encode())
-        assert ruling is wanted, f"{Kind(step.op[0]).name} {ground}: the contract says {ruling.value}, not {wanted.value}"
+        name = f"{Kind(step.op[0]).name} {ground}"
+        assert ruling is wanted, f"{name}: the contract says {ruling.value}, not {wanted.value}"
         self.rulings += 1
 
 
@@ -69,4 +70,4 @@ def forge_root(step: PostedStep) -> BatchData:
     steps[step.offset] = Step(step.op, root)
     frames = list(step.batch.frames)
     frames[step.frame_number] = replace(frame, steps=tuple(steps)).encode()
-    return replace(step.batch, frames=tuple(frames))
+    return BatchData(step.batch.header, tuple(frames))

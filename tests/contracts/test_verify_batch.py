@@ -13,9 +13,10 @@ from state.leaves import SessionKey
 from state.ledger import Ledger
 from state.operations import L1, Close, Open, Tick
 from state.process_batch import compute_oldest_oracle_time
-from state.process_inbox import Message, MessageType, encode_amount, encode_key
+from state.process_inbox import Message, MessageType, encode_amount, encode_close, encode_key
 from state.transition import PROCESSES
 from state.tree import Collection, leaf_key
+from state.valuation import compute_account_margin, read_quotes
 from tests.contracts.court import Court, compute_post_root, dispute
 from tests.contracts.scene import Scene, assert_acquits, assert_convicts, open_random_market, play_random_trades
 from tests.world import GENESIS_TIME, PlayedStep, World
@@ -30,8 +31,8 @@ ROUNDS = 8
 
 @pytest.fixture(scope="module")
 def court() -> Court:
-    """The contract, deployed once: it has no state."""
-    return Court("verify_batch")
+    """The contracts, deployed once: they have no state."""
+    return Court("verify_batch", "verify_inbox")
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def world(seed: int, rng: random.Random) -> World:
 
 
 def list_steps(world: World) -> list[PlayedStep]:
-    """The steps that are this contract's business."""
+    """The steps that are these contracts' business."""
     return [step for step in world.steps if step.op[0] in KINDS]
 
 
@@ -166,7 +167,7 @@ def break_oldest_price(scene: Scene, rng: random.Random) -> None:
     elif rng.random() < 0.5:
         scene.bend_underlying(rng.randrange(4), open_interest=1, oracle_time=oldest - 1)
     else:
-        for underlying in range(4):
+        for underlying in range(scene.ledger.get_globals().underlying_count):
             scene.bend_underlying(underlying, open_interest=0)
         scene.bend_header(time=oldest + 1)
 
@@ -329,8 +330,9 @@ def set_force_withdraw(world: World, rng: random.Random) -> Scene:
         scene.bend_account(account, cash=rng.randint(-(10**12), 10**12), positions=())
     if asset < 3 and rng.random() < 0.2:
         books = scene.ledger.require_asset(asset)
-        custody = max(0, amount + rng.choice((-1, 0)))
-        scene.write(leaf_key(Collection.ASSETS, asset), replace(books, custody=custody).encode())
+        lost = rng.choice((0, rng.randint(0, amount)))
+        custody = max(0, amount - lost + rng.choice((-1, 0)))
+        scene.write(leaf_key(Collection.ASSETS, asset), replace(books, custody=custody, bad_debt=lost).encode())
     return scene
 
 
@@ -343,12 +345,53 @@ def set_cancel_all(world: World, rng: random.Random) -> Scene:
     return scene
 
 
+def set_force_close(world: World, rng: random.Random) -> Scene:
+    """On or off, of an account that has something or nothing."""
+    account = pick_account(world, rng)
+    payload = rng.choice((encode_close(True), encode_close(False), b"\x07"))
+    scene = set_message(world, MessageType.FORCE_CLOSE, pick_sender(world, account, rng), account, payload)
+    if 0 < account < world.globals.account_count:
+        scene.bend_account(account, close_from=rng.choice((0, rng.randint(1, 10**9))))
+        if rng.random() < 0.4:
+            scene.bend_account(account, positions=())
+        if rng.random() < 0.6:
+            scene.bend_account(account, collateral=())
+    return scene
+
+
+def set_force_liquidate(world: World, rng: random.Random) -> Scene:
+    """Of an account that is just short of maintenance margin, or owes just too much, or is not, or is for sale already;
+    with prices that are young, stale or halted."""
+    account = pick_account(world, rng)
+    scene = set_message(world, MessageType.FORCE_LIQUIDATE, rng.randbytes(20), account, b"")
+    if not 0 < account < world.globals.account_count:
+        return scene
+    if rng.random() < 0.2:
+        scene.bend_account(account, liquidation_from=rng.randint(1, 10**9))
+    held, params, now = scene.account(account), scene.ledger.get_params(), scene.ledger.get_globals().time
+    margin = compute_account_margin(held, read_quotes(scene.ledger, held, params), now, params)
+    owed = margin.quote_equity if rng.random() < 0.5 else margin.maintenance
+    scene.bend_account(account, epoch=rng.choice((0, (1 << 32) - 1)), cash=held.cash - owed + rng.choice((-1, 0)))
+    if owed == margin.quote_equity:
+        scene.bend_params(quote_debt_max=0)
+    underlyings = [instrument.underlying for instrument, _ in held.positions]
+    if underlyings and rng.random() < 0.4:
+        bends: tuple[Callable[[int], None], ...] = (
+            lambda underlying: scene.bend_underlying(underlying, oracle_time=now - params.price_age_max - 1),
+            lambda underlying: scene.bend_underlying(underlying, halted_until=now + 1),
+        )
+        rng.choice(bends)(rng.choice(underlyings))
+    return scene
+
+
 MESSAGES: dict[int, Callable[[World, random.Random], Scene]] = {
     MessageType.DEPOSIT: set_deposit,
     MessageType.REGISTER_KEY: set_register_key,
     MessageType.FORCE_WITHDRAW: set_force_withdraw,
     MessageType.CANCEL_ALL: set_cancel_all,
-    4: lambda world, rng: set_message(world, rng.choice((0, 4, 6, 255)), rng.randbytes(20), 1, rng.randbytes(9)),
+    MessageType.FORCE_CLOSE: set_force_close,
+    MessageType.FORCE_LIQUIDATE: set_force_liquidate,
+    4: lambda world, rng: set_message(world, rng.choice((0, 4, 8, 255)), rng.randbytes(20), 1, rng.randbytes(9)),
 }
 
 

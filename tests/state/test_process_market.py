@@ -9,7 +9,6 @@ from state.ledger import Ledger, Slot
 from tests.stories import Story, list_stories
 from tests.world import SYMBOLS, World, open_market
 
-
 KINDS = (Kind.ORACLE, Kind.ORDER, Kind.CANCEL, Kind.SURFACE, Kind.INDEX)
 
 

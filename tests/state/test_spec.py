@@ -6,13 +6,15 @@ these are what the recording ledger saw, in its order.
 
 import itertools
 import re
-from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import astuple, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from risk.parameter_sets import make_keel
 from state import constants
 from state.batches import HEADER_BYTES, Frame, Header, Step, encode_step
 from state.codes import Code, Kind, MessageCode
@@ -21,6 +23,7 @@ from state.leaves import (
     Account,
     Asset,
     AssetTerms,
+    Expiry,
     Globals,
     Instrument,
     Order,
@@ -34,17 +37,26 @@ from state.ledger import Ledger, Slot
 from state.operations import (
     L1,
     Cancel,
+    Deleverage,
     Fill,
+    Index,
+    Liquidate,
     Oracle,
     OracleSignature,
     OrderOp,
     OrderTerms,
+    Settle,
+    Surface,
+    Take,
     Tick,
     Transfer,
     Withdraw,
     decode_operation,
 )
-from state.process_inbox import Message, MessageType, decode_message, encode_amount, encode_key
+from state.process_deleverage import compute_value, find_first
+from state.process_inbox import Message, MessageType, decode_message, encode_amount, encode_close, encode_key
+from state.process_take import compute_bidder, cut_slice
+from state.rules import encode_rules
 from state.transition import PROCESSES
 from state.tree import (
     DEPTHS,
@@ -52,6 +64,7 @@ from state.tree import (
     Collection,
     LeafKey,
     account_key,
+    expiry_key,
     leaf_key,
     order_key,
     underlying_key,
@@ -143,6 +156,9 @@ def split_fields(text: str) -> list[tuple[str, str]]:
     return parts
 
 
+LAST_MESSAGE = "| force_liquidate | 7 | | G, P, A(account), M*(account); reading stops where it fails |"
+"""The row behind which the table of message codes comes."""
+
 GROUPS: dict[str, Any] = {
     "keys": SessionKey,
     "collateral": lambda asset, amount: (asset, amount),
@@ -150,6 +166,7 @@ GROUPS: dict[str, Any] = {
     "legs": lambda instrument, ratio: (Instrument(*instrument), ratio),
     "assets": AssetTerms,
     "underlyings": UnderlyingTerms,
+    "basket": lambda underlying, weight_ppm: (underlying, weight_ppm),
     "signatures": OracleSignature,
 }
 COUNTED = {
@@ -160,6 +177,7 @@ COUNTED = {
     "asset_entries": "assets",
     "underlying_entries": "underlyings",
     "oracle_count": "oracle_signers",
+    "basket_count": "basket",
 }
 REPEATS = 2
 
@@ -182,6 +200,8 @@ class Layout:
                 self.encoded += b"".join(self.values[name]).ljust(int(kind[1:]), b"\0")
             elif " x " in kind:
                 self._repeat(filler, name, kind)
+            elif name == "instrument":
+                self.values[name] = Instrument(*self._fill_instrument())
             else:
                 self.values[name] = filler.fill(kind)
                 self.encoded += encode_as_told(kind, self.values[name])
@@ -194,15 +214,21 @@ class Layout:
             values = [self._fill_member(filler, member, kind) for member, kind in members]
             items.append(GROUPS[name](*values))
         self.values[name] = tuple(items)
+        if kind[0].isdigit():  # so many places, whether there is something or not
+            self.encoded += bytes((int(kind[0]) - REPEATS) * sum(int(member[1:]) // 8 for _, member in members))
 
     def _fill_member(self, filler: Filler, member: str, kind: str) -> Any:
         if member == "instrument":
-            layout = Layout([(row[0], row[1]) for row in read_table("### instrument")])
-            self.encoded += layout.encoded
-            return layout.values.values()
+            return self._fill_instrument()
         value = filler.fill(kind)
         self.encoded += encode_as_told(kind, value)
         return value
+
+    def _fill_instrument(self) -> Any:
+        """The fields of an instrument, in its table's order."""
+        layout = Layout([(row[0], row[1]) for row in read_table("### instrument")])
+        self.encoded += layout.encoded
+        return layout.values.values()
 
 
 LEAVES: dict[str, Any] = {
@@ -211,6 +237,7 @@ LEAVES: dict[str, Any] = {
     "instrument": Instrument,
     "order": Order,
     "underlying": Underlying,
+    "expiry": Expiry,
     "params": Params,
     "outbox": Withdrawal,
     "asset": Asset,
@@ -226,6 +253,31 @@ def test_layouts(heading: str) -> None:
     names = [field.name for field in fields(kind)] if is_dataclass(kind) else list(kind._fields)
     assert sorted(layout.values) == sorted(names)
     assert kind(**layout.values).encode() == layout.encoded
+
+
+def test_rules_layout() -> None:
+    """Every number of the rules stands where the table says: the parts of a set, then its tiers and scenarios."""
+    rows = {name: kind for name, kind, _ in read_table("### rules")}
+    keel = make_keel()
+    parts = {name: getattr(keel, name) for name in rows if hasattr(keel, name)}
+    times = (keel.steps_ms[1], keel.wing_width, keel.settlement_window_ms, keel.reference_tenor_ms)
+    told = bytes([len(keel.scenarios), len(keel.tiers)])
+    for name, kind in rows.items():
+        members = kind[kind.index("(") + 1 : -1].split(", ") if "(" in kind else []
+        if name == "times":
+            assert members == ["later_ms", "wing_width", "settlement_window_ms", "reference_tenor_ms"]
+            told += struct.pack(">4q", *times)
+        elif " x " in kind:
+            for item in parts[name]:
+                values = [getattr(item, field.name) for field in fields(item)]
+                if name == "scenarios":
+                    values = [*values[:3], values[3] | values[4] << 1]
+                kinds = [member.split()[1] for member in members]
+                told += b"".join(encode_as_told(one, value) for one, value in zip(kinds, values, strict=True))
+        elif members:
+            assert members == [field.name.removesuffix("_q38") for field in fields(parts[name])]
+            told += b"".join(int(value).to_bytes(8, signed=True) for value in astuple(parts[name]))
+    assert encode_rules(keel) == told
 
 
 def test_header_length() -> None:
@@ -255,6 +307,12 @@ OPERATIONS = {
     "fill": Fill,
     "transfer": Transfer,
     "withdraw": Withdraw,
+    "surface": Surface,
+    "index": Index,
+    "settle": Settle,
+    "liquidate": Liquidate,
+    "take": Take,
+    "deleverage": Deleverage,
 }
 
 
@@ -299,7 +357,7 @@ def test_checks_stand_in_order_of_precedence() -> None:
 
 def test_message_codes() -> None:
     """The table of message codes is the enumeration, but for the one that says that all went well."""
-    table = read_table("| cancel_all | 5 | | G, A(account) |")
+    table = read_table(LAST_MESSAGE)
     assert [(int(row[0]), row[1]) for row in table] == [(int(c), c.name) for c in MessageCode if c]
 
 
@@ -316,7 +374,9 @@ def test_message_layouts() -> None:
         assert encode_amount(**amount.values) == amount.encoded
     key = Layout(split_fields(payloads["register_key"][1]))
     assert encode_key(SessionKey(**key.values)) == key.encoded
-    assert payloads["cancel_all"][1] == ""
+    close = Layout(split_fields(payloads["force_close"][1]))
+    assert encode_close(True) == bytes([True] * len(close.encoded))
+    assert (payloads["cancel_all"][1], payloads["force_liquidate"][1]) == ("", "")
 
 
 # Reads
@@ -346,59 +406,114 @@ class Reader:
 
     def read(self, cell: str) -> Iterator[LeafKey]:
         """The keys, in order; each once."""
-        subject = re.search(r"A\((\w+)\)", cell)
-        for letter, inner in re.findall(r"\b([GPX])\b|([AOUS]\([^)]*\) \.\. U\([^)]*\)|U\*|[AOUS]\([^)]*\))", cell):
-            yield from self._resolve(letter or inner, subject[1] if subject else "account")
+        tokens = re.findall(
+            r"\b([GPX]|exhibit)\b|([AOUES]\([^)]*\) \.\. U\([^)]*\)|M\*\([^)]*\)|[AOUES]\([^)]*\))", cell
+        )
+        for letter, inner in tokens:
+            yield from self._resolve(letter or inner)
 
-    def _resolve(self, token: str, subject: str) -> Iterator[LeafKey]:
+    def _resolve(self, token: str) -> Iterator[LeafKey]:
         state = self.ledger.get_globals()
-        name = token[2:-1]
+        name = token[token.find("(") + 1 : -1]
         if token == "G":
             yield GLOBALS_KEY
         elif token == "P":
             yield leaf_key(Collection.PARAMS, state.params_version)
         elif token == "X":
             yield leaf_key(Collection.OUTBOX, state.outbox_count)
-        elif token == "U*":
-            yield from map(underlying_key, self._list_needed(subject))
+        elif token == "exhibit":
+            yield from self._list_exhibit()
         elif ".." in token:
             yield from map(underlying_key, range(state.underlying_count))
+        elif token[0] == "M":
+            yield from self._list_needed(name)
         elif token[0] == "A":
             account = self._get_account(name)
             yield from [account_key(account)] if 1 <= account < constants.ACCOUNTS_MAX else []
         elif token[0] == "O":
             yield order_key(self._get_account(name.split(",")[0]), self._get_slot(name))
         elif token[0] == "U":
-            yield underlying_key(self._get_traded() if name == "instrument" else self.op.underlying)
+            yield from map(underlying_key, self._list_underlyings(name))
+        elif token[0] == "E":
+            yield from (expiry_key(*pair) for pair in self._list_expiries(name))
         else:
             yield leaf_key(Collection.ASSETS, self.asset if name == "asset" else int(name))
 
     def _get_account(self, name: str) -> int:
-        return self.target if name in ("account", "target") else int(getattr(self.op, name))
+        is_given = name == "account" or (name == "target" and not isinstance(self.op, Take))
+        return self.target if is_given else int(getattr(self.op, name))
 
     def _get_slot(self, name: str) -> int:
         return int(getattr(self.op, "slot" if name == "account, slot" else f"{name}_slot"))
 
-    def _get_traded(self) -> int:
-        return self.ledger.require_order(Slot(self.op.buyer, self.op.buyer_slot)).legs[0][0].underlying
+    def _get_legs(self) -> list[Instrument]:
+        """What an order names, a fill trades, or a deleverage closes."""
+        if isinstance(self.op, Deleverage):
+            return [self.op.instrument]
+        is_fill = isinstance(self.op, Fill)
+        order = self.ledger.require_order(Slot(self.op.buyer, self.op.buyer_slot)) if is_fill else self.op
+        return [instrument for instrument, _ in order.legs]
 
-    def _list_needed(self, subject: str) -> list[int]:
-        """U* of a fill's side; of what leaves an account, nothing when prices are not needed."""
-        account = self.ledger.require_account(self._get_account(subject))
-        terms = self.ledger.get_params().assets
-        needed = {instrument.underlying for instrument, _ in account.positions}
-        needed |= {terms[asset].underlying for asset, _ in account.collateral}
-        if isinstance(self.op, Fill):
-            needed.add(self._get_traded())
-        elif not account.positions and account.cash - (self.amount if self.asset == 0 else 0) >= 0:
-            needed = set()
-        return sorted(needed)
+    def _list_underlyings(self, name: str) -> list[int]:
+        if name == "instrument":
+            return [self._get_legs()[0].underlying]
+        if name == "components":
+            return [component for component, _ in self.ledger.require_underlying(self.op.underlying).basket]
+        if name == "positions":
+            held = [instrument for instrument, _ in self.ledger.require_account(self.op.bankrupt).positions]
+        elif name == "settled":
+            held = self._list_expired(lambda expiry: expiry.settlement > 0)
+        elif name == "slice":
+            target = self.ledger.require_account(self.op.target)
+            held = [instrument for instrument, _ in cut_slice(target, self.op.slice_ppm).positions]
+        else:
+            return [self.op.underlying]
+        return sorted({instrument.underlying for instrument in held})
+
+    def _list_expiries(self, name: str) -> list[tuple[int, int]]:
+        if name == "op":
+            return [(self.op.underlying, self.op.expiry)]
+        named = self._list_expired(lambda expiry: True) if name == "expired" else self._get_legs()
+        return sorted({(instrument.underlying, instrument.expiry) for instrument in named if instrument.expiry})
+
+    def _list_expired(self, holds: Callable[[Expiry], bool]) -> list[Instrument]:
+        """What an account holds whose time has come, as far as its expiry is such a one."""
+        now = self.ledger.get_globals().time
+        held = [instrument for instrument, _ in self.ledger.require_account(self.target).positions]
+        due = [instrument for instrument in held if 0 < instrument.expiry <= now]
+        return [one for one in due if holds(self.ledger.require_expiry(one.underlying, one.expiry))]
+
+    def _list_exhibit(self) -> list[LeafKey]:
+        """Whoever is first in the queue on the counterparty's side; it has been read where that is the counterparty."""
+        op = self.op
+        value = compute_value(self.ledger, op, self.ledger.require_underlying(op.instrument.underlying))
+        held = self.ledger.require_account(op.counterparty).get_position(op.instrument)
+        first = find_first(self.ledger, op.instrument, value, held)
+        return [] if first is None or first.account == op.counterparty else [account_key(first.account)]
+
+    def _list_needed(self, name: str) -> list[LeafKey]:
+        """M* of an account; of what leaves one, nothing when prices are not needed."""
+        params, state = self.ledger.get_params(), self.ledger.get_globals()
+        if name == "account after":
+            account = compute_bidder(self.ledger, self.op)
+        else:
+            account = self.ledger.require_account(self._get_account(name.partition(", ")[0]))
+        leaves_account = isinstance(self.op, Transfer | Withdraw) or self.amount
+        if leaves_account and not account.positions and account.cash - (self.amount if self.asset == 0 else 0) >= 0:
+            return []
+        held = [instrument for instrument, _ in account.positions]
+        held += self._get_legs() if name.endswith(", legs") else []
+        needed = {instrument.underlying for instrument in held}
+        needed |= {params.assets[asset].underlying for asset, _ in account.collateral}
+        dated = {(instrument.underlying, instrument.expiry) for instrument in held if instrument.expiry}
+        rules = leaf_key(Collection.PARAMS, constants.RULES_OFFSET + state.params_version)
+        return [rules, *map(underlying_key, sorted(needed)), *(expiry_key(*pair) for pair in sorted(dated))]
 
 
 CHECK_READS = {Code(int(row[0])): row[2] for row in read_table("## 6. Checks")}
 EFFECT_READS = {row[0]: row[1] for row in read_table("## 7. Effects")}
 MESSAGE_READS = {int(row[1]): row[3] for row in read_table("## 9. L1 messages")}
-MESSAGE_RULES = {int(row[0]): row[2] for row in read_table("| cancel_all | 5 | | G, A(account) |")}
+MESSAGE_RULES = {int(row[0]): row[2] for row in read_table(LAST_MESSAGE)}
 
 
 def list_reads(attempt: Attempt, code: Code) -> list[LeafKey]:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import NamedTuple, cast
 
 from state.codes import Code
-from state.constants import PPM
+from state.constants import POSITIONS_MAX, PPM
 from state.context import Process, Receipt, StepContext, advance_position, is_position_next
 from state.leaves import SCOPE_TRADE, Account, Asset, Instrument, Params
 from state.ledger import Ledger, SubjectMissing
@@ -33,6 +33,9 @@ from state.valuation import (
 
 # Beyond twice what is missing, so much more may be taken at once.
 SLICE_ROOM_PPM = 50_000
+
+# What a claim makes of an account may be any number; cash has 128 bits.
+CASH_END = 1 << 127
 
 
 class Slice(NamedTuple):
@@ -86,7 +89,7 @@ def move_slice(account: Account, parts: Slice, sign: int) -> Account:
 
 def compute_price(take: Take, target: Account, params: Params, books: Asset, time: int) -> Price:
     """Every floor is in favour of the target or of the fund."""
-    elapsed, length = time - get_clock(target, params), params.auction_seconds
+    elapsed, length = max(0, time - get_clock(target, params)), params.auction_seconds
     discount_ppm = min(PPM, PPM * elapsed // length)
     requirement = max(0, take.equity - take.maintenance)
     share = max(0, take.equity) * take.relief // max(requirement, 1)
@@ -107,9 +110,12 @@ def read_price(ledger: Ledger, take: Take) -> Price:
 
 
 def compute_bidder_after(take: Take, bidder: Account, parts: Slice, price: Price) -> Account:
-    """The bidder pays the value less the discount."""
+    """The bidder pays the value less the discount. Raises SubjectMissing when no leaf has room for what it then has."""
     after = move_slice(bidder, parts, 1)
-    return replace(after, cash=after.cash - take.value + price.discount, sequence=take.sequence)
+    after = replace(after, cash=after.cash - take.value + price.discount, sequence=take.sequence)
+    if len(after.positions) > POSITIONS_MAX or not -CASH_END <= after.cash < CASH_END:
+        raise SubjectMissing("room")
+    return after
 
 
 def compute_target_after(take: Take, target: Account, parts: Slice, price: Price) -> Account:

@@ -33,7 +33,6 @@ from state.operations import (
     hash_domain,
 )
 from state.process_inbox import Message, MessageType, encode_amount, encode_key
-from state.tree import LeafKey
 
 CHAIN_ID = 31_337
 ROLLUP = sha256(b"keel crash replay").digest()[:20]
@@ -71,9 +70,8 @@ class CrashExchange:
         self.sealed: list[Sealed] = []
         self.refusals: dict[str, int] = {}
         self._oracle_keys = make_oracle_keys()
-        self._seen = 0
         self.engine.open_batch(1)
-        self.keeper = Keeper(self.engine, sweep)
+        self.keeper = Keeper(self.engine, sweep, BATCH_BYTES)
 
     @property
     def ledger(self) -> Ledger:
@@ -94,18 +92,8 @@ class CrashExchange:
 
     def seal(self) -> None:
         """Close the batch and open the next."""
-        self._observe()
         self.sealed.append(self.engine.seal())
         self.engine.open_batch(1)
-        self._seen = 0
-
-    def _observe(self) -> None:
-        """Tell the keeper what has been written since it last heard."""
-        written: dict[LeafKey, bytes] = {}
-        for posted in self.engine.pending[self._seen :]:
-            written.update(posted.writes)
-        self._seen = self.engine.pending_count
-        self.keeper.observe(written)
 
     # L1
 
@@ -139,9 +127,7 @@ class CrashExchange:
 
     def keep(self) -> list[Event]:
         """Have everything posted that is due."""
-        self._observe()
         records = self.keeper.keep()
-        self._observe()
         ops = [decode_operation(record.body) for record in records]
         self.seal_if_full()
         return [Event(self.time, op) for op in ops if op is not None]

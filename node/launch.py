@@ -12,10 +12,10 @@ from node.amounts import ETHER, GWEI
 from node.errors import ConfigError
 from node.rollup import ETH, Terms
 from node.toml_fields import Table, read_toml
-from risk.checks import check_parameters
 from risk.fixed_point import ONE_Q38
 from risk.margin import compute_margin
 from risk.market import Market, Portfolio, Underlying
+from risk.parameter_bounds import check_parameters
 from risk.parameter_sets import PARAMETER_SETS
 from risk.parameters import Parameters
 from state.constants import (

@@ -16,11 +16,13 @@ from node.op_log import LevelDbLog
 from node.signature_worker import sign
 from sequencer.batcher import Batcher
 from sequencer.engine import Accepted, Engine, Sealed, SlotState
+from sequencer.keeper import Keeper
 from sequencer.matching import RestingOrder
 from sequencer.oplog import LogRecord, OpLog
 from sequencer.receipts import ReceiptBody, SignedReceipt
 from sequencer.refusals import Refused
 from sequencer.requests import Request, decode_request
+from sequencer.sweep import BookSweep
 from sequencer.verdicts import Verdicts
 from state.batches import BatchData, decode_batch
 from state.codec import Value, decode, encode
@@ -133,6 +135,7 @@ class SequencerCore:
         self._unposted_bytes_max = unposted_bytes_max
         self.verdicts = Verdicts()
         self.engine = self._build_engine({})
+        self.keeper = self._build_keeper()
         self.batcher = Batcher(build_tree(()), bytes(32))
         self.head: Head | None = None
         self.sealed: dict[int, BatchData] = {}
@@ -202,6 +205,10 @@ class SequencerCore:
         self.engine = self._build_engine(leaves)
         self.engine.next_position, self.engine.log_hash = head.position, head.log_hash
         self.batcher = Batcher(build_tree(leaves.items()), head.parent)
+        self.keeper = self._build_keeper()
+
+    def _build_keeper(self) -> Keeper:
+        return Keeper(self.engine, BookSweep(), self._batch_bytes_max)
 
     def _build_engine(self, leaves: dict[LeafKey, bytes]) -> Engine:
         return Engine(leaves, self._domain, self._unposted_bytes_max, self.verdicts.verify)

@@ -275,7 +275,10 @@ class Sequencer:
             waiting = self.ingress.take(GROUP_MAX)
             group = self.core.take([one.request or one.data for one in waiting])
             self.ingress.put_back(waiting[len(group.outcomes) :])
-            await self.acknowledger.put(records + group.records, list(zip(waiting, group.outcomes, strict=False)))
+            records += group.records
+            if self.core.keeper.is_due(records):
+                records += self.core.keeper.keep()
+            await self.acknowledger.put(records, list(zip(waiting, group.outcomes, strict=False)))
             # Nobody waits for roots: the disk is at work meanwhile.
             self.core.advance_roots()
             await self._seal_if_due()

@@ -129,7 +129,10 @@ class _Group:
 
 
 class Engine:
-    """One writer. `leaves` is the head state, which the engine owns from then on."""
+    """One writer. `leaves` is the head state, which the engine owns from then on.
+
+    `touched` holds what has been written since its reader, the keeper, last cleared it.
+    """
 
     def __init__(
         self,
@@ -149,6 +152,7 @@ class Engine:
         self._pending: list[PostedOp] = []
         self._pending_bytes = 0
         self._undo: dict[LeafKey, bytes] = {}
+        self.touched: dict[LeafKey, bytes] = {}
         self.next_position = 0
         self.log_hash = bytes(32)
         self._context: StepContext | None = None
@@ -486,6 +490,7 @@ class Engine:
 
     def _commit(self, group: _Group | Refused) -> None:
         assert isinstance(group, _Group), f"the sequencer's own op is invalid: {group}"
+        self.touched.update(group.writes)
         for key, data in group.writes.items():
             self._undo.setdefault(key, self.leaves.get(key, b""))
             self.leaves[key] = data

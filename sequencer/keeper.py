@@ -7,17 +7,22 @@ of it is the node's discretion: every op is judged by checks that anyone can hav
 Which accounts are short of margin is asked of a sweep (sweep.py); the op's own claims decide.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Protocol, cast
 
 from sequencer.engine import Accepted, Engine
-from sequencer.oplog import LogRecord
-from state.leaves import Account, Instrument, Params, decode_account, decode_expiry
+from sequencer.oplog import LogRecord, RecordKind
+from state.codes import Kind
+from state.leaves import Account, Instrument, Params, decode_account, decode_expiry, may_owe
 from state.ledger import Ledger
 from state.operations import Index, Operation, Settle
 from state.process_deleverage import claim_deleverage, compute_value, find_first
 from state.process_liquidate import claim_liquidate, is_only_debt_left
 from state.tree import LeafKey, expiry_key, get_account_index
+
+_PRICE_KINDS = (Kind.ORACLE, Kind.SURFACE, Kind.TAKE, Kind.L1)
 
 DELEVERAGES_AT_ONCE = 16
 """Of one account in one look: each needs a look at everybody."""
@@ -32,23 +37,25 @@ class Sweep(Protocol):
 
 
 class Keeper:
-    """One for one engine, whose writes it is told of."""
+    """One for one engine. It stops, and goes on at the next look, when the open batch has `bytes_max` bytes."""
 
-    def __init__(self, engine: Engine, sweep: Sweep) -> None:
+    def __init__(self, engine: Engine, sweep: Sweep, bytes_max: int) -> None:
         self._engine = engine
         self._sweep = sweep
+        self._bytes_max = bytes_max
         self._held: dict[int, Account] = {}
-        self.observe(engine.leaves)
+        self._is_unfinished = False
+        engine.touched.clear()
+        self._observe(engine.leaves)
 
-    def observe(self, leaves: Mapping[LeafKey, bytes]) -> None:
+    def _observe(self, leaves: Mapping[LeafKey, bytes]) -> None:
         """Leaves that have been written, or all of them."""
         for key, data in leaves.items():
             index = get_account_index(key)
             if index is None:
                 continue
-            account = decode_account(data)
-            if account is not None and (account.positions or account.cash < 0 or account.liquidation_from):
-                self._held[index] = account
+            if may_owe(data):
+                self._held[index] = cast(Account, decode_account(data))
             else:
                 self._held.pop(index, None)
 
@@ -57,11 +64,20 @@ class Keeper:
         held = self._held.get(account)
         return held is not None and held.liquidation_from > 0
 
+    def is_due(self, records: Iterable[LogRecord]) -> bool:
+        """Whether a look is worth while behind these records: a price has come, or time passed for whoever is in auction."""
+        kinds = {record.body[0] for record in records if record.kind is RecordKind.POSTED}
+        is_waiting = any(held.liquidation_from for held in self._held.values()) if Kind.TICK in kinds else False
+        return self._is_unfinished or is_waiting or not kinds.isdisjoint(_PRICE_KINDS)
+
     def keep(self) -> list[LogRecord]:
         """Post everything that is due; answers the records, which are to be made durable like any others."""
         records: list[LogRecord] = []
-        for build in (*self._list_baskets(), *self._list_settlements()):
-            self._post(build, records)
+        self._is_unfinished = False
+        self._catch_up()
+        due: list[Index | Settle] = [*self._list_baskets(), *self._list_settlements()]
+        for op in due:
+            self._post(partial(_place, op), records)
         ledger = Ledger(self._engine.leaves)
         for account in list(self._sweep.find_changed(ledger, self._held)):
             self._liquidate(account, records)
@@ -71,21 +87,25 @@ class Keeper:
             self._deleverage(account, records)
         return records
 
-    def _post(self, op: Operation, records: list[LogRecord]) -> bool:
-        outcome = self._engine.keep(lambda ledger, position: _place(op, position))
-        return self._note(outcome, records)
+    def _catch_up(self) -> None:
+        self._observe(self._engine.touched)
+        self._engine.touched.clear()
 
-    def _note(self, outcome: object, records: list[LogRecord]) -> bool:
+    def _post(self, build: Callable[[Ledger, int], Operation], records: list[LogRecord]) -> bool:
+        if self._engine.pending_bytes >= self._bytes_max:
+            self._is_unfinished = True
+            return False
+        outcome = self._engine.keep(build)
         if not isinstance(outcome, Accepted):
             return False
         records += outcome.records
-        self.observe(self._engine.pending[-1].writes)
+        self._catch_up()
         return True
 
     def _liquidate(self, account: int, records: list[LogRecord]) -> None:
-        self._note(self._engine.keep(lambda ledger, position: claim_liquidate(ledger, position, account)), records)
+        self._post(lambda ledger, position: claim_liquidate(ledger, position, account), records)
 
-    def _list_baskets(self) -> list[Operation]:
+    def _list_baskets(self) -> list[Index]:
         ledger = Ledger(self._engine.leaves)
         underlyings = [ledger.require_underlying(index) for index in range(ledger.get_globals().underlying_count)]
         return [
@@ -94,7 +114,7 @@ class Keeper:
             if basket.basket and min(underlyings[part].oracle_time for part, _ in basket.basket) > basket.oracle_time
         ]
 
-    def _list_settlements(self) -> list[Operation]:
+    def _list_settlements(self) -> list[Settle]:
         time = self._engine.globals.time
         return [
             Settle(0, index)
@@ -118,7 +138,7 @@ class Keeper:
             def build(ledger: Ledger, position: int, held: int = quantity, what: Instrument = instrument) -> Operation:
                 return build_deleverage(ledger, position, bankrupt, what, held)
 
-            if not self._note(self._engine.keep(build), records):
+            if not self._post(build, records):
                 return
 
 
@@ -138,8 +158,5 @@ def build_deleverage(ledger: Ledger, position: int, bankrupt: int, instrument: I
     return claim_deleverage(ledger, position, bankrupt, first.account, instrument, quantity)
 
 
-def _place(op: Operation, position: int) -> Operation:
-    if isinstance(op, Index):
-        return Index(position, op.underlying)
-    assert isinstance(op, Settle)
-    return Settle(position, op.account)
+def _place(op: Index | Settle, ledger: Ledger, position: int) -> Operation:
+    return replace(op, position=position)

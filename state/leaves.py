@@ -222,6 +222,11 @@ def decode_account(data: bytes) -> Account | None:
     )
 
 
+def may_owe(data: bytes) -> bool:
+    """Whether an account has positions, an auction or negative cash: read off the bytes, since there are many."""
+    return bool(data) and (data[35] > 0 or data[36:44] != bytes(8) or data[52] >= 0x80)
+
+
 FLAG_SELL = 1
 FLAG_REDUCE_ONLY = 2
 FLAG_POST_ONLY = 4

@@ -65,7 +65,7 @@ class Keeper:
         return held is not None and held.liquidation_from > 0
 
     def is_due(self, records: Iterable[LogRecord]) -> bool:
-        """Whether a look is worth while behind these records: a price has come, or time passed for whoever is in auction."""
+        """Whether a look is worth while behind these records: a price has come, or time has passed in an auction."""
         kinds = {record.body[0] for record in records if record.kind is RecordKind.POSTED}
         is_waiting = any(held.liquidation_from for held in self._held.values()) if Kind.TICK in kinds else False
         return self._is_unfinished or is_waiting or not kinds.isdisjoint(_PRICE_KINDS)

@@ -8,7 +8,7 @@ is listed. A loss is a worst case in a direction of its own, so a correlation's 
 are never negative. The result is never below the largest loss, never above the sum, and rises with every loss and
 every loading; loadings of 1 add up (SPEC.md section 9).
 
-Mirrors contracts/risk_underlying.vy (combine_losses_ceil).
+Mirrors contracts/margin.vy (combine_losses_ceil).
 """
 
 from collections.abc import Sequence

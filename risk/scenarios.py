@@ -4,7 +4,7 @@ An option's P&L is linear in its quantity, an expiry's is not: its shocked value
 scenario takes minus its absolute value, so that what one expiry wins by a skew never pays for another. Hence values
 are summed per expiry first and discounted then. Formulas and roundings: SPEC.md section 7.
 
-Mirrors contracts/risk_scenarios.vy (compute_expiry_values) and contracts/risk_underlying.vy.
+Mirrors contracts/risk_scenarios.vy (compute_expiry_risk) and contracts/risk_underlying.vy.
 """
 
 from collections.abc import Sequence

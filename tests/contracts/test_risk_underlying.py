@@ -1,7 +1,7 @@
 """Whole portfolios in the EVM: marks and losses are the reference's, bit for bit, before and after an op."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import astuple, replace
 from random import Random
 from typing import Any
 
@@ -12,10 +12,8 @@ from risk import tables
 from risk.fixed_point import DAY_MS, ONE_Q38
 from risk.margin import compute_underlying_risk
 from risk.market import Expiry, Market, Option, Portfolio, Underlying
-from risk.offsets import combine_losses_ceil
 from risk.parameter_sets import PARAMETER_SETS
 from risk.parameters import Parameters, Scenario, VolShock
-from risk.scenarios import compute_spot_unit_q38
 from risk.svi import Svi
 from tests.evm import Contract, Evm
 from tests.risk.samples import make_expiry, make_market, q38
@@ -23,7 +21,7 @@ from tests.risk.samples import make_expiry, make_market, q38
 KEEL = PARAMETER_SETS["keel"]
 SETS = [name for name, parameters in PARAMETER_SETS.items() if len(parameters.scenarios) <= 32]
 CHECK_GAS_MAX = 8_400_000
-LANE = 1 << 128
+QUANTITY_MAX = (1 << 48) - 1
 
 
 @pytest.fixture(scope="module")
@@ -36,28 +34,34 @@ def contract() -> Contract:
 
 def encode_rules(parameters: Parameters) -> tuple[int, ...]:
     """The contract's Rules."""
-    r, s, d, c = parameters.vol_range, parameters.skew, parameters.discount, parameters.contingencies
+    charges = parameters.contingencies
     return (
-        *(r.up_q38, r.down_q38, r.floor_q38, r.short_power_q38, r.long_power_q38, r.tenor_floor_ms),
-        *(s.linear_cap_q38, s.linear_slope_q38, s.absolute_cap_q38, s.absolute_slope_q38),
-        *(s.width_floor_q38, s.width_scale_q38, s.width_vol_q38, s.width_vol_slope_q38),
-        *(d.long_factor_q38, d.long_multiple_q38, d.long_spread_q38),
-        *(d.short_factor_q38, d.short_multiple_q38, d.short_spread_q38),
-        *(c.basis_up, c.basis_down, c.basis_add_q38, c.basis_multiple_q38, parameters.steps_ms[-1]),
-        *(parameters.wing_width, parameters.settlement_window_ms, parameters.reference_tenor_ms),
+        *astuple(parameters.vol_range),
+        *astuple(parameters.skew),
+        *astuple(parameters.discount),
+        *(charges.basis_up, charges.basis_down, charges.basis_add_q38, charges.basis_multiple_q38),
+        *(parameters.steps_ms[-1], parameters.wing_width),
+        *(parameters.settlement_window_ms, parameters.reference_tenor_ms),
+        *astuple(parameters.spot_scale),
     )
 
 
-def encode_scenario(scenario: Scenario) -> tuple[Any, ...]:
-    return (
-        scenario.spot_move_q38, int(scenario.vol), scenario.weight_q38, scenario.is_scaled, scenario.counts
-    )  # fmt: skip
+def encode_scenario(scenario: Scenario) -> int:
+    """The word of a scenario, as in the rules' leaf."""
+    flags = scenario.is_scaled | scenario.counts << 1
+    return (scenario.spot_move_q38 % (1 << 64)) << 80 | scenario.vol << 72 | scenario.weight_q38 << 8 | flags
+
+
+def encode_option(option: Option, after: int) -> int:
+    """The word of an option: quantity, strike, kind, and how the quantity changes."""
+    change = (after - option.quantity) % (1 << 50)
+    return option.quantity << 206 | option.strike << 161 | option.is_call << 50 | change
 
 
 def encode_reading(expiry: Expiry, options: int) -> tuple[int, ...]:
     svi = expiry.svi
     shape = (svi.a, svi.b, svi.rho, svi.m, svi.sigma, svi.time_ms)
-    return (expiry.time_ms, expiry.forward, expiry.fixed, expiry.rate_q38, *shape, options)
+    return (options, expiry.time_ms, expiry.forward, expiry.fixed, expiry.rate_q38, *shape)
 
 
 def encode_call(
@@ -72,21 +76,20 @@ def encode_call(
     return (
         encode_rules(parameters),
         [encode_scenario(scenario) for scenario in parameters.scenarios],
-        compute_spot_unit_q38(parameters, underlying),
+        underlying.volatility_q38,
         list(linear),
         [encode_reading(e, count) for e, count in zip(underlying.expiries, held, strict=True) if count],
-        [option.strike << 1 | option.is_call for option in options],
-        [quantity * LANE + option.quantity for option, quantity in zip(options, after, strict=True)],
+        [encode_option(option, quantity) for option, quantity in zip(options, after, strict=True)],
     )
 
 
 def compute_reference(
     parameters: Parameters, underlying: Underlying, options: Sequence[Option], perpetual: int
-) -> tuple[int, int]:
-    """Mark and loss."""
+) -> tuple[int, ...]:
+    """Mark, loss, gamma and vega."""
     portfolio = Portfolio(0, (perpetual,), tuple(options), ())
     risk = compute_underlying_risk(parameters, Market((underlying,), ONE_Q38), portfolio, 0)
-    return risk.mark, risk.loss
+    return risk.mark, risk.loss, risk.gamma, risk.vega
 
 
 def draw_options(random: Random, underlying: Underlying, count: int, quantity_max: int) -> list[Option]:
@@ -108,17 +111,17 @@ def test_random_accounts(contract: Contract, name: str, seed: int) -> None:
         parameters = replace(parameters, steps_ms=(0, *parameters.steps_ms))
     for _ in range(12):
         underlying = make_market(random, underlyings=1, expiries=random.randrange(1, 5)).underlyings[0]
-        size = random.choice((100, 10**6, 1 << 56))
+        size = random.choice((100, 10**6, QUANTITY_MAX))
         options = draw_options(random, underlying, random.randrange(0, 10), size)
         after = [random.choice((option.quantity, 0, random.randrange(-size, size))) for option in options]
         perpetuals = [random.randrange(-size, size) for _ in range(2)]
         linear = (perpetuals[0] * underlying.mark, perpetuals[1] * underlying.mark)
-        marks, losses = contract.read(
-            "compute_underlying_risk", *encode_call(parameters, underlying, options, after, linear)
-        ).value
+        call = encode_call(parameters, underlying, options, after, linear)
+        risk = contract.read("compute_underlying_risk", *call).value
         changed = [replace(option, quantity=quantity) for option, quantity in zip(options, after, strict=True)]
         for lane, held in enumerate((options, changed)):
-            assert (marks[lane], losses[lane]) == compute_reference(parameters, underlying, held, perpetuals[lane])
+            expected = compute_reference(parameters, underlying, held, perpetuals[lane])
+            assert tuple(pair[lane] for pair in risk) == expected
 
 
 def test_boundaries(contract: Contract, seed: int) -> None:
@@ -132,26 +135,16 @@ def test_boundaries(contract: Contract, seed: int) -> None:
             for forward, fixed in ((1, 0), (top, top), (top, top // 2), (10**9, 0)):
                 for rate_q38 in (-ONE_Q38, 0, 1 << 58):
                     expiry = Expiry(time_ms, forward, fixed, rate_q38, ONE_Q38, svi)
-                    underlying = Underlying(10**9, 10**9, ONE_Q38, ONE_Q38, (expiry,))
+                    underlying = Underlying(10**9, 10**9, ONE_Q38, ONE_Q38, ONE_Q38, (expiry,))
                     strikes = sorted({1, forward, top, max(forward // 2, 1)})
                     sign = random.choice((-1, 1))
-                    options = [Option(0, 0, strike, sign > 0, sign * ((1 << 56) - 1)) for strike in strikes]
+                    options = [Option(0, 0, strike, sign > 0, sign * QUANTITY_MAX) for strike in strikes]
                     after = [-option.quantity for option in options]
                     call = encode_call(KEEL, underlying, options, after, (0, 0))
-                    marks, losses = contract.read("compute_underlying_risk", *call).value
-                    assert (marks[0], losses[0]) == compute_reference(KEEL, underlying, options, 0)
-
-
-def test_combined_losses(contract: Contract, seed: int) -> None:
-    """The offset between underlyings agrees for losses of every size, up to the widest."""
-    random = Random(seed)
-    for _ in range(200):
-        count = random.randrange(1, 9)
-        losses = [random.choice((0, int(2 ** random.uniform(0, 100)), (1 << 100) - 1)) for _ in range(count)]
-        matrix = [[ONE_Q38 if i == j else random.randrange(ONE_Q38 + 1) for j in range(8)] for i in range(8)]
-        rows = [row[:count] for row in matrix[:count]]
-        combined = contract.read("combine_losses_ceil", losses, matrix).value
-        assert combined == combine_losses_ceil(losses, rows)
+                    risk = contract.read("compute_underlying_risk", *call).value
+                    changed = [replace(option, quantity=-option.quantity) for option in options]
+                    for lane, held in enumerate((options, changed)):
+                        assert tuple(pair[lane] for pair in risk) == compute_reference(KEEL, underlying, held, 0)
 
 
 def test_a_portfolio_at_the_caps_fits_a_proof(contract: Contract, seed: int) -> None:
@@ -162,7 +155,7 @@ def test_a_portfolio_at_the_caps_fits_a_proof(contract: Contract, seed: int) -> 
         days = (60 + underlying_index, 200, 500)
         forward = random.randrange(1 << 40, 1 << 43)
         expiries = tuple(make_expiry(random, day * DAY_MS, forward) for day in days)
-        underlying = Underlying(forward, forward, ONE_Q38, ONE_Q38, expiries)
+        underlying = Underlying(forward, forward, ONE_Q38, ONE_Q38, q38(0.6), expiries)
         count = 9 if underlying_index < 4 else 8
         strikes = [int(forward * random.uniform(0.8, 1.3)) for _ in range(count)]
         options = [Option(0, index % 3, strike, bool(index & 1), -100) for index, strike in enumerate(strikes)]
@@ -183,7 +176,7 @@ def test_every_option_must_belong_to_an_expiry(contract: Contract, seed: int) ->
     underlying = make_market(random, underlyings=1, expiries=1).underlyings[0]
     option = Option(0, 0, underlying.spot, True, 5)
     call = list(encode_call(KEEL, underlying, [option], [5], (0, 0)))
-    call[4] = [(*call[4][0][:-1], 0)]
+    call[4] = [(0, *call[4][0][1:])]
     assert contract.read("compute_underlying_risk", *call).reverted
 
 

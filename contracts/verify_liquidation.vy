@@ -253,8 +253,21 @@ def _is_settle_wrong(
     settled: Settled = self._settle(account, state.time, witness, expiries_at)
     if settled.underlyings == 0 or not accounts._is_cash_in_field(settled.after):
         return False
+    end: uint256 = settled.end
+    for u: uint256 in range(constants.UNDERLYINGS_MAX):
+        if (settled.underlyings >> u) & 1 == 1:
+            leaf, end = witnesses._peek(witness, end)
+            if len(leaf) == 0 or underlyings._decode_underlying(leaf).open_interest < settled.lots[u]:
+                return False
+    books_at: uint256 = end
+    leaf, end = witnesses._peek(witness, books_at)
+    witnesses._finish(witness, end)
+    if len(leaf) == 0:
+        return False
+    books: assets.Asset = assets._decode_asset(leaf)
     # EFFECTS
     state.next_position = notice.position + 1
+    books.house_cash -= settled.paid
     # The root after them, and every leaf authenticated on the way
     globals_leaf = globals._encode_globals(state)
     root: bytes32 = witnesses._write(witness, 0, context.pre_root, constants.GLOBALS, 0, globals_leaf)
@@ -262,28 +275,17 @@ def _is_settle_wrong(
     root = witnesses._write(witness, account_at, root, constants.ACCOUNTS, notice.account, leaf)
     self._authenticate_expiries(witness, expiries_at, root, account, state.time)
     next: uint256 = settled.end
-    end: uint256 = 0
     for u: uint256 in range(constants.UNDERLYINGS_MAX):
         if (settled.underlyings >> u) & 1 == 0:
             continue
         leaf, end = witnesses._peek(witness, next)
-        if len(leaf) == 0:
-            return False
         underlying: underlyings.Underlying = underlyings._decode_underlying(leaf)
-        if underlying.open_interest < settled.lots[u]:
-            return False
         underlying.open_interest -= settled.lots[u]
         leaf = underlyings._encode_underlying(underlying)
         root = witnesses._write(witness, next, root, constants.UNDERLYINGS, u, leaf)
         next = end
-    leaf, end = witnesses._peek(witness, next)
-    witnesses._finish(witness, end)
-    if len(leaf) == 0:
-        return False
-    books: assets.Asset = assets._decode_asset(leaf)
-    books.house_cash -= settled.paid
     leaf = assets._encode_asset(books)
-    root = witnesses._write(witness, next, root, constants.ASSETS, 0, leaf)
+    root = witnesses._write(witness, books_at, root, constants.ASSETS, 0, leaf)
     return root != context.post_root
 
 

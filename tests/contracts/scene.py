@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from fraud_proofs.grounds import EFFECT, check_ground
-from state.codes import Code
+from state.codes import Code, Kind
 from state.constants import PPM
 from state.context import StepContext
 from state.leaves import (
@@ -41,7 +41,7 @@ from state.tree import (
     order_key,
     underlying_key,
 )
-from tests.contracts.court import Court, compute_post_root, dispute
+from tests.contracts.court import Court, compute_post_root, dispute, list_grounds
 from tests.world import (
     MIX,
     MIXED_LISTINGS,
@@ -200,6 +200,35 @@ def assert_same_effect(court: Court, scene: Scene) -> None:
     honest = replace(played, post_root=compute_post_root(played))
     assert not court.judge(dispute(honest, EFFECT))
     assert court.judge(dispute(played, EFFECT))
+
+
+def assert_agrees_on_any_bytes(court: Court, find: Callable[[], Scene], rng: random.Random, rounds: int) -> None:
+    """On an op with random bytes in random places both judges say the same on every ground, and none reverts."""
+    for _ in range(rounds):
+        scene = find()
+        op = bytearray(scene.op)
+        for _ in range(rng.randint(1, 2)):
+            op[rng.randrange(1, len(op))] = rng.choice((0, 1, 127, 128, 255, rng.randrange(256)))
+        scene.bend_bytes(bytes(op))
+        for ground in list_grounds(Kind(scene.op[0])):
+            court.judge(dispute(scene.played, ground))
+
+
+def assert_corruption_shows_nothing(court: Court, scene: Scene, rng: random.Random, rounds: int) -> None:
+    """No change of a witness, hints included, makes a valid step look wrong: a revert, or nothing shown."""
+    step = replace(scene.played, post_root=compute_post_root(scene.played))
+    for _ in range(rounds):
+        ground = rng.choice(list_grounds(Kind(scene.op[0])))
+        witness = bytearray(dispute(step, ground).witness.encode() or bytes(9))
+        change, at = rng.randrange(3), rng.randrange(len(witness))
+        if change == 0:
+            witness[at] ^= 1 << rng.randrange(8)
+        elif change == 1:
+            del witness[at : at + rng.randint(1, 99)]
+        else:
+            witness[at:at] = rng.randbytes(rng.randint(1, 64))
+        outcome = court.call(step, ground, bytes(witness))
+        assert outcome.reverted or not outcome.value, f"{ground} convicts with witness {bytes(witness).hex()}"
 
 
 def build_market_params(rng: random.Random) -> Params:

@@ -1,0 +1,274 @@
+"""settle and liquidate before the contract: honest ones stand, wrong ones fall, and both judges agree in between."""
+
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import pytest
+
+from fraud_proofs.grounds import EFFECT
+from state.codes import Code, Kind
+from state.constants import ACCOUNTS_MAX, EXPIRY_STEP, NEVER, PRICE_MAX
+from state.leaves import CALL, FUTURE, PUT, Account, Instrument, perpetual
+from state.operations import Settle
+from state.process_liquidate import claim_liquidate
+from state.tree import Collection, account_key, expiry_key, leaf_key, underlying_key
+from state.valuation import compute_account_margin, read_quotes
+from tests.contracts.breakers import break_account, break_bytes, break_position
+from tests.contracts.court import Court, dispute
+from tests.contracts.scene import (
+    PEOPLE,
+    Bend,
+    Breaker,
+    Scene,
+    assert_agrees_on_any_bytes,
+    assert_breaks,
+    assert_corruption_shows_nothing,
+    assert_same_effect,
+    open_random_market,
+    play_random_trades,
+)
+from tests.world import MIX, WEEK, World
+
+ROUNDS = 15
+"""How often every check is violated, at least; and in each known way."""
+
+VIOLATIONS: Counter[Code] = Counter()
+KINDS = (Kind.SETTLE, Kind.LIQUIDATE)
+LATER = WEEK + 7 * EXPIRY_STEP
+
+
+@pytest.fixture(scope="module")
+def court() -> Court:
+    """The contract, deployed once with those that know margin: none has state."""
+    return Court("verify_liquidation")
+
+
+@pytest.fixture
+def world(seed: int) -> World:
+    """A market in full swing."""
+    world = open_random_market(seed)
+    play_random_trades(world, random.Random(seed), 5)
+    return world
+
+
+# Valid ops
+
+
+def draw_positions(rng: random.Random) -> tuple[tuple[Instrument, int], ...]:
+    """A few of everything, on two underlyings and in two expiries."""
+    pool = [perpetual(0), perpetual(1), perpetual(MIX)]
+    for underlying in (0, MIX):
+        for expiry in (WEEK, LATER):
+            pool.append(Instrument(underlying, expiry, 0, FUTURE))
+            pool += [
+                Instrument(underlying, expiry, strike, kind) for strike in (16_000, 17_000) for kind in (PUT, CALL)
+            ]
+    drawn = sorted(rng.sample(pool, rng.randint(6, len(pool))))
+    return tuple((instrument, rng.choice((-1, 1)) * rng.randint(1, 1 << rng.randint(1, 40))) for instrument in drawn)
+
+
+def settle_somebody(world: World, rng: random.Random) -> Scene:
+    """Somebody who holds what has expired, at a time when some of it has its price."""
+    scene = Scene(world.here, world.state.leaves, b"")
+    account = world.person(rng.choice(PEOPLE)).account
+    scene.bend_account(account, positions=((Instrument(0, WEEK, 0, FUTURE), 1), *draw_positions(rng)[6:]))
+    for underlying in (0, 1, MIX):
+        scene.bend_underlying(underlying, open_interest=1 << 50)
+    scene.bend_expiry(0, WEEK, settlement=rng.choice((1, PRICE_MAX - 1, rng.randint(15_000, 18_000))))
+    for underlying, expiry in ((0, LATER), (MIX, WEEK), (MIX, LATER)):
+        scene.bend_expiry(underlying, expiry, settlement=rng.choice((0, rng.randint(15_000, 18_000))))
+    scene.bend_globals(time=rng.choice((WEEK, LATER - 1, LATER, LATER + 99)))
+    scene.bend_bytes(Settle(world.position, account).encode())
+    return scene
+
+
+def liquidate_somebody(world: World, rng: random.Random) -> Scene:
+    """Somebody who is short of margin or owes too much for the first time, or who is well again."""
+    scene = Scene(world.here, world.state.leaves, b"")
+    account = world.person(rng.choice(PEOPLE)).account
+    if rng.random() < 0.3:
+        scene.bend_account(account, positions=())
+    held, params, now = scene.account(account), scene.ledger.get_params(), scene.ledger.get_globals().time
+    margin = compute_account_margin(held, read_quotes(scene.ledger, held, params), now, params)
+    if rng.random() < 0.3:
+        scene.bend_params(quote_debt_max=rng.choice((0, 10**9)))
+        owed = margin.quote_equity + scene.ledger.get_params().quote_debt_max
+    else:
+        owed = margin.maintenance
+    is_bad = rng.random() < 0.5
+    scene.bend_account(
+        account,
+        cash=held.cash - owed - (1 if is_bad else -rng.randint(0, 9)),
+        liquidation_from=0 if is_bad else rng.randint(1, now),
+        epoch=rng.choice((0, 7, (1 << 32) - 1)),
+    )
+    if is_only_debt_left(scene.account(account)) or not is_bad_as_claimed(scene, account, is_bad):
+        return liquidate_somebody(world, rng)
+    scene.bend_bytes(claim_liquidate(scene.ledger, world.position, account).encode())
+    return scene
+
+
+def is_only_debt_left(account: Account) -> bool:
+    """Such a one can always be liquidated."""
+    return not account.positions and not account.collateral and account.cash < 0
+
+
+def is_bad_as_claimed(scene: Scene, account: int, is_bad: bool) -> bool:
+    """Whether both bounds together say what one of them was set to."""
+    claims = claim_liquidate(scene.ledger, 0, account)
+    owed_max = scene.ledger.get_params().quote_debt_max
+    return (claims.maintenance < 0 or claims.quote_equity < -owed_max) == is_bad
+
+
+FIND: dict[Kind, Callable[[World, random.Random], Scene]] = {
+    Kind.SETTLE: settle_somebody,
+    Kind.LIQUIDATE: liquidate_somebody,
+}
+
+
+# The rules, each broken in every way that we know
+
+
+def break_names(scene: Scene, rng: random.Random) -> Sequence[Bend]:
+    """An account that there cannot be."""
+    return [partial(scene.bend_op, account=account) for account in (0, ACCOUNTS_MAX, (1 << 32) - 1)]
+
+
+def break_settlement(scene: Scene, rng: random.Random) -> Sequence[Bend]:
+    """Nothing has expired yet, or has its price, or is held; or nobody is there."""
+    account = scene.decoded.account
+
+    def settle_none() -> None:
+        for underlying in (0, MIX):
+            for expiry in (WEEK, LATER):
+                scene.bend_expiry(underlying, expiry, settlement=0)
+
+    def forget_all() -> None:
+        for underlying in (0, MIX):
+            for expiry in (WEEK, LATER):
+                scene.write(expiry_key(underlying, expiry), b"")
+
+    return [
+        settle_none,
+        forget_all,
+        lambda: scene.bend_globals(time=WEEK - 1),
+        lambda: scene.bend_account(account, positions=((perpetual(0), 5),)),
+        lambda: scene.bend_account(account, positions=()),
+        *break_account(scene, rng),
+    ]
+
+
+def break_claims(scene: Scene, rng: random.Random) -> Sequence[Bend]:
+    """A number is another, or the prices are too old, or one is missing; or nobody is there."""
+    op, params = scene.decoded, scene.ledger.get_params()
+    held = scene.account(op.account)
+    quotes = read_quotes(scene.ledger, held, params)
+    bends: list[Bend] = [
+        partial(scene.bend_op, **{field: getattr(op, field) + by})
+        for field in ("equity", "maintenance", "quote_equity")
+        for by in (-1, 1, 1 << 126)
+        if getattr(op, field) + by < 1 << 127
+    ]
+    bends += [partial(scene.write, underlying_key(underlying), b"") for underlying in quotes.underlyings]
+    bends += [partial(scene.write, expiry_key(*key), b"") for key in quotes.expiries]
+    if held.positions:
+        oldest = min(quotes.underlyings[instrument.underlying].oracle_time for instrument, _ in held.positions)
+        bends.append(lambda: scene.bend_globals(time=oldest + params.price_age_max + 1))
+    return [*bends, *break_account(scene, rng)]
+
+
+def break_change(scene: Scene, rng: random.Random) -> Sequence[Bend]:
+    """Up for sale already, or not and well; or nobody is there. The claims decide: others ask whether they are true."""
+    account = scene.decoded.account
+    turned = 0 if scene.account(account).liquidation_from else rng.randint(1, 99)
+    return [lambda: scene.bend_account(account, liquidation_from=turned), *break_account(scene, rng)]
+
+
+BREAKS: dict[Code, Breaker] = {
+    Code.SETTLE_MUST_DECODE: break_bytes(break_names),
+    Code.SETTLE_POSITION_MUST_INCREASE: break_position,
+    Code.SETTLE_ACCOUNT_MUST_EXIST: break_account,
+    Code.SETTLE_MUST_FIND_SETTLED: break_settlement,
+    Code.LIQUIDATE_MUST_DECODE: break_bytes(break_names),
+    Code.LIQUIDATE_POSITION_MUST_INCREASE: break_position,
+    Code.LIQUIDATE_ACCOUNT_MUST_EXIST: break_account,
+    Code.LIQUIDATE_MARGIN_MUST_MATCH: break_claims,
+    Code.LIQUIDATE_MUST_CHANGE: break_change,
+}
+
+
+# Stories
+
+
+@pytest.mark.parametrize("code", BREAKS, ids=lambda code: code.name)
+def test_a_failed_check_convicts(court: Court, world: World, seed: int, code: Code) -> None:
+    """Each check, broken in every known way, convicts the op that passed it until then."""
+    rng = random.Random(seed)
+    find = partial(FIND[Kind(code // 100)], world, rng)
+    VIOLATIONS[code] = assert_breaks(court, find, code, BREAKS[code], rng, ROUNDS)
+
+
+def test_every_check_was_violated() -> None:
+    """The tests above have broken each of the checks as often as they say."""
+    assert set(BREAKS) == {code for code in Code if code // 100 in KINDS}
+    assert all(count >= ROUNDS for count in VIOLATIONS.values())
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_effects_are_the_same(court: Court, world: World, seed: int, kind: Kind) -> None:
+    """Whatever settles, starts or ends, rules and contract compute one root."""
+    rng = random.Random(seed)
+    for _ in range(20):
+        assert_same_effect(court, FIND[kind](world, rng))
+
+
+def test_what_is_left_of_a_debt_is_everybodys(court: Court, world: World, seed: int) -> None:
+    """The fund pays as far as it can, also where it is in debt itself, and bad debt takes the rest."""
+    rng = random.Random(seed)
+    for fund in (-5, 0, 1, 10**6, 10**9, 10**12):
+        scene = liquidate_somebody(world, rng)
+        account = scene.decoded.account
+        empty: dict[str, Any] = {"positions": (), "collateral": (), "cash": -rng.choice((1, 10**9))}
+        scene.bend_account(account, close_from=7, liquidation_from=rng.choice((0, 9)), **empty)
+        scene.bend_books(fund=fund, bad_debt=rng.choice((0, 10**9)))
+        assert_same_effect(court, scene)
+    scene.bend_books(fund=0, bad_debt=(1 << 128) - 1)
+    assert not court.judge(dispute(scene.played, EFFECT))
+
+
+def test_effect_that_cannot_be_shows_nothing(court: Court, world: World, seed: int) -> None:
+    """An op that lacks a leaf, or would pass a bound, is convicted by a check, and by no root."""
+    rng = random.Random(seed)
+    for kind in KINDS:
+        bends: list[Callable[[Scene], object]] = [
+            lambda scene: scene.bend_op(position=NEVER),
+            lambda scene: scene.write(account_key(scene.decoded.account), b""),
+            lambda scene: scene.write(leaf_key(Collection.ASSETS, 0), b""),
+        ]
+        if kind is Kind.SETTLE:
+            bends += [
+                lambda scene: scene.bend_globals(time=WEEK - 1),
+                lambda scene: scene.write(underlying_key(0), b""),
+                lambda scene: scene.bend_underlying(0, open_interest=0),
+            ]
+        for bend in bends:
+            scene = FIND[kind](world, rng)
+            bend(scene)
+            assert not court.judge(dispute(scene.played, EFFECT))
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_judges_agree_on_any_bytes(court: Court, world: World, seed: int, kind: Kind) -> None:
+    """Whatever bytes stand in an op, both judges say the same on every ground."""
+    rng = random.Random(seed)
+    assert_agrees_on_any_bytes(court, partial(FIND[kind], world, rng), rng, 25)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_a_corrupted_witness_never_convicts(court: Court, world: World, seed: int, kind: Kind) -> None:
+    """No change of a witness makes a valid step look wrong."""
+    rng = random.Random(seed)
+    assert_corruption_shows_nothing(court, FIND[kind](world, rng), rng, 60)

@@ -8,20 +8,15 @@ from risk.bounds import PRICE_END, RATE_MAX, TIME_END_MS, Refusal, RiskCode, che
 from risk.fixed_point import ONE_Q38
 from risk.market import VALUE_MAX, Expiry, Future, Market, Option, Portfolio, Underlying
 from risk.offsets import CORRELATION_ONE
+from risk.parameter_bounds import check_parameters
 from risk.parameters import Parameters
 
 UNDERLYINGS_MAX = 8
 EXPIRIES_MAX = 24
 OPTIONS_MAX = 128
-SCENARIOS_MAX = 64
-STEPS_MAX = 2
 QUANTITY_END = 1 << 56
 CASH_END = 1 << 112
 VOLATILITY_MAX_Q38 = 20 * ONE_Q38
-PARAMETER_END = 1 << 60
-"""Of every fraction and time in a parameter set, either sign: 2^22 in Q38."""
-
-FACTOR_MAX_Q38 = 1024 * ONE_Q38
 
 
 def check_inputs(
@@ -34,31 +29,6 @@ def check_inputs(
         if not 0 <= loading <= CORRELATION_ONE:
             return Refusal(RiskCode.LOADING_OUT_OF_RANGE, f"loadings[{index}]")
     return check_parameters(parameters) or check_market(market) or check_portfolio(market, portfolio)
-
-
-def check_parameters(parameters: Parameters) -> Refusal | None:
-    """Counts, indices and signs; whether the numbers are wise is not asked."""
-    if not 0 < len(parameters.scenarios) <= SCENARIOS_MAX:
-        return Refusal(RiskCode.TOO_MANY, "scenarios")
-    steps = parameters.steps_ms
-    if not 0 < len(steps) <= STEPS_MAX or not all(0 <= step < TIME_END_MS for step in steps):
-        return Refusal(RiskCode.PARAMETERS_OUT_OF_RANGE, "steps_ms")
-    for index, scenario in enumerate(parameters.scenarios):
-        if not -ONE_Q38 <= scenario.spot_move_q38 <= 7 * ONE_Q38 or not 0 <= scenario.weight_q38 <= 16 * ONE_Q38:
-            return Refusal(RiskCode.PARAMETERS_OUT_OF_RANGE, f"scenarios[{index}]")
-    charges = parameters.contingencies
-    if not all(-1 <= index < len(parameters.scenarios) for index in (charges.basis_up, charges.basis_down)):
-        return Refusal(RiskCode.PARAMETERS_OUT_OF_RANGE, "contingencies.basis")
-    factors = [f for tier in parameters.tiers for f in (tier.initial_factor_q38, tier.maintenance_factor_q38)]
-    if not factors or not all(0 <= factor <= FACTOR_MAX_Q38 for factor in factors):
-        return Refusal(RiskCode.PARAMETERS_OUT_OF_RANGE, "initial_factor, maintenance_factor")
-    for part in (parameters.vol_range, parameters.skew, parameters.discount, charges):
-        for name in part.__slots__:
-            if abs(getattr(part, name)) >= PARAMETER_END:
-                return Refusal(RiskCode.PARAMETERS_OUT_OF_RANGE, name)
-    if not 0 < parameters.reference_tenor_ms < TIME_END_MS or parameters.vol_range.tenor_floor_ms < 0:
-        return Refusal(RiskCode.PARAMETERS_OUT_OF_RANGE, "reference_tenor_ms, tenor_floor_ms")
-    return None
 
 
 def check_market(market: Market) -> Refusal | None:

@@ -6,7 +6,7 @@ costs a fraction of the excess. Both come from numbers that the mark's price has
 
     F phi(d1) = min(F, K) phi(d),    F^2 gamma = min(F, K) phi(d) / v,    vega sigma = min(F, K) phi(d) v.
 
-Mirrors contracts/risk_scenarios.vy and contracts/risk_underlying.vy. Formulas: SPEC.md section 10.
+Mirrors contracts/margin.vy; its exposures are what contracts/risk_scenarios.vy sums. Formulas: SPEC.md section 10.
 """
 
 from risk.black76 import standardised_distance_q31

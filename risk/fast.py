@@ -120,6 +120,16 @@ def shift_divide(numerator: Integer, first_bits: Integer, second_bits: Integer, 
     return (digit << second_bits) + (rest << second_bits) // denominator
 
 
+@inlined
+def divide_q38(numerator: Integer, denominator: Integer) -> Integer:
+    """floor(numerator * 2^38 / denominator), which must fit, of a numerator that is not negative.
+
+    From a quotient that is near it and the remainder modulo 2^64, which is exact, being small.
+    """
+    near = np.int64(np.float64(numerator) * np.float64(1 << 38) / np.float64(denominator))
+    return near + ((numerator << 38) - near * denominator) // denominator
+
+
 @compiled
 def ln_q38(u: Integer) -> Integer:
     exponent = 0

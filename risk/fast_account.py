@@ -9,17 +9,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from risk.bounds import TIME_END_MS
+from risk.fixed_point import ONE_Q38, YEAR_MS
 from risk.margin import Margin, compute_margin
 from risk.market import Market, Option, Portfolio, Underlying
 from risk.parameters import Parameters
 from risk.scenarios import OptionsRisk, revalue_options
 
 SUM_END = 1 << 61
-"""What quantities times prices of one account may come to, so that discounted sums of them fit int64."""
+"""What quantities times prices of one account may come to, so that discounted sums of them fit int64, and after them
+the basis contingency.
+"""
 
 RULES_KEPT = 16
 
-_packed: dict[int, tuple[Parameters, Any]] = {}
+_packed: list[tuple[Parameters, Any, int]] = []
 
 
 def compute_account_margin(
@@ -38,11 +42,12 @@ def revalue_compiled(parameters: Parameters, underlying: Underlying, options: Se
         held.setdefault(option.expiry, len(held))
     expiries = [underlying.expiries[expiry] for expiry in held]
     dearest = max(max(expiry.forward for expiry in expiries) << 3, max(option.strike for option in options))
-    if sum(abs(option.quantity) for option in options) * dearest >= SUM_END:
+    rules, room = pack_once(parameters)
+    if sum(abs(option.quantity) for option in options) * dearest >= room:
         return replace(revalue_options(parameters, underlying, options), expiries=())
     rows = [(held[option.expiry], option.strike, option.is_call, option.quantity) for option in options]
     mark, basis, pnl, exposures = fast_scenarios.revalue(
-        pack_once(parameters),
+        rules,
         underlying.volatility_q38,
         fast_scenarios.pack_readings(expiries),
         fast_scenarios.integers(rows),
@@ -57,13 +62,18 @@ def revalue_compiled(parameters: Parameters, underlying: Underlying, options: Se
     )
 
 
-def pack_once(parameters: Parameters) -> Any:
-    """The rules for compiled code; kept with their parameters, so that no other object takes their identity."""
+def pack_once(parameters: Parameters) -> tuple[Any, int]:
+    """The rules for compiled code, and what its sums may come to under them. The same object is packed once."""
     from risk import fast_scenarios
 
-    kept = _packed.get(id(parameters))
-    if kept is None:
-        if len(_packed) == RULES_KEPT:
-            _packed.clear()
-        kept = _packed[id(parameters)] = (parameters, fast_scenarios.pack_rules(parameters))
-    return kept[1]
+    for known, rules, room in _packed:
+        if known is parameters:
+            return rules, room
+    if len(_packed) == RULES_KEPT:
+        _packed.clear()
+    charges = parameters.contingencies
+    basis_q38 = charges.basis_add_q38 + charges.basis_multiple_q38 * (TIME_END_MS // YEAR_MS)
+    room = (SUM_END << 38) // max(basis_q38, ONE_Q38)
+    rules = fast_scenarios.pack_rules(parameters)
+    _packed.append((parameters, rules, room))
+    return rules, room

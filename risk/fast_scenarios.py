@@ -17,6 +17,7 @@ from risk.fast import (
     Integers,
     compiled,
     density_q38,
+    divide_q38,
     exp_q38,
     inlined,
     ln_q38,
@@ -259,7 +260,7 @@ def fill_vols(surface: Integers, skew: Integers, by_step: Integers, log_strike: 
     """The twin of scenarios.compute_total_vols_q30: v by step and shock."""
     k = max(min(log_strike, surface[5]), -surface[5])
     reading = sqrt_floor_q38(total_variance_q38(surface[0], surface[1], surface[2], surface[3], surface[4], k))
-    distance = shift_divide(abs(log_strike), 19, 19, skew[2])
+    distance = divide_q38(abs(log_strike), skew[2])
     linear = min(multiply_saturated(skew[0], distance, 38), skew[0])
     linear = max(ONE + (linear if log_strike >= 0 else -linear), 0)
     absolute = max(ONE + min(multiply_saturated(skew[1], distance, 38), skew[1]), 0)

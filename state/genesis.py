@@ -5,7 +5,7 @@ import struct
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from risk.checks import check_parameters
+from risk.parameter_bounds import check_parameters
 from risk.parameters import Parameters
 from state.constants import (
     ASSETS_MAX,

@@ -47,6 +47,7 @@ ADVISORY = {
 
 BRIDGES = {
     "risk/fast_account.py": "margin by compiled code; the reference defines it and answers where int64 might not do",
+    "sequencer/sweep.py": "who is short of margin, among all accounts; a proposal that the ops' own checks decide",
 }
 """File of the core that may import advisory ones, since its tests hold every answer to the last bit -> why."""
 
@@ -79,7 +80,7 @@ LIBRARIES = {
     "matplotlib": NUMERICS,
     "mpmath": NUMERICS,
     "numba": NUMERICS,
-    "numpy": NUMERICS,
+    "numpy": [*NUMERICS, "sequencer/sweep.py"],
     "QuantLib": NUMERICS,
     "scipy": NUMERICS,
     "vollib": NUMERICS,

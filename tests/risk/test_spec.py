@@ -1,12 +1,13 @@
 """risk/SPEC.md says what the code does: its tables are read and executed."""
 
 import hashlib
+from fractions import Fraction
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from risk import black76, bounds, fixed_point, greeks, normal, svi, tables
+from risk import black76, bounds, fixed_point, greeks, normal, parameter_bounds, svi, tables
 from risk.bounds import RiskCode
 from tests.risk.exact import REAL, Real, from_fixed, mills, otm_fraction
 
@@ -40,6 +41,18 @@ def test_constants(name: str, value: str, meaning: str) -> None:
 def test_codes() -> None:
     """The table of refusals is the enumeration."""
     assert [(int(row[0]), row[1]) for row in read_tables("code", "name")] == [(int(c), c.name) for c in RiskCode]
+
+
+def test_bounds_of_parameters() -> None:
+    """The table of parameters' bounds is the code's, without one more or less."""
+    numbers = {"T": bounds.TIME_END_MS - 1, "2^-16": Fraction(1, 1 << 16)}
+    told = {}
+    for names, *ends in read_tables("parameter", "least"):
+        for name in names.split(", "):
+            path = name if name in parameter_bounds.BOUNDS else f"{name}_q38"
+            unit = fixed_point.ONE_Q38 if path.endswith("_q38") else 1
+            told[path] = tuple(unit * (numbers[end] if end in numbers else int(end)) for end in ends)
+    assert told == parameter_bounds.BOUNDS
 
 
 @pytest.mark.parametrize(("name", "words", "digest"), read_tables("table", "words"))

@@ -21,8 +21,8 @@ class Clerk:
         self.sender: Sender = town.open_sender("clerk")
         self.store = Store(folder)
         self._follower = ChainFollower(town.rollup)
-        replica = self._follower.replica
         self._follower.advance()
+        replica = self._follower.replica
         key = PrivateKey(town.get_key("clerk").secret)
         self.core = SequencerCore(self.store, replica.domain, key, unposted_bytes_max=10**6)
         self.core.restart(replica.state.leaves, generation=1, index=0, parent=replica.batch_hashes[0])

@@ -1,5 +1,6 @@
 """The chain as L1 tells it, re-executed: what every role but the wallet's L1 side stands on."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -8,7 +9,7 @@ from node.errors import WrongContract
 from node.event_reader import EventReader, Reading
 from node.l1 import in_thread
 from node.rollup import Rollup
-from state.l1_events import BatchPosted, L1Event, MessageSent
+from state.l1_events import BatchPosted, GenesisSet, L1Event, MessageSent
 from state.signatures import assert_library_agrees
 from state.tree import LeafKey
 
@@ -17,8 +18,9 @@ Executed = Callable[[BatchPosted], Mapping[LeafKey, bytes] | None]
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One look at L1: what is new, the verdicts on new batches, and whether history was begun anew.
+    """One look at L1: what is new, the verdicts on new batches, and whether blocks that were read have been replaced.
 
+    Then `events` are those of block `reading.first` and later, and whatever was told of these blocks before is void.
     `finalized_messages` counts the inbox messages in finalized blocks: no reorg takes them back.
     """
 
@@ -32,37 +34,49 @@ class Progress:
 class ChainFollower:
     """Reading blocks on L1, re-executing on this process; one look at a time."""
 
-    def __init__(self, rollup: Rollup, get_executed: Executed = execute_all) -> None:
-        """`get_executed` is the replica's.
+    def __init__(self, rollup: Rollup, get_executed: Executed = execute_all, *, tells_all: bool = False) -> None:
+        """`get_executed` is the replica's. With `tells_all`, after a reorg every event is told again from the genesis.
 
         Raises WrongLibrary: whoever judges signatures by other rules takes lies for the truth, or the reverse.
         """
         assert_library_agrees()
         self.rollup = rollup
         self._get_executed = get_executed
+        self._tells_all = tells_all
         self._is_restarted = False
         self._begin()
 
     def _begin(self) -> None:
         self._reader = EventReader(self.rollup)
+        self._begin_replica()
+
+    def _begin_replica(self) -> None:
         self.replica = Replica(self.rollup.get_domain(), self._get_executed)
         self._message_blocks: list[int] = []
 
     def advance(self) -> Progress:
         """Read up to the head and re-execute. Raises L1Error, WrongContract."""
-        return self._take(self._reader.read())
+        return self._take(self._read())
 
     async def advance_async(self) -> Progress:
         """The same beside other tasks: L1 is read in a thread, the replica moves between two of their steps."""
-        return self._take(await in_thread(self._reader.read))
+        return self._take(await in_thread(self._read))
+
+    def _read(self) -> Reading:
+        reading = self._reader.read()
+        # Should L1 fall silent before it has told all, the next look that succeeds still says what happened.
+        self._is_restarted |= reading.is_reorg
+        if reading.is_reorg and self._tells_all:
+            self._reader = EventReader(self.rollup)
+            reading = self._reader.read()
+        return reading
 
     def _take(self, reading: Reading) -> Progress:
-        if reading.is_reorg:
-            # What the replica has seen is no longer so, and L1 holds everything: begin anew. Should L1 fall silent
-            # here, the next look that succeeds tells of it.
-            self._is_restarted = True
-            self._begin()
-            reading = self._reader.read()
+        if reading.events and isinstance(reading.events[0], GenesisSet):
+            self._begin_replica()
+        elif reading.is_reorg:
+            self.replica.rewind(reading.first)
+            del self._message_blocks[bisect_left(self._message_blocks, reading.first) :]
         verdicts: list[tuple[BatchPosted, Verdict]] = []
         try:
             for event in reading.events:
@@ -76,6 +90,7 @@ class ChainFollower:
             self._is_restarted = True
             self._begin()
             raise WrongContract(f"this rollup cannot be followed: {error}") from error
+        self.replica.settle(reading.settled)
         is_restarted, self._is_restarted = self._is_restarted, False
-        finalized = sum(1 for block in self._message_blocks if block <= reading.finalized)
+        finalized = bisect_right(self._message_blocks, reading.finalized)
         return Progress(reading, reading.events, tuple(verdicts), is_restarted, finalized)

@@ -26,7 +26,8 @@ ATTEMPTS = 3
 class Reading:
     """The events of blocks `first` to `head`. After a reorg `first` lies below what was read before.
 
-    Events up to block `finalized` stay for ever.
+    Events up to block `finalized` stay for ever. Those up to `settled`, which lies at or below it, are not told again,
+    unless all are: an endpoint that had left something out is read anew from the rollup's genesis.
     """
 
     events: tuple[L1Event, ...]
@@ -34,6 +35,7 @@ class Reading:
     head: Block
     finalized: int
     is_reorg: bool
+    settled: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,8 @@ class EventReader:
             return None
         self._checkpoints.extend(fresh)
         self._forget_before(finalized)
-        return Reading(tuple(events), start.number + 1, head, finalized, start.number < self._told)
+        settled = self._checkpoints[0].number
+        return Reading(tuple(events), start.number + 1, head, finalized, start.number < self._told, settled)
 
     def _drop_dead_checkpoints(self) -> None:
         """Go back to the last block that is still there. Raises L1Inconsistent when it was finalized."""

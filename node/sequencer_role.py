@@ -18,8 +18,9 @@ from coincurve import PrivateKey
 from fraud_proofs.challenger import State
 from node.acknowledgement import Acknowledger, SequencerCounters
 from node.chain_follower import ChainFollower, Progress
-from node.errors import CallReverted, L1Error, NodeError
+from node.errors import CallReverted, JournalError, L1Error, NodeError
 from node.feed import Feed
+from node.finaliser import Finaliser
 from node.garbage import Sweeper, sweep_by_hand
 from node.gateway import Gateway, GatewayLimits, Method, take_int
 from node.ingress import Ingress
@@ -47,8 +48,8 @@ from state.tree import LeafKey, build_tree
 Tamper = Callable[[Sealed, State, bytes], bytes | None]
 """(sealed batch, state before it, parent hash) -> bytes to post in its place; for drills on networks without value."""
 
-# Of requests between two looks at the sockets: a millisecond or few.
-GROUP_MAX = 64
+# Of requests between two looks at the sockets: some milliseconds.
+GROUP_MAX = 128
 DEPTH_MAX = 50
 # The disk's thread asks for the interpreter twice a group, and would wait so long for it each time (default: 5 ms).
 SWITCH_SECONDS = 0.0005
@@ -130,8 +131,11 @@ class Sequencer:
         self.acknowledger = Acknowledger(self.core, domain, self.counters, self._publish, self._take_sealed, self._part)
         self.gateway: Gateway | None = None
         self._finalized_messages = 0
-        self._final_seen = 0
         self._head_time = 0
+        self._last_look: Progress | None = None
+        # Blocks of others' batches and of convictions that a reorg can still take back.
+        self._unsettled: list[int] = []
+        self._finaliser = Finaliser(rollup, sender, log)
         self._looking = trio.Lock()
         self._submitters: dict[int, bytes] = {}
         self._known_rollbacks: set[int] = set()
@@ -159,6 +163,13 @@ class Sequencer:
     async def _go_on(self) -> None:
         """Join what is on disk to what L1 holds: post what is missing there, or begin a new generation."""
         generation = await self._get_next_generation()
+        while not self._is_on_chain(generation) and self._unsettled:
+            # Of a reorg that takes back what raised the generation, receipts of the new one would not survive.
+            self._log.warning("waiting for finality", block=self._unsettled[-1], generation=generation)
+            self.ingress.refuse_all(Refused(Refusal.NOT_SEQUENCING))
+            await trio.sleep(self._settings.poll_seconds)
+            await self._catch_up()
+            generation = await self._get_next_generation()
         replica, head = self._follower.replica, self.core.head
         self._outgoing.clear()
         self._must_begin_anew = self._must_post_again = False
@@ -264,10 +275,8 @@ class Sequencer:
             self._wake = trio.Event()
             if self._must_begin_anew or self._must_post_again:
                 await self.acknowledger.settle()
-                self.ingress.refuse_all(Refused(Refusal.NOT_SEQUENCING))
-                await self._hold_slot()
-                await self._catch_up()
-                await self._go_on()
+                if not await self._begin_again():
+                    continue
             if self._must_rebatch:
                 await self.acknowledger.settle()
                 self._rebatch()
@@ -282,6 +291,23 @@ class Sequencer:
             sweeper.sweep(trio.current_time(), is_quiet=not waiting)
             if self.ingress.is_ready:
                 self._wake.set()
+
+    async def _begin_again(self) -> bool:
+        """What `start` does, after a reorg or a new generation; False when L1 could not be asked. Raises NodeError."""
+        self.ingress.refuse_all(Refused(Refusal.NOT_SEQUENCING))
+        try:
+            await self._hold_slot()
+            await self._catch_up()
+            await self._go_on()
+        except JournalError:
+            raise
+        except L1Error as error:
+            self._log.warning("L1 unavailable", error=str(error))
+            self._must_post_again = True
+            self._wake.set()
+            await trio.sleep(self._settings.poll_seconds)
+            return False
+        return True
 
     def _rebatch(self) -> None:
         """Sealed batches have grown too old for L1: put their ops into new ones, which end now."""
@@ -355,7 +381,6 @@ class Sequencer:
         while True:
             try:
                 await self._look()
-                await self._finalise_if_due()
             except L1Error as error:
                 self._log.warning("L1 unavailable", error=str(error))
             await trio.sleep(self._settings.poll_seconds)
@@ -363,6 +388,9 @@ class Sequencer:
     def _note(self, progress: Progress) -> None:
         self._finalized_messages = progress.finalized_messages
         self._head_time = progress.reading.head.time
+        self._last_look = progress
+        self._finaliser.note(progress)
+        self._note_unsettled(progress)
         for event in progress.events:
             if isinstance(event, RolledBack):
                 self._log.error("rolled back", index=event.index, generation=event.generation)
@@ -384,27 +412,27 @@ class Sequencer:
             self._must_begin_anew = False
         self._wake.set()
 
-    async def _finalise_if_due(self) -> None:
-        """Make final what has waited long enough; anybody could."""
-        replica = self._follower.replica
-        if replica.tip == replica.final:
-            return
-        window = (await in_thread(self._rollup.get_terms)).challenge_window
-        due = replica.final
-        for index in range(replica.final + 1, replica.tip + 1):
-            batch = await in_thread(self._rollup.get_batch, index)
-            if batch is None or batch.submitted_at + window > self._head_time:
-                break
-            due = index
-        if due > max(replica.final, self._final_seen):
+    def _note_unsettled(self, progress: Progress) -> None:
+        """What raises the generation that L1 asks of us, as long as it is not final."""
+        reading = progress.reading
+        if progress.is_restarted:
+            self._unsettled = [block for block in self._unsettled if block < reading.first]
+        for event in progress.events:
+            is_others = isinstance(event, BatchPosted) and event.submitter != self._sender.address
+            if is_others or isinstance(event, RolledBack):
+                self._unsettled.append(event.block)
+        self._unsettled = [block for block in self._unsettled if block > reading.finalized]
+
+    async def finalise(self) -> None:
+        """Make final what has waited long enough, again and again."""
+        while True:
+            replica, look = self._follower.replica, self._last_look
             try:
-                outcome = await self._sender.send_async(self._rollup.finalise(due))
-            except CallReverted as error:
-                self._log.info("not final yet", index=due, reason=error.reason)
-                return
-            if isinstance(outcome, Mined):
-                self._final_seen = due
-                self._log.info("final", index=due)
+                if look is not None:
+                    await self._finaliser.act(replica.final, replica.tip, look)
+            except L1Error as error:
+                self._log.warning("L1 unavailable", error=str(error))
+            await trio.sleep(self._settings.poll_seconds)
 
     async def post(self) -> None:
         """Post sealed batches in order, each until L1 has it or a new generation makes it void."""
@@ -512,6 +540,7 @@ async def run_sequencer(
             nursery.start_soon(sequencer.acknowledger.run, signer, nursery)
             nursery.start_soon(sequencer.follow)
             nursery.start_soon(sequencer.drive, sweeper)
+            nursery.start_soon(sequencer.finalise)
             nursery.start_soon(sequencer.post)
             port = await nursery.start(gateway.serve, settings.host, settings.port)
             log.info("serving", role="sequencer", host=settings.host, port=port)

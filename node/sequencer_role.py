@@ -418,10 +418,12 @@ class Sequencer:
         if progress.is_restarted:
             self._unsettled = [block for block in self._unsettled if block < reading.first]
         for event in progress.events:
-            is_others = isinstance(event, BatchPosted) and event.submitter != self._sender.address
-            if is_others or isinstance(event, RolledBack):
+            if isinstance(event, BatchPosted | RolledBack) and not self._is_own(event):
                 self._unsettled.append(event.block)
         self._unsettled = [block for block in self._unsettled if block > reading.finalized]
+
+    def _is_own(self, event: BatchPosted | RolledBack) -> bool:
+        return isinstance(event, BatchPosted) and event.submitter == self._sender.address
 
     async def finalise(self) -> None:
         """Make final what has waited long enough, again and again."""

@@ -34,15 +34,14 @@ class Progress:
 class ChainFollower:
     """Reading blocks on L1, re-executing on this process; one look at a time."""
 
-    def __init__(self, rollup: Rollup, get_executed: Executed = execute_all, *, tells_all: bool = False) -> None:
-        """`get_executed` is the replica's. With `tells_all`, after a reorg every event is told again from the genesis.
+    def __init__(self, rollup: Rollup, get_executed: Executed = execute_all) -> None:
+        """`get_executed` is the replica's.
 
         Raises WrongLibrary: whoever judges signatures by other rules takes lies for the truth, or the reverse.
         """
         assert_library_agrees()
         self.rollup = rollup
         self._get_executed = get_executed
-        self._tells_all = tells_all
         self._is_restarted = False
         self._begin()
 
@@ -56,22 +55,14 @@ class ChainFollower:
 
     def advance(self) -> Progress:
         """Read up to the head and re-execute. Raises L1Error, WrongContract."""
-        return self._take(self._read())
+        return self._take(self._reader.read())
 
     async def advance_async(self) -> Progress:
         """The same beside other tasks: L1 is read in a thread, the replica moves between two of their steps."""
-        return self._take(await in_thread(self._read))
-
-    def _read(self) -> Reading:
-        reading = self._reader.read()
-        # Should L1 fall silent before it has told all, the next look that succeeds still says what happened.
-        self._is_restarted |= reading.is_reorg
-        if reading.is_reorg and self._tells_all:
-            self._reader = EventReader(self.rollup)
-            reading = self._reader.read()
-        return reading
+        return self._take(await in_thread(self._reader.read))
 
     def _take(self, reading: Reading) -> Progress:
+        self._is_restarted |= reading.is_reorg
         if reading.events and isinstance(reading.events[0], GenesisSet):
             self._begin_replica()
         elif reading.is_reorg:

@@ -219,12 +219,17 @@ def _add_follower_parser(commands: Any) -> None:
         "follower",
         "re-execute the chain and serve reads",
         """\
-Derive the chain from L1, trusting nobody, and answer reads of it as a sequencer's gateway does.
+Derive the chain from L1, trusting nobody, and answer reads of it as a sequencer's gateway does. With --feed, show what
+is not posted yet too: copy a sequencer's log, or another follower's copy, hold it against L1, and feed it onward.
 
-  keel follower --l1 http://127.0.0.1:8545 --rollup 0x... --listen 127.0.0.1:7402""",
+  keel follower --l1 http://127.0.0.1:8545 --rollup 0x... --listen 127.0.0.1:7402
+  keel follower ... --feed 127.0.0.1:7401 --data copy""",
     )
     add_chain_options(parser)
     parser.add_argument("--listen", metavar="HOST:PORT", help="where to serve (default: 127.0.0.1:7402)")
+    parser.add_argument("--feed", metavar="HOST:PORT", help="the gateway whose feed is copied")
+    parser.add_argument("--data", metavar="FOLDER", type=Path, help="where the copy lies (default: feed, in the data)")
+    parser.add_argument("--metrics-port", metavar="PORT", type=int, help="serve Prometheus on 127.0.0.1")
     parser.set_defaults(run=run_follower)
 
 
@@ -238,9 +243,21 @@ def run_follower(arguments: argparse.Namespace) -> int:
     )
     if arguments.listen:
         host, port = parse_host_port(arguments.listen, "--listen")
-    settings = follower_role.FollowerSettings(host, port, chain.poll_seconds)
-    rollup, log = chain.rollup, chain.open_log("follower")
-    return run_role(lambda: follower_role.run_follower(rollup, settings, log))
+    feed = parse_host_port(arguments.feed, "--feed") if arguments.feed else None
+    data = arguments.data or (chain.config.data / "feed" if chain.config else None)
+    if feed is not None and data is None:
+        raise ConfigError("--feed: the copy needs a folder; name one with --data")
+    settings = follower_role.FollowerSettings(host, port, chain.poll_seconds, feed, data)
+    rollup, log, metrics_port = chain.rollup, chain.open_log("follower"), _get_metrics_port(chain)
+    with ExitStack() as stack:
+
+        def start_metrics(_: int, follower: follower_role.Follower) -> None:
+            sources = {"follower": follower.counters, "gateway": follower.gateway.counters}
+            if follower.copy is not None:
+                sources["feed"] = follower.copy.feed.counters
+            stack.enter_context(_serve_metrics(metrics_port, **sources))
+
+        return run_role(lambda: follower_role.run_follower(rollup, settings, log, on_start=start_metrics))
 
 
 # watchtower
@@ -274,9 +291,7 @@ def run_watchtower(arguments: argparse.Namespace) -> int:
     delay = arguments.delay
     if delay is None:
         delay = chain.config.watchtower.delay_seconds if chain.config else 0.0
-    metrics_port = arguments.metrics_port
-    if metrics_port is None:
-        metrics_port = chain.config.metrics_port if chain.config else 0
+    metrics_port = _get_metrics_port(chain)
     settings = watchtower_role.WatchtowerSettings(chain.poll_seconds, delay)
     log, rollup = chain.open_log("watchtower"), chain.rollup
     with chain.open_sender() as sender, ExitStack() as stack:
@@ -400,7 +415,7 @@ async def _ask_gateway(host: str, port: int) -> str:
         return f"{host}:{port} answers something else than a Keel node"
     names = {
         "sequencer": ("generation", "log position", "time", "cancel-only until", "sealed", "posted", "final"),
-        "follower": ("posted", "final", "root", "wrong batch"),
+        "follower": ("posted", "final", "root", "wrong batch", "feed's generation", "shown up to position", "alarms"),
     }.get(str(answer[0]), ())
     shown = [value.hex()[:16] if isinstance(value, bytes) else str(value) for value in answer[1:]]
     claims = ", ".join(f"{name} {value}" for name, value in zip(names, shown, strict=False))
@@ -408,6 +423,14 @@ async def _ask_gateway(host: str, port: int) -> str:
 
 
 # Metrics
+
+
+def _get_metrics_port(chain: Chain) -> int:
+    """As named on the command line, else as configured; 0 for none."""
+    named: int | None = chain.arguments.metrics_port
+    if named is not None:
+        return named
+    return chain.config.metrics_port if chain.config else 0
 
 
 @contextmanager

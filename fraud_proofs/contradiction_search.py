@@ -27,6 +27,7 @@ from state.operations import (
     decode_operation,
     hash_digest,
 )
+from state.receipts import ReceiptBody, decode_receipt
 from state.transition import Invalid, apply_step
 from state.tree import LeafKey, order_key
 
@@ -39,24 +40,31 @@ class HeldReceipt:
     op: SignedOperation | Oracle
 
     @property
+    def body(self) -> ReceiptBody:
+        """What it says."""
+        receipt = decode_receipt(self.data)
+        assert receipt is not None, "the holder has checked it"
+        return receipt.body
+
+    @property
     def generation(self) -> int:
         """In which it was given."""
-        return int.from_bytes(self.data[:4])
+        return self.body.generation
 
     @property
     def position(self) -> int:
         """At which the op is said to stand."""
-        return int.from_bytes(self.data[4:12])
+        return self.body.position
 
     @property
     def op_digest(self) -> bytes:
         """Of the op."""
-        return self.data[12:44]
+        return self.body.op_digest
 
     @property
     def log_hash(self) -> bytes:
         """Of the log up to that position."""
-        return self.data[44:76]
+        return self.body.log_hash
 
     def encode_request(self) -> bytes:
         """`length u8 || kind u8 || signed fields`."""

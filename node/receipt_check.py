@@ -19,11 +19,11 @@ from fraud_proofs.replica import ForeignContract, Replica
 from node.errors import CallReverted, ConfigError, WrongContract
 from node.event_reader import EventReader
 from node.rollup import Rollup
-from sequencer.receipts import SignedReceipt, decode_receipt
 from sequencer.requests import decode_request
 from state.batches import decode_batch, decode_header
 from state.context import StepContext
 from state.l1_events import BatchPosted
+from state.receipts import SignedReceipt, decode_receipt
 
 
 @dataclass(frozen=True, slots=True)

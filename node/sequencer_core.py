@@ -10,15 +10,11 @@ none of those that were lost was posted.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from coincurve import PrivateKey
-
 from node.op_log import LevelDbLog
-from node.signature_worker import sign
 from sequencer.batcher import Batcher
 from sequencer.engine import Accepted, Engine, Sealed, SlotState
 from sequencer.matching import RestingOrder
 from sequencer.oplog import LogRecord, OpLog
-from sequencer.receipts import ReceiptBody, SignedReceipt
 from sequencer.refusals import Refused
 from sequencer.requests import Request, decode_request
 from sequencer.verdicts import Verdicts
@@ -26,6 +22,7 @@ from state.batches import BatchData, decode_batch
 from state.codec import Value, decode, encode
 from state.ledger import Slot
 from state.operations import OrderOp
+from state.receipts import ReceiptBody
 from state.store import Store, StoreError
 from state.tree import LeafKey, build_tree
 
@@ -120,7 +117,6 @@ class SequencerCore:
         self,
         store: Store,
         domain: bytes,
-        receipt_key: PrivateKey,
         unposted_bytes_max: int,
         batch_bytes_max: int = 90_000,
         log: OpLog | None = None,
@@ -129,7 +125,6 @@ class SequencerCore:
         self._store = store
         self._batch_bytes_max = batch_bytes_max
         self._domain = domain
-        self._receipt_key = receipt_key
         self._unposted_bytes_max = unposted_bytes_max
         self.verdicts = Verdicts()
         self.engine = self._build_engine({})
@@ -249,14 +244,9 @@ class SequencerCore:
             self._log.append_group(self._epoch, self.head.generation, records)
 
     def build_receipt(self, accepted: Accepted) -> ReceiptBody:
-        """What a receipt for an accepted request says."""
+        """What a receipt for an accepted request says; it may be signed when the request is durable."""
         assert self.head is not None
         return ReceiptBody(self.head.generation, accepted.position, accepted.op_digest, accepted.log_hash)
-
-    def sign_receipt(self, accepted: Accepted) -> SignedReceipt:
-        """The sequencer's word for an accepted request; only for what is durable."""
-        body = self.build_receipt(accepted)
-        return SignedReceipt(body, sign(self._receipt_key, body.hash_signing(self._domain)))
 
     # Batches
 

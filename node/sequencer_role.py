@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import trio
-from coincurve import PrivateKey
 
 from fraud_proofs.challenger import State
 from node.acknowledgement import Acknowledger, SequencerCounters
@@ -121,7 +120,7 @@ class Sequencer:
         domain = rollup.get_domain()
         self.receipt_key = receipt_key
         op_log = LevelDbLog(store)
-        self.core = SequencerCore(store, domain, PrivateKey(receipt_key), settings.unposted_bytes_max, log=op_log)
+        self.core = SequencerCore(store, domain, settings.unposted_bytes_max, log=op_log)
         self.feed = Feed(op_log)
         self.counters = SequencerCounters()
         self._wake = trio.Event()

@@ -27,14 +27,15 @@ from fraud_proofs.contradiction_search import (
 from fraud_proofs.contradictions import ContradictionKind, L1Batch
 from fraud_proofs.witness import WitnessLeaf
 from node.sequencer_core import SequencerCore
+from node.signature_worker import sign
 from sequencer.engine import Accepted, accept_any
-from sequencer.receipts import ReceiptBody, SignedReceipt
 from sequencer.requests import build_request, decode_request
 from state.batches import BatchData, decode_header
 from state.context import StepContext
 from state.ledger import Ledger, Slot
 from state.operations import Cancel, Operation, OrderOp
 from state.process_inbox import Message, MessageType
+from state.receipts import ReceiptBody, SignedReceipt
 from state.store import Store
 from state.transition import apply_step
 from state.tree import LeafKey, build_tree, order_key
@@ -78,7 +79,7 @@ class Life:
         self.held: dict[bytes, list[HeldReceipt]] = {get_address(key): [] for key in KEYS}
         self.folders = [folder / "first", folder / "second"]
         self.stores = [Store(folder) for folder in self.folders]
-        self.cores = [SequencerCore(self.stores[who], self.domain, KEYS[who], 4_000_000) for who in (0, 1)]
+        self.cores = [SequencerCore(self.stores[who], self.domain, 4_000_000) for who in (0, 1)]
         self.who = 0
         self.begin()
 
@@ -127,7 +128,7 @@ class Life:
             if isinstance(outcome, Accepted):
                 decoded = decode_request(request)
                 assert decoded is not None
-                receipts.append(HeldReceipt(self.core.sign_receipt(outcome).encode(), decoded.op))
+                receipts.append(HeldReceipt(self.sign(self.core.build_receipt(outcome)), decoded.op))
         self.held[self.address] += receipts
         return receipts
 
@@ -223,7 +224,7 @@ class Life:
         """The process is gone, and starts again on its folder."""
         self.stores[self.who].close()
         self.stores[self.who] = Store(self.folders[self.who])
-        self.cores[self.who] = SequencerCore(self.stores[self.who], self.domain, KEYS[self.who], 4_000_000)
+        self.cores[self.who] = SequencerCore(self.stores[self.who], self.domain, 4_000_000)
         assert self.core.recover(self.messages.__getitem__)
 
     def reorg(self) -> None:
@@ -349,5 +350,4 @@ class Life:
 
     def sign(self, body: ReceiptBody) -> bytes:
         """A receipt of the holder's, honest or not."""
-        signed = KEYS[self.who].sign_recoverable(body.hash_signing(self.domain), hasher=None)
-        return SignedReceipt(body, signed[:64] + bytes([signed[64] + 27])).encode()
+        return SignedReceipt(body, sign(KEYS[self.who], body.hash_signing(self.domain))).encode()

@@ -9,8 +9,10 @@ from node.sequencer_core import SequencerCore
 from node.transactions import Sender, require_mined
 from sequencer.engine import Accepted
 from state.batches import BatchData
+from state.receipts import SignedReceipt
 from state.store import Store
 from tests.node.town import TERMS, Town
+from tests.receipts import sign_receipt
 
 
 class Clerk:
@@ -23,8 +25,8 @@ class Clerk:
         self._follower = ChainFollower(town.rollup)
         self._follower.advance()
         replica = self._follower.replica
-        key = PrivateKey(town.get_key("clerk").secret)
-        self.core = SequencerCore(self.store, replica.domain, key, unposted_bytes_max=10**6)
+        self._key = PrivateKey(town.get_key("clerk").secret)
+        self.core = SequencerCore(self.store, replica.domain, unposted_bytes_max=10**6)
         self.core.restart(replica.state.leaves, generation=1, index=0, parent=replica.batch_hashes[0])
         require_mined(self.sender.send(town.rollup.post_bond(TERMS.bond)))
         require_mined(self.sender.send(town.rollup.take_slot()))
@@ -51,6 +53,10 @@ class Clerk:
         (outcome,) = group.outcomes
         assert isinstance(outcome, Accepted), outcome
         return outcome
+
+    def acknowledge(self, request: bytes) -> SignedReceipt:
+        """Take one request; its receipt."""
+        return sign_receipt(self.core, self._key, self._follower.replica.domain, self.take(request))
 
     def seal(self) -> BatchData:
         """Close the batch with everything in it."""

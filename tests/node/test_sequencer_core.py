@@ -11,13 +11,14 @@ from coincurve import PrivateKey
 from fraud_proofs.challenger import Honest, State, examine_batch
 from node.sequencer_core import SequencerCore
 from sequencer.engine import Accepted
-from sequencer.receipts import RECEIPT_BYTES, decode_receipt
 from sequencer.refusals import Refusal, Refused
 from sequencer.requests import build_request
 from state.batches import decode_header
 from state.context import StepContext
+from state.receipts import RECEIPT_BYTES, decode_receipt
 from state.store import Store, StoreError
 from state.tree import GLOBALS_KEY, build_tree
+from tests.receipts import sign_receipt
 from tests.sequencer.market import Sequencing
 from tests.world import get_address
 
@@ -41,7 +42,7 @@ class Desk:
 
     def _open(self) -> SequencerCore:
         self.store = Store(self.folder)
-        return SequencerCore(self.store, self.market.world.domain, KEY, 4_000_000)
+        return SequencerCore(self.store, self.market.world.domain, 4_000_000)
 
     def keep(self, records: object) -> None:
         self.core.make_durable(list(records))  # type: ignore[call-overload]
@@ -172,7 +173,7 @@ def test_a_receipt_names_its_place_and_its_signer(tmp_path: Path) -> None:
     (accepted,) = group.outcomes
     assert isinstance(accepted, Accepted)
 
-    receipt = desk.core.sign_receipt(accepted)
+    receipt = sign_receipt(desk.core, KEY, desk.market.world.domain, accepted)
 
     assert len(receipt.encode()) == RECEIPT_BYTES
     assert decode_receipt(receipt.encode()) == receipt
@@ -221,7 +222,7 @@ def test_a_folder_of_another_rollup_is_refused(tmp_path: Path) -> None:
     """One folder, one rollup."""
     desk = Desk(tmp_path)
     with pytest.raises(StoreError, match="another rollup"):
-        SequencerCore(desk.store, bytes(32), KEY, 1000)
+        SequencerCore(desk.store, bytes(32), 1000)
     desk.store.close()
 
 

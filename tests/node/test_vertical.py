@@ -32,13 +32,13 @@ from node.transactions import Mined, Sender
 from node.watchtower_role import WatchtowerSettings, run_watchtower
 from sequencer.batcher import Batcher, SealRule
 from sequencer.engine import Sealed
-from sequencer.receipts import decode_receipt
 from sequencer.requests import build_request
 from state.batches import BatchData, Step, decode_frame, decode_header, pack_frames
 from state.constants import NEVER
 from state.genesis import Genesis
 from state.leaves import decode_account, decode_underlying, decode_withdrawal, perpetual
 from state.operations import OrderOp, OrderTerms, Withdraw, hash_digest
+from state.receipts import decode_receipt
 from state.store import Store
 from state.tree import Collection, leaf_key
 from tests.world import ORACLE_KEYS, SYMBOLS, build_params

@@ -77,12 +77,16 @@ def test_no_byte_of_a_log_can_be_changed(desk: Desk, is_posted: bool) -> None:
             assert found == Alarm(AlarmCode.OTHER_LOG, 2, min(end for end in ends if end > record.position) - 1)
 
 
+def leave_out(position: int) -> Callable[[list[bytes]], list[bytes]]:
+    return lambda ops: [op for op in ops if op[1:9] != position.to_bytes(8)]
+
+
 def test_what_a_batch_leaves_out_or_makes_up_is_told(desk: Desk) -> None:
     """An op of the log that is not posted, and one that is and stands in no log."""
     log, batches = read_log(desk), list_batches(desk)
     posted = [position for batch in batches[:1] for position, _ in list_posted(batch)]
     for position in posted:
-        shorter = bend_batch(batches[0], lambda ops, at=position: [op for op in ops if op[1:9] != at.to_bytes(8)])  # type: ignore[misc]
+        shorter = bend_batch(batches[0], leave_out(position))
         assert compare(log, [shorter]) == Alarm(AlarmCode.NOT_POSTED, 2, position)
     end = decode_header(batches[0].header).position_to
     tick = bytes([Kind.TICK]) + (end - 1).to_bytes(8) + bytes(8)

@@ -13,8 +13,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from coincurve import PrivateKey
-
 from fraud_proofs.contradiction_search import HeldReceipt
 from node.chain_follower import ChainFollower
 from node.keys import load_ethereum_key
@@ -161,7 +159,7 @@ class Auditor:
 
     def _check_recovery(self, store: Store) -> None:
         """What a start recovers from the copy is what the twin comes to without one."""
-        core = SequencerCore(store, self.domain, PrivateKey(self.key.secret), 4_000_000)
+        core = SequencerCore(store, self.domain, 4_000_000)
         if not core.recover(self._messages):
             require(not self.kept.answers, "there are receipts and no state")
             return

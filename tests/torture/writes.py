@@ -8,7 +8,7 @@ import re
 from enum import StrEnum
 
 from sequencer.derivation import SUBMIT_BATCH
-from sequencer.receipts import RECEIPT_BYTES
+from state.receipts import RECEIPT_BYTES
 from tests.torture.ptrace import Call
 
 

@@ -21,7 +21,7 @@ from sequencer.verdicts import SignedMessage
 from state.codec import Value
 from state.codes import Kind
 
-SCREENED_AT_ONCE_MAX = 64
+SCREENED_AT_ONCE_MAX = 128
 # A group is with the verifying process, another on its way, a third waits: it never idles while there is work.
 SCREENINGS_MAX = 2
 # Beyond the limits for everything else, as a divisor of them.

@@ -195,13 +195,16 @@ def open_exchange() -> Iterator[Exchange]:
     """A deployment of its own, its accounts in the data folder; nothing runs yet but the L1."""
     now = int(time.time())
     launch = build_bench_launch(now)
-    with TemporaryDirectory(prefix="keel-bench-") as name, open_town(Path(name), launch, block_seconds=1) as town:
-        with settle_exchange(town, unposted_bytes_max=UNPOSTED_BYTES_MAX) as exchange:
-            with Store(exchange.folder / "data") as store:
-                core = SequencerCore(store, exchange.domain, 1)
-                leaves = build_leaves(launch.genesis, now)
-                core.restart(leaves, generation=1, index=0, parent=launch.genesis.batch_hash)
-            yield exchange
+    with (
+        TemporaryDirectory(prefix="keel-bench-") as name,
+        open_town(Path(name), launch, block_seconds=1) as town,
+        settle_exchange(town, unposted_bytes_max=UNPOSTED_BYTES_MAX) as exchange,
+    ):
+        with Store(exchange.folder / "data") as store:
+            core = SequencerCore(store, exchange.domain, 1)
+            leaves = build_leaves(launch.genesis, now)
+            core.restart(leaves, generation=1, index=0, parent=launch.genesis.batch_hash)
+        yield exchange
 
 
 @contextmanager

@@ -295,6 +295,12 @@ class SequencerCore:
         )
         self._slots_on_disk.update(slots)
 
+    def take_unposted(self, tip: int) -> list[tuple[int, BatchData]]:
+        """Sealed batches that L1 does not hold after batch `tip`: what is admitted is bounded by their bytes too."""
+        unposted = [(index, batch) for index, batch in sorted(self.sealed.items()) if index > tip]
+        self.engine.unposted_bytes = sum(len(batch.encode()) for _, batch in unposted)
+        return unposted
+
     def forget_final(self, index: int) -> None:
         """Batches up to `index` are final: they need not be kept for posting again."""
         old = [batch for batch in self.sealed if batch <= index]

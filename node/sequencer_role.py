@@ -174,8 +174,7 @@ class Sequencer:
         self._must_begin_anew = self._must_post_again = False
         self._opened_at = self._clock()
         if self._is_on_chain(generation):
-            missing = [index for index in self.core.sealed if index > replica.tip]
-            self._outgoing.extend(_Outgoing(index, self.core.sealed[index]) for index in missing)
+            self._outgoing.extend(_Outgoing(index, batch) for index, batch in self.core.take_unposted(replica.tip))
             return
         has_begun = await in_thread(self._rollup.view, "last_submitter") == self._sender.address
         if (head is None and has_begun) or (head is not None and head.generation >= generation):
@@ -312,8 +311,7 @@ class Sequencer:
         """Sealed batches have grown too old for L1: put their ops into new ones, which end now."""
         replica = self._follower.replica
         self.core.rewind(replica.tip, replica.messages.__getitem__)
-        missing = [index for index in self.core.sealed if index > replica.tip]
-        self._outgoing = deque(_Outgoing(index, self.core.sealed[index]) for index in missing)
+        self._outgoing = deque(_Outgoing(index, batch) for index, batch in self.core.take_unposted(replica.tip))
         self._must_rebatch = False
         self._log.warning("batched anew", after_batch=replica.tip, position=self.core.engine.next_position)
 

@@ -149,6 +149,22 @@ def test_batches_that_grew_too_old_are_batched_anew(tmp_path: Path, seed: int) -
     desk.store.close()
 
 
+def test_a_backlog_is_as_large_after_a_crash_as_before(tmp_path: Path) -> None:
+    """Whoever starts again must not admit a second budget of bytes on top of those that wait."""
+    desk = Desk(tmp_path)
+    first = desk.market.world.batch_index
+    for _ in range(3):
+        desk.keep(desk.core.take(desk.ask()).records)
+        desk.core.seal()
+    desk.crash()
+
+    unposted = desk.core.take_unposted(tip=first)
+
+    assert [index for index, _ in unposted] == [first + 1, first + 2]
+    assert desk.core.engine.unposted_bytes == sum(len(batch.encode()) for _, batch in unposted)
+    desk.store.close()
+
+
 def test_every_sealed_batch_is_honest(tmp_path: Path, seed: int) -> None:
     """The challenger agrees with every step, across restarts."""
     desk = Desk(tmp_path, seed)

@@ -7,9 +7,20 @@ may be taken and logged between sealing and that write: after a crash before it,
 none of those that were lost was posted.
 """
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from node.checkpoint import (
+    DIGEST_BYTES,
+    Head,
+    Mark,
+    SealedBatches,
+    SealedRecord,
+    add_to_digest,
+    decode_head,
+    decode_mark,
+)
 from node.op_log import LevelDbLog
 from sequencer.batcher import Batcher
 from sequencer.engine import Accepted, Engine, Sealed, SlotState
@@ -18,36 +29,21 @@ from sequencer.oplog import LogRecord, OpLog
 from sequencer.refusals import Refused
 from sequencer.requests import Request, decode_request
 from sequencer.verdicts import Verdicts
-from state.batches import BatchData, decode_batch
+from state.batches import BatchData
 from state.codec import Value, decode, encode
 from state.ledger import Slot
 from state.operations import OrderOp
 from state.receipts import ReceiptBody
 from state.store import Store, StoreError
-from state.tree import LeafKey, build_tree
+from state.tree import LeafKey, Tree, build_tree
 
 _HEAD = "head"
+_BASE_HEAD = "base head"
+_SLOTS_DIGEST = "slots digest"
 _IDENTITY = "identity"
 
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """Where the leaves on disk stand: after batch `index`; the open batch's generation, and where its log goes on."""
-
-    generation: int
-    index: int
-    parent: bytes
-    position: int
-    log_hash: bytes
-
-    def encode(self) -> bytes:
-        """As kept under one name."""
-        return encode([self.generation, self.index, self.parent, self.position, self.log_hash])
-
-
-def decode_head(data: bytes) -> Head:
-    """The inverse of Head.encode."""
-    return Head(*decode(data))  # type: ignore[misc, arg-type]
+TAIL_RECORDS_MAX = 40_000
+"""Of the log behind a checkpoint: a start does them again, at some 15 000 a second."""
 
 
 @dataclass(slots=True)
@@ -56,38 +52,6 @@ class Group:
 
     outcomes: list[Accepted | Refused] = field(default_factory=list)
     records: list[LogRecord] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class SealedRecord:
-    """A sealed batch as it is kept until it is final, and what was on disk before it."""
-
-    batch: BatchData
-    before: Head
-    leaves: dict[LeafKey, bytes]
-    slots: dict[bytes, bytes]
-
-    def encode(self) -> bytes:
-        """As kept under its index."""
-        leaves: list[Value] = [[key, data] for key, data in self.leaves.items()]
-        slots: list[Value] = [[key, data] for key, data in self.slots.items()]
-        return encode([self.batch.encode(), self.before.encode(), leaves, slots])
-
-
-def decode_sealed(data: bytes) -> SealedRecord:
-    """The inverse of SealedRecord.encode. Raises StoreError."""
-    value = decode(data)
-    assert isinstance(value, list)
-    batch_bytes, before, leaves, slots = value
-    batch = decode_batch(batch_bytes)  # type: ignore[arg-type]
-    if batch is None:
-        raise StoreError("a sealed batch on disk does not parse: the data folder is damaged")
-    return SealedRecord(
-        batch,
-        decode_head(before),  # type: ignore[arg-type]
-        dict(leaves),  # type: ignore[arg-type]
-        dict(slots),  # type: ignore[arg-type]
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +94,10 @@ class SequencerCore:
         self.engine = self._build_engine({})
         self.batcher = Batcher(build_tree(()), bytes(32))
         self.head: Head | None = None
-        self.sealed: dict[int, BatchData] = {}
+        self.sealed = SealedBatches(store)
+        self.is_rebuilt = False
         self._slots_on_disk: dict[bytes, bytes] = {}
+        self._slots_digest = bytes(DIGEST_BYTES)
         identity = store.read_meta(_IDENTITY)
         if identity is not None and identity != domain:
             raise StoreError(f"{store.folder}: this data folder belongs to another rollup; use another folder")
@@ -142,20 +108,38 @@ class SequencerCore:
     # Start-up
 
     def recover(self, get_message: Callable[[int], bytes]) -> bool:
-        """Put the head together from disk: leaves, then the log since. False when the folder holds no state yet."""
+        """Put the head together from disk: the checkpoint, then the log since. False for a folder without a state.
+
+        A checkpoint that is not what it was when it was written is given up, and `is_rebuilt` then: all of the log is
+        done again, on top of its base. Raises StoreError when that is damaged too.
+        """
         data = self._store.read_meta(_HEAD)
         if data is None:
             return False
-        head = decode_head(data)
-        leaves = self._store.read_leaves()
-        self._restore(head, leaves)
-        self._slots_on_disk = dict(self._store.read_slots())
-        known = [(_decode_slot_key(key), _decode_slot(value)) for key, value in self._slots_on_disk.items()]
+        self.is_rebuilt = not self._load(decode_head(data))
+        if self.is_rebuilt:
+            base = self._store.read_meta(_BASE_HEAD)
+            assert base is not None
+            self._store.fall_back({_HEAD: base, _SLOTS_DIGEST: b""})
+            if not self._load(decode_head(base)):
+                raise StoreError(f"{self._store.folder}: the state under the log is damaged: restore a copy")
+        self._replay(get_message)
+        return True
+
+    def _load(self, head: Head) -> bool:
+        """Leaves and slots as they stand on disk; whether they are what was written there."""
+        leaves, slots = self._store.read_leaves(), dict(self._store.read_slots())
+        digest = self._store.read_meta(_SLOTS_DIGEST) or bytes(DIGEST_BYTES)
+        tree = build_tree(leaves.items())
+        if tree.root != head.root or add_to_digest(bytes(DIGEST_BYTES), (), slots.items()) != digest:
+            return False
+        self._restore(head, leaves, tree)
+        self._slots_on_disk, self._slots_digest = slots, digest
+        known = [(_decode_slot_key(key), _decode_slot(value)) for key, value in slots.items()]
         for slot, state in sorted(known, key=lambda item: item[1].order.accepted if item[1].order else -1):
             self.engine.restore_slot(slot, state)
-        self.sealed = {index: decode_sealed(record).batch for index, record in self._store.read_sealed()}
+        self.sealed = SealedBatches(self._store)
         self.engine.open_batch(head.generation)
-        self._replay(head, get_message)
         return True
 
     def rewind(self, index: int, get_message: Callable[[int], bytes]) -> None:
@@ -164,7 +148,7 @@ class SequencerCore:
         Positions and receipts stay what they were; only where one batch ends and the next begins changes. That is how
         ops are posted whose batch has grown too old for L1 to take.
         """
-        records = {number: decode_sealed(record) for number, record in self._store.read_sealed() if number > index}
+        records = {number: self.sealed.read(number) for number in self._store.list_sealed() if number > index}
         if not records:
             return
         leaves: dict[LeafKey, bytes] = {}
@@ -173,8 +157,21 @@ class SequencerCore:
             leaves.update(records[number].leaves)
             slots.update(records[number].slots)
         before = records[min(records)].before
-        self._store.commit(leaves=leaves, slots=slots, forget_batches=sorted(records), meta={_HEAD: before.encode()})
+        self._store.commit(
+            leaves=leaves,
+            slots=slots,
+            forget_batches=sorted(records),
+            marks=dict.fromkeys(records, b""),
+            meta={_HEAD: before.encode(), _SLOTS_DIGEST: self._change_slots(slots)},
+        )
         self.recover(get_message)
+
+    def _change_slots(self, slots: Mapping[bytes, bytes]) -> bytes:
+        """What stands on disk of slots becomes this; the digest of all of them."""
+        gone = [(key, self._slots_on_disk.get(key, b"")) for key in slots]
+        self._slots_digest = add_to_digest(self._slots_digest, gone, slots.items())
+        self._slots_on_disk.update(slots)
+        return self._slots_digest
 
     def restart(
         self,
@@ -186,41 +183,59 @@ class SequencerCore:
         log_hash: bytes = bytes(32),
     ) -> None:
         """Begin a generation on another state than the one on disk: after a rollback, or for the first time."""
-        head = Head(generation, index, parent, 0, log_hash)
-        self._store.reset(leaves, {_IDENTITY: self._domain, _HEAD: head.encode()})
-        self._restore(head, dict(leaves))
-        self.sealed, self._slots_on_disk = {}, {}
+        tree = build_tree(leaves.items())
+        head = Head(generation, index, parent, 0, log_hash, tree.root)
+        names = {_IDENTITY: self._domain, _HEAD: head.encode(), _BASE_HEAD: head.encode(), _SLOTS_DIGEST: b""}
+        self._store.reset(leaves, names)
+        self._restore(head, dict(leaves), tree)
+        self.sealed, self._slots_on_disk = SealedBatches(self._store), {}
+        self._slots_digest = bytes(DIGEST_BYTES)
         self.engine.open_batch(generation)
 
-    def _restore(self, head: Head, leaves: dict[LeafKey, bytes]) -> None:
+    def _restore(self, head: Head, leaves: dict[LeafKey, bytes], tree: Tree) -> None:
         self.head = head
         self.engine = self._build_engine(leaves)
         self.engine.next_position, self.engine.log_hash = head.position, head.log_hash
-        self.batcher = Batcher(build_tree(leaves.items()), head.parent)
+        self.batcher = Batcher(tree, head.parent)
 
     def _build_engine(self, leaves: dict[LeafKey, bytes]) -> Engine:
         return Engine(leaves, self._domain, self._unposted_bytes_max, self.verdicts.verify)
 
-    def _replay(self, head: Head, get_message: Callable[[int], bytes]) -> None:
-        skip: list[LogRecord] = []
-        for record in self._log.read_from(head.generation, head.position):
-            if skip:
-                expected = skip.pop(0)
-                if expected != record:
-                    raise StoreError(
-                        f"log position {record.position} of {self._store.folder} does not replay to what it holds"
-                    )
+    def _replay(self, get_message: Callable[[int], bytes]) -> None:
+        """Do again what the log holds behind the checkpoint. What was sealed there once ends where it ended."""
+        assert self.head is not None
+        marks = deque((index, decode_mark(data)) for index, data in self._store.read_marks(self.head.index + 1))
+        skip: deque[LogRecord] = deque()
+        position = self.head.position
+        for record in self._log.read_from(self.head.generation, position):
+            if record.position != position or (skip and skip.popleft() != record):
+                raise StoreError(f"{self._store.folder}: log position {position} is not what its replay gives")
+            position += 1
+            if record.position < self.engine.next_position:
                 continue
-            if self.is_full:
+            self._seal_again(marks)
+            if self.is_full and not marks:
                 self.seal()
-            skip = list(self.engine.replay(record, get_message))[1:]
+            skip.extend(self.engine.replay(record, get_message)[1:])
+        self._seal_again(marks)
+        if marks or skip:
+            raise StoreError(f"{self._store.folder}: the log ends at {position}, before what was sealed of it")
+
+    def _seal_again(self, marks: deque[tuple[int, Mark]]) -> None:
+        """Seal where that was done before; the same batches come of it."""
+        while marks and marks[0][1].position == self.engine.next_position:
+            index, mark = marks.popleft()
+            if self.seal()[1].batch_hash != mark.batch_hash:
+                raise StoreError(f"{self._store.folder}: the log does not give batch {index} again, which was sealed")
 
     # Taking requests
 
     @property
     def is_full(self) -> bool:
-        """Whether the open batch must be sealed first: L1 takes no larger one than it may still become."""
-        return self.engine.pending_bytes >= self._batch_bytes_max
+        """Whether the open batch must be sealed first: L1 takes no larger one, and a start shall do no more again."""
+        assert self.head is not None
+        tail = self.engine.next_position - self.head.position
+        return self.engine.pending_bytes >= self._batch_bytes_max or tail >= TAIL_RECORDS_MAX
 
     def take(self, requests: Sequence[bytes | Request]) -> Group:
         """Judge requests in order until the batch is full: of the rest the group has no outcomes.
@@ -265,6 +280,7 @@ class SequencerCore:
             batch.batch_hash,
             self.engine.next_position,
             self.engine.log_hash,
+            self.batcher.tree.root,
         )
         leaves: dict[LeafKey, bytes] = {}
         for posted in sealed.ops:
@@ -273,7 +289,7 @@ class SequencerCore:
         sealing = Sealing(sealed, batch, self.head, head, leaves, slots, self._write_sealing)
         self.engine.dirty_slots.clear()
         self.head = head
-        self.sealed[head.index] = batch
+        self.sealed.put(head.index, batch)
         self.engine.open_batch(head.generation)
         return sealing
 
@@ -287,17 +303,19 @@ class SequencerCore:
         slots = {_encode_slot_key(slot): encode(values) if values else b"" for slot, values in sealing.slots}
         slots_before = {key: self._slots_on_disk.get(key, b"") for key in slots}
         record = SealedRecord(sealing.batch, sealing.before, dict(sealing.sealed.undo), slots_before)
+        after = sealing.after
         self._store.commit(
             leaves=sealing.leaves,
             slots=slots,
-            sealed=(sealing.after.index, record.encode()),
-            meta={_HEAD: sealing.after.encode()},
+            sealed=(after.index, record.encode()),
+            marks={after.index: Mark(after.position, after.parent).encode()},
+            meta={_HEAD: after.encode(), _SLOTS_DIGEST: self._change_slots(slots)},
         )
-        self._slots_on_disk.update(slots)
+        self.sealed.note_written(after.index)
 
     def take_unposted(self, tip: int) -> list[tuple[int, BatchData]]:
         """Sealed batches that L1 does not hold after batch `tip`: what is admitted is bounded by their bytes too."""
-        unposted = [(index, batch) for index, batch in sorted(self.sealed.items()) if index > tip]
+        unposted = [(index, self.sealed[index]) for index in sorted(self.sealed) if index > tip]
         self.engine.unposted_bytes = sum(len(batch.encode()) for _, batch in unposted)
         return unposted
 
@@ -307,7 +325,7 @@ class SequencerCore:
         if old:
             self._store.commit(forget_batches=old)
             for batch in old:
-                del self.sealed[batch]
+                self.sealed.forget(batch)
 
 
 def _note_slot(slot: Slot, known: SlotState | None) -> tuple[Slot, list[Value]]:

@@ -156,6 +156,8 @@ class Sequencer:
         await self._catch_up()
         if self.core.recover(self._follower.replica.messages.__getitem__):
             assert self.core.head is not None
+            if self.core.is_rebuilt:
+                self._log.warning("checkpoint refused", note="it was damaged; all of the log was done again")
             self._log.info("recovered", batch=self.core.head.index, position=self.core.engine.next_position)
         await self._go_on()
 

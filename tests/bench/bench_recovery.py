@@ -6,7 +6,6 @@ shipped one, with its L1, from the command to the first answer.
 
 import functools
 import random
-import time
 from dataclasses import dataclass
 
 from node.sequencer_core import SequencerCore
@@ -43,7 +42,8 @@ def grow_log(exchange: Exchange, records: int) -> tuple[int, int, int]:
             core.make_durable(core.engine.tick(start + seconds))
         taken = 0
         while core.engine.next_position < records:
-            requests = [request for _, data in (people.draw() for _ in range(GROUP)) if (request := decode_request(data))]
+            drawn = [decode_request(people.draw()[1]) for _ in range(GROUP)]
+            requests = [request for request in drawn if request is not None]
             # Signed a moment ago by ourselves; verifying is the gateway's work and not what is measured.
             messages = [message for request in requests if (message := core.engine.get_signed(request))]
             core.verdicts.note(messages, [True] * len(messages))

@@ -273,11 +273,14 @@ Re-execute every batch from L1 data alone and convict the first wrong step: half
 an L1 endpoint, the rollup's address and a key with ether for one proof; nothing else, and no permission.
 
   keel watchtower --l1 http://127.0.0.1:8545 --rollup 0x... --key tower.json
-  keel watchtower ... --self-test       only show that the judge would convict a wrong step, and exit""",
+  keel watchtower ... --self-test       only show that the judge would convict a wrong step, and exit
+  keel watchtower ... --receipts FOLDER hold receipts against the chain too, and slash whoever broke his word; FOLDER
+                                        has files that `keel wallet ... --receipts FILE` filled, and may grow""",
     )
     add_chain_options(parser)
     add_key_option(parser)
     parser.add_argument("--self-test", action="store_true", help="dry-run a proof of a wrong step, and exit")
+    parser.add_argument("--receipts", metavar="PATH", type=Path, help="a file of receipts, or a folder of such files")
     parser.add_argument("--delay", metavar="SECONDS", type=float, help="leave a conviction to others for so long")
     parser.add_argument("--metrics-port", metavar="PORT", type=int, help="serve Prometheus on 127.0.0.1")
     parser.set_defaults(run=run_watchtower)
@@ -292,7 +295,9 @@ def run_watchtower(arguments: argparse.Namespace) -> int:
     if delay is None:
         delay = chain.config.watchtower.delay_seconds if chain.config else 0.0
     metrics_port = _get_metrics_port(chain)
-    settings = watchtower_role.WatchtowerSettings(chain.poll_seconds, delay)
+    settings = watchtower_role.WatchtowerSettings(chain.poll_seconds, delay, arguments.receipts)
+    if arguments.receipts is not None and not arguments.receipts.exists():
+        raise ConfigError(f"--receipts: there is no {arguments.receipts}; name a file or a folder that exists")
     log, rollup = chain.open_log("watchtower"), chain.rollup
     with chain.open_sender() as sender, ExitStack() as stack:
         if arguments.self_test:
@@ -302,7 +307,10 @@ def run_watchtower(arguments: argparse.Namespace) -> int:
             return 0
 
         def start_metrics(tower: watchtower_role.Watchtower) -> None:
-            stack.enter_context(_serve_metrics(metrics_port, watchtower=tower.counters, l1=rollup.l1.counters))
+            receipts = {} if tower.receipts is None else {"receipts": tower.receipts.counters}
+            stack.enter_context(
+                _serve_metrics(metrics_port, watchtower=tower.counters, l1=rollup.l1.counters, **receipts)
+            )
 
         return run_role(lambda: watchtower_role.run_watchtower(rollup, sender, settings, log, on_start=start_metrics))
 

@@ -1,12 +1,14 @@
 """The watchtower: re-executes every batch from L1 data alone and convicts the first wrong step.
 
-It needs an L1 endpoint, the rollup's address and a funded key. A verdict is valid, invalid or unavailable: unavailable
+It needs an L1 endpoint, the rollup's address and a funded key. Receipts that people hand in it holds against the chain
+besides (node/receipt_watch.py). A verdict is valid, invalid or unavailable: unavailable
 (L1 does not answer, or contradicts itself) fails closed, is tried again, and grows louder as the window runs out.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
+from pathlib import Path
 
 import trio
 
@@ -17,6 +19,7 @@ from node.chain_follower import ChainFollower, Progress
 from node.errors import CallReverted, L1Error, NodeError, Underfunded
 from node.l1 import Call, decode_values, encode_call, in_thread
 from node.logs import Log
+from node.receipt_watch import ReceiptWatch
 from node.rollup import Rollup
 from node.transactions import Mined, Sender
 from state.l1_events import BatchPosted
@@ -43,10 +46,14 @@ class WatchtowerCounters:
 
 @dataclass(frozen=True, slots=True)
 class WatchtowerSettings:
-    """`delay` seconds are left to others beside this one's turn; it then looks whether it still must act."""
+    """`delay` seconds are left to others beside this one's turn; it then looks whether it still must act.
+
+    `receipts` is where receipts are handed in: a file, or a folder of files.
+    """
 
     poll_seconds: float = 1.0
     delay: float = 0.0
+    receipts: Path | None = None
 
 
 def compute_turn_seconds(address: bytes, batch_hash: bytes, challenge_window: int) -> float:
@@ -67,11 +74,17 @@ class Watchtower:
         self._sender = sender
         self._settings = settings
         self._log = log
-        self._follower = ChainFollower(rollup)
+        self.receipts = None if settings.receipts is None else ReceiptWatch(rollup, sender, settings.receipts, log)
+        self._follower = ChainFollower(rollup, self._show_to_receipts)
         self._window = 0
         self._accused: tuple[BatchPosted, Proof] | None = None
         self._first_look: Progress | None = None
         self.counters = WatchtowerCounters()
+
+    def _show_to_receipts(self, event: BatchPosted) -> None:
+        """Asked what is known of a batch that is about to be executed: nothing, but the receipts must see it now."""
+        if self.receipts is not None:
+            self.receipts.take_batch(event, self._follower.replica)
 
     # Before it starts
 
@@ -195,4 +208,7 @@ async def run_watchtower(
     await in_thread(tower.check_funds)
     log.info("self-test", result=await in_thread(tower.self_test))
     on_start(tower)
-    await tower.run()
+    async with trio.open_nursery() as nursery:
+        if tower.receipts is not None:
+            nursery.start_soon(tower.receipts.run, settings.poll_seconds)
+        await tower.run()

@@ -438,6 +438,7 @@ class Sequencer:
     async def post(self) -> None:
         """Post sealed batches in order, each until L1 has it or a new generation makes it void."""
         while True:
+            self._drop_posted()
             if not self._outgoing or self._must_begin_anew or self._must_post_again or self._must_rebatch:
                 await trio.sleep(self._settings.poll_seconds / 4)
                 continue
@@ -459,13 +460,24 @@ class Sequencer:
                 self._log.warning("not posted", index=outgoing.index, outcome=str(outcome))
                 await trio.sleep(self._settings.poll_seconds)
                 continue
-            if self._outgoing and self._outgoing[0] is outgoing:
-                self._outgoing.popleft()
-            self.core.engine.mark_posted(len(data))
+            if self._outgoing and self._outgoing[0].batch == outgoing.batch:
+                self._take_off()
             self.counters.batches_posted += 1
             self.counters.posted_bytes += len(data)
             self.counters.posted_gas += outcome.gas_used
             self._log.info("posted", index=outgoing.index, size=len(data), gas=outcome.gas_used)
+
+    def _drop_posted(self) -> None:
+        """What L1 holds is posted: after a reorg a transaction of before it may have brought it there."""
+        replica = self._follower.replica
+        while self._outgoing:
+            index, batch = self._outgoing[0].index, self._outgoing[0].batch
+            if replica.batch_hashes.get(index) != batch.batch_hash:
+                return
+            self._take_off()
+
+    def _take_off(self) -> None:
+        self.core.engine.mark_posted(len(self._outgoing.popleft().batch.encode()))
 
     def _tampered(self, outgoing: _Outgoing) -> bytes | None:
         if self._tamper is None or outgoing.sealed is None:

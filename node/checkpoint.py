@@ -88,8 +88,8 @@ class SealedRecord:
 
     def encode(self) -> bytes:
         """As kept under its index."""
-        leaves: list[Value] = [[key, data] for key, data in self.leaves.items()]
-        slots: list[Value] = [[key, data] for key, data in self.slots.items()]
+        leaves: list[Value] = [part for item in self.leaves.items() for part in item]
+        slots: list[Value] = [part for item in self.slots.items() for part in item]
         return encode([self.batch.encode(), self.before.encode(), leaves, slots])
 
 
@@ -104,8 +104,8 @@ def decode_sealed(data: bytes) -> SealedRecord:
     return SealedRecord(
         batch,
         decode_head(before),  # type: ignore[arg-type]
-        dict(leaves),  # type: ignore[arg-type]
-        dict(slots),  # type: ignore[arg-type]
+        dict(zip(leaves[::2], leaves[1::2], strict=True)),  # type: ignore[index, arg-type]
+        dict(zip(slots[::2], slots[1::2], strict=True)),  # type: ignore[index, arg-type]
     )
 
 

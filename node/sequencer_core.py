@@ -30,7 +30,7 @@ from sequencer.refusals import Refused
 from sequencer.requests import Request, decode_request
 from sequencer.verdicts import Verdicts
 from state.batches import BatchData
-from state.codec import Value, decode, encode
+from state.codec import decode, encode
 from state.ledger import Slot
 from state.operations import OrderOp
 from state.receipts import ReceiptBody
@@ -63,7 +63,7 @@ class Sealing:
     before: Head
     after: Head
     leaves: dict[LeafKey, bytes]
-    slots: list[tuple[Slot, list[Value]]]
+    slots: dict[bytes, bytes]
     _write: Callable[["Sealing"], None]
 
     def write(self) -> None:
@@ -97,6 +97,7 @@ class SequencerCore:
         self.sealed = SealedBatches(store)
         self.is_rebuilt = False
         self._slots_on_disk: dict[bytes, bytes] = {}
+        self._slots_ahead: dict[bytes, bytes] = {}
         self._slots_digest = bytes(DIGEST_BYTES)
         identity = store.read_meta(_IDENTITY)
         if identity is not None and identity != domain:
@@ -196,6 +197,7 @@ class SequencerCore:
         self.head = head
         self.engine = self._build_engine(leaves)
         self.engine.next_position, self.engine.log_hash = head.position, head.log_hash
+        self._slots_ahead.clear()
         self.batcher = Batcher(tree, head.parent)
 
     def _build_engine(self, leaves: dict[LeafKey, bytes]) -> Engine:
@@ -265,13 +267,18 @@ class SequencerCore:
 
     # Batches
 
-    def advance_roots(self) -> None:
-        """Compute the roots of the open batch as far as it goes; sealing does the rest."""
+    def advance(self) -> None:
+        """Do for the open batch, as far as it goes, what sealing needs: then sealing itself holds nobody up."""
         self.batcher.advance(self.engine.pending)
+        engine = self.engine
+        for slot in engine.dirty_slots:
+            self._slots_ahead[_encode_slot_key(slot)] = _encode_slot(engine.slots.get(slot))
+        engine.dirty_slots.clear()
 
     def begin_seal(self) -> "Sealing":
         """Close the open batch and open the next. The batch may be posted when its `write` has returned."""
         assert self.head is not None
+        self.advance()
         sealed = self.engine.seal()
         batch = self.batcher.build(sealed)
         head = Head(
@@ -285,9 +292,8 @@ class SequencerCore:
         leaves: dict[LeafKey, bytes] = {}
         for posted in sealed.ops:
             leaves.update(posted.writes)
-        slots = [_note_slot(slot, self.engine.slots.get(slot)) for slot in self.engine.dirty_slots]
-        sealing = Sealing(sealed, batch, self.head, head, leaves, slots, self._write_sealing)
-        self.engine.dirty_slots.clear()
+        sealing = Sealing(sealed, batch, self.head, head, leaves, self._slots_ahead, self._write_sealing)
+        self._slots_ahead = {}
         self.head = head
         self.sealed.put(head.index, batch)
         self.engine.open_batch(head.generation)
@@ -300,16 +306,15 @@ class SequencerCore:
         return sealing.sealed, sealing.batch
 
     def _write_sealing(self, sealing: "Sealing") -> None:
-        slots = {_encode_slot_key(slot): encode(values) if values else b"" for slot, values in sealing.slots}
-        slots_before = {key: self._slots_on_disk.get(key, b"") for key in slots}
+        slots_before = {key: self._slots_on_disk.get(key, b"") for key in sealing.slots}
         record = SealedRecord(sealing.batch, sealing.before, dict(sealing.sealed.undo), slots_before)
         after = sealing.after
         self._store.commit(
             leaves=sealing.leaves,
-            slots=slots,
+            slots=sealing.slots,
             sealed=(after.index, record.encode()),
             marks={after.index: Mark(after.position, after.parent).encode()},
-            meta={_HEAD: after.encode(), _SLOTS_DIGEST: self._change_slots(slots)},
+            meta={_HEAD: after.encode(), _SLOTS_DIGEST: self._change_slots(sealing.slots)},
         )
         self.sealed.note_written(after.index)
 
@@ -328,14 +333,14 @@ class SequencerCore:
                 self.sealed.forget(batch)
 
 
-def _note_slot(slot: Slot, known: SlotState | None) -> tuple[Slot, list[Value]]:
+def _encode_slot(known: SlotState | None) -> bytes:
     """What is kept of a slot, as it is now: what the engine remembers goes on changing."""
     if known is None:
-        return slot, []
+        return b""
     order = known.order
     if order is None:
-        return slot, [known.counter]
-    return slot, [known.counter, order.request, order.accepted, order.remaining, order.is_registered]
+        return encode([known.counter])
+    return encode([known.counter, order.request, order.accepted, order.remaining, order.is_registered])
 
 
 def _encode_slot_key(slot: Slot) -> bytes:

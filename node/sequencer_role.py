@@ -50,8 +50,9 @@ Tamper = Callable[[Sealed, State, bytes], bytes | None]
 # Of requests between two looks at the sockets: some milliseconds.
 GROUP_MAX = 128
 DEPTH_MAX = 50
-# The disk's thread asks for the interpreter twice a group, and would wait so long for it each time (default: 5 ms).
-SWITCH_SECONDS = 0.0005
+# The disk's thread asks for the interpreter twice a group, and would wait so long for it each time (default: 5 ms);
+# and so long would this task wait for it at every look at a socket while a thread reads L1 or writes a sealed batch.
+SWITCH_SECONDS = 0.0001
 # A failing disk ends the node, but not before those in line have been told.
 FAREWELL_SECONDS = 1.0
 # State time may run so far ahead of the L1's head; posting waits until it has caught up.
@@ -286,7 +287,7 @@ class Sequencer:
             self.ingress.put_back(waiting[len(group.outcomes) :])
             await self.acknowledger.put(records + group.records, list(zip(waiting, group.outcomes, strict=False)))
             # Nobody waits for roots: the disk is at work meanwhile.
-            self.core.advance_roots()
+            self.core.advance()
             await self._seal_if_due()
             sweeper.sweep(trio.current_time(), is_quiet=not waiting)
             if self.ingress.is_ready:

@@ -138,7 +138,7 @@ class Watchtower:
 
     async def _judge(self, progress: Progress) -> None:
         if progress.is_restarted:
-            self._log.warning("reorg", note="L1 changed what was read; history is read anew")
+            self._log.warning("reorg", first_block=progress.reading.first)
         for event, verdict in progress.verdicts:
             self.counters.last_seen_batch = event.index
             if verdict.proof is None:

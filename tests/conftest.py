@@ -32,6 +32,7 @@ hypothesis.settings.load_profile("keel")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seed", type=int, help="replay a run: the number its header and its failures print")
+    parser.addoption("--every-depth", action="store_true", help="reorganize the L1 at every depth, not at a few")
 
 
 @pytest.hookimpl(tryfirst=True)

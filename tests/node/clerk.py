@@ -46,6 +46,10 @@ class Clerk:
             records += engine.take_message(index, messages[index])
         self.core.make_durable(records)
 
+    def get_message(self, index: int) -> bytes:
+        """Of the inbox, as it was read last."""
+        return self._follower.replica.messages[index]
+
     def take(self, request: bytes) -> Accepted:
         """One request, which must be taken."""
         group = self.core.take([request])
@@ -66,6 +70,12 @@ class Clerk:
         """Post the sealed batch, or another in its place."""
         data = (batch or self.seal()).encode()
         require_mined(self.sender.send(self.town.rollup.submit_batch(data)))
+
+    def forget_transactions(self) -> None:
+        """Whatever a reorg has taken is not sent again by itself."""
+        self.sender.close()
+        (self.town.folder / "clerk.nonces").unlink()
+        self.sender = self.town.open_sender("clerk")
 
     def finalise(self) -> None:
         """Let the window pass."""

@@ -12,7 +12,15 @@ import trio
 
 from node.amounts import ETHER
 from node.client import GatewayUnreachable, open_client
-from node.command_options import Chain, add_chain_options, add_config_option, add_key_option, run_role
+from node.command_options import (
+    Chain,
+    GatewayAddress,
+    add_chain_options,
+    add_config_option,
+    add_gateway_options,
+    add_key_option,
+    run_role,
+)
 from node.config import SequencerConfig, parse_host_port
 from node.errors import CallReverted, ConfigError, NodeError
 from node.init_folder import init_folder
@@ -332,7 +340,7 @@ enough or its last reading grows old:
   my-price-source | keel oracle --config exchange""",
     )
     add_chain_options(parser)
-    parser.add_argument("--gateway", metavar="HOST:PORT", help="the sequencer's gateway (default: as configured)")
+    add_gateway_options(parser)
     parser.add_argument("--key", metavar="FILE", type=Path, action="append", help="an oracle key; may be repeated")
     parser.set_defaults(run=run_oracle)
 
@@ -343,10 +351,10 @@ def run_oracle(arguments: argparse.Namespace) -> int:
 
     chain = Chain(arguments)
     config = chain.require_config()
-    host, port = config.sequencer.host, config.sequencer.port
-    if arguments.gateway:
-        host, port = parse_host_port(arguments.gateway, "--gateway")
-    settings = oracle_role.OracleSettings(host, port, config.oracle.heartbeat_seconds, config.oracle.deviation_ppm)
+    host, port, tls = chain.require_gateway()
+    settings = oracle_role.OracleSettings(
+        host, port, config.oracle.heartbeat_seconds, config.oracle.deviation_ppm, tls=tls
+    )
     keys = [load_ethereum_key(path) for path in arguments.key or config.keys.oracle]
     oracle = oracle_role.OracleNode(chain.rollup.get_domain(), keys, settings, chain.open_log("oracle"))
 
@@ -372,7 +380,7 @@ What the L1 says of a rollup, and what its sequencer says of itself.
   keel status --l1 http://127.0.0.1:8545 --rollup 0x... --gateway 127.0.0.1:7401""",
     )
     add_chain_options(parser)
-    parser.add_argument("--gateway", metavar="HOST:PORT", help="ask this node too (default: as configured)")
+    add_gateway_options(parser, "ask this node too")
     parser.set_defaults(run=run_status)
 
 
@@ -381,11 +389,9 @@ def run_status(arguments: argparse.Namespace) -> int:
     chain = Chain(arguments)
     for name, value in _read_l1_status(chain).items():
         print(f"{name:20} {value}")
-    gateway = None if chain.config is None else (chain.config.sequencer.host, chain.config.sequencer.port)
-    if arguments.gateway:
-        gateway = parse_host_port(arguments.gateway, "--gateway")
+    gateway = chain.find_gateway()
     if gateway is not None:
-        print(f"{'gateway':20} {trio.run(_ask_gateway, *gateway)}")
+        print(f"{'gateway':20} {trio.run(_ask_gateway, gateway)}")
     return 0
 
 
@@ -413,9 +419,10 @@ def _describe_holder(chain: Chain, holder: bytes) -> str:
     return f", bond {bond / ETHER:g} ether{silent}"
 
 
-async def _ask_gateway(host: str, port: int) -> str:
+async def _ask_gateway(gateway: GatewayAddress) -> str:
+    host, port, _ = gateway
     try:
-        async with open_client(host, port) as client:
+        async with open_client(*gateway) as client:
             answer = await client.call("status")
     except GatewayUnreachable:
         return f"nobody answers at {host}:{port}"

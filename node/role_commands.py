@@ -11,10 +11,9 @@ from typing import Any
 import trio
 
 from node.amounts import ETHER
-from node.client import GatewayUnreachable, open_client
+from node.client import GatewayAddress, GatewayUnreachable, open_client
 from node.command_options import (
     Chain,
-    GatewayAddress,
     add_chain_options,
     add_config_option,
     add_gateway_options,
@@ -25,6 +24,7 @@ from node.config import SequencerConfig, parse_host_port
 from node.errors import CallReverted, ConfigError, NodeError
 from node.init_folder import init_folder
 from node.keys import Ed25519Key, format_address, load_ethereum_key
+from state.codec import Value
 
 
 def add_parsers(commands: Any) -> None:
@@ -231,11 +231,12 @@ Derive the chain from L1, trusting nobody, and answer reads of it as a sequencer
 is not posted yet too: copy a sequencer's log, or another follower's copy, hold it against L1, and feed it onward.
 
   keel follower --l1 http://127.0.0.1:8545 --rollup 0x... --listen 127.0.0.1:7402
-  keel follower ... --feed 127.0.0.1:7401 --data copy""",
+  keel follower ... --feed --gateway 127.0.0.1:7401 --data copy""",
     )
     add_chain_options(parser)
     parser.add_argument("--listen", metavar="HOST:PORT", help="where to serve (default: 127.0.0.1:7402)")
-    parser.add_argument("--feed", metavar="HOST:PORT", help="the gateway whose feed is copied")
+    parser.add_argument("--feed", action="store_true", help="copy the feed of a gateway")
+    add_gateway_options(parser, "whose feed is copied: the sequencer's gateway, or a follower's")
     parser.add_argument("--data", metavar="FOLDER", type=Path, help="where the copy lies (default: feed, in the data)")
     parser.add_argument("--metrics-port", metavar="PORT", type=int, help="serve Prometheus on 127.0.0.1")
     parser.set_defaults(run=run_follower)
@@ -251,7 +252,7 @@ def run_follower(arguments: argparse.Namespace) -> int:
     )
     if arguments.listen:
         host, port = parse_host_port(arguments.listen, "--listen")
-    feed = parse_host_port(arguments.feed, "--feed") if arguments.feed else None
+    feed = chain.require_gateway() if arguments.feed else None
     data = arguments.data or (chain.config.data / "feed" if chain.config else None)
     if feed is not None and data is None:
         raise ConfigError("--feed: the copy needs a folder; name one with --data")
@@ -421,11 +422,15 @@ def _describe_holder(chain: Chain, holder: bytes) -> str:
 
 async def _ask_gateway(gateway: GatewayAddress) -> str:
     host, port, _ = gateway
+    answer: Value = None
+    reason: Exception | None = None
     try:
         async with open_client(*gateway) as client:
             answer = await client.call("status")
-    except GatewayUnreachable:
-        return f"nobody answers at {host}:{port}"
+    except* GatewayUnreachable as group:
+        reason = group.exceptions[0]
+    if reason is not None:
+        return f"nobody answers at {host}:{port}: {reason}"
     if not isinstance(answer, list) or not answer:
         return f"{host}:{port} answers something else than a Keel node"
     names = {

@@ -271,7 +271,7 @@ class Sequencer:
     async def drive(self, sweeper: Sweeper) -> None:
         """Take what has come, hand it on to be made durable and answered; tick, seal; until cancelled."""
         while True:
-            with trio.move_on_after(self._settings.tick_seconds):
+            with trio.move_on_after(self._settings.tick_seconds) as quiet:
                 await self._wake.wait()
             self._wake = trio.Event()
             if self._must_begin_anew or self._must_post_again:
@@ -289,7 +289,7 @@ class Sequencer:
             # Nobody waits for roots: the disk is at work meanwhile.
             self.core.advance()
             await self._seal_if_due()
-            sweeper.sweep(trio.current_time(), is_quiet=not waiting)
+            sweeper.sweep(trio.current_time(), is_quiet=quiet.cancelled_caught)
             if self.ingress.is_ready:
                 self._wake.set()
 

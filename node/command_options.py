@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import trio
 
+from node.client import GatewayAddress
 from node.config import FILE, Config, parse_host_port, read_config
 from node.endpoint_quorum import compute_majority
 from node.errors import ConfigError
@@ -49,14 +50,6 @@ def add_gateway_options(parser: argparse.ArgumentParser, what: str = "the sequen
 def add_key_option(parser: argparse.ArgumentParser) -> None:
     """Who pays on L1."""
     parser.add_argument("--key", metavar="FILE", type=Path, help="key file of the L1 account that pays")
-
-
-class GatewayAddress(NamedTuple):
-    """What `open_client` takes; without `tls` it is spoken to in the clear."""
-
-    host: str
-    port: int
-    tls: ssl.SSLContext | None
 
 
 @dataclass(frozen=True)

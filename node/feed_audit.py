@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import trio
 
 from fraud_proofs.replica import ForeignContract, Replica
-from node.client import Client, open_client
+from node.client import Client, GatewayAddress, open_client
 from node.errors import NodeError, WrongContract
 from node.event_reader import EventReader
 from node.l1 import in_thread
@@ -141,7 +141,7 @@ class FeedAudit:
 
 
 async def audit_feed(
-    rollup: Rollup, source: tuple[str, int], generation: int | None, *, is_endless: bool, poll_seconds: float
+    rollup: Rollup, source: GatewayAddress, generation: int | None, *, is_endless: bool, poll_seconds: float
 ) -> AuditReport:
     """Audit a generation (None: the one that is served now) up to where its log ends now, or until a departure.
 
@@ -169,7 +169,7 @@ async def _ask_head(client: Client) -> tuple[int, int]:
     match await client.call("feed_head"):
         case [int(generation), int(end)] if end > 0:
             return generation, end
-    raise NotAuditable("this gateway feeds no log: name a sequencer's, or that of a follower with --feed")
+    raise NotAuditable("this gateway feeds no log: name a sequencer's, or that of a follower that has one")
 
 
 async def _take_part(audit: FeedAudit, part: Value, poll_seconds: float) -> None:

@@ -5,9 +5,7 @@ from typing import Any
 
 import trio
 
-from node.command_options import Chain, add_chain_options
-from node.config import parse_host_port
-from node.errors import ConfigError
+from node.command_options import Chain, add_chain_options, add_gateway_options
 
 
 def add_parser(commands: Any) -> None:
@@ -20,13 +18,11 @@ Replay every order and cancel that a sequencer has accepted in a generation, fro
 L1 gives, and hold what was done against price-time priority. Prints the first departure, what was done there and what
 should have been done, and exits with 1; with 0 when the log is as it should be, and is the one that L1 commits to.
 
-  keel audit-matching --l1 http://127.0.0.1:8545 --rollup 0x... --feed 127.0.0.1:7401""",
+  keel audit-matching --l1 http://127.0.0.1:8545 --rollup 0x... --gateway 127.0.0.1:7401""",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_chain_options(parser)
-    parser.add_argument(
-        "--feed", metavar="HOST:PORT", help="a sequencer's gateway, or a follower's (default: as configured)"
-    )
+    add_gateway_options(parser, "whose feed is audited: the sequencer's gateway, or a follower's")
     parser.add_argument("--generation", metavar="N", type=int, help="which (default: the one that is served now)")
     parser.add_argument("--endless", action="store_true", help="go on with what comes, until a departure")
     parser.set_defaults(run=run_audit_matching)
@@ -37,12 +33,7 @@ def run_audit_matching(arguments: argparse.Namespace) -> int:
     from node.feed_audit import AuditReport, audit_feed
 
     chain = Chain(arguments)
-    if arguments.feed:
-        source = parse_host_port(arguments.feed, "--feed")
-    elif chain.config is not None:
-        source = chain.config.sequencer.host, chain.config.sequencer.port
-    else:
-        raise ConfigError("no feed: give --feed HOST:PORT")
+    source = chain.require_gateway()
 
     async def run() -> AuditReport:
         return await audit_feed(

@@ -13,6 +13,7 @@ from pathlib import Path
 import trio
 
 from node.chain_follower import ChainFollower, Progress
+from node.client import GatewayAddress
 from node.errors import L1Error
 from node.feed_copy import FeedCopy
 from node.gateway import Gateway, GatewayLimits, Method
@@ -37,7 +38,7 @@ class FollowerSettings:
     host: str = "127.0.0.1"
     port: int = 7402
     poll_seconds: float = 1.0
-    feed: tuple[str, int] | None = None
+    feed: GatewayAddress | None = None
     data: Path | None = None
 
 

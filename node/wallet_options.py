@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from node.amounts import format_amount
-from node.client import GatewayUnreachable, open_client
-from node.command_options import Chain, GatewayAddress, add_chain_options, add_gateway_options, add_key_option
+from node.client import GatewayAddress, GatewayUnreachable, open_client
+from node.command_options import Chain, add_chain_options, add_gateway_options, add_key_option
 from node.errors import CallReverted, ConfigError
 from node.gateway import MethodError
 from node.keys import format_address

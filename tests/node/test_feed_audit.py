@@ -10,6 +10,7 @@ import trio
 
 from node.anvil import PROJECT
 from node.cli import explain
+from node.client import GatewayAddress
 from node.feed_audit import AuditReport, audit_feed
 from node.gateway import Gateway
 from node.keys import Ed25519Key
@@ -79,7 +80,7 @@ class Market:
         source = Source(self.clerk)
         if bend is not None:
             source.bend(bend)
-        command = ["audit-matching", "--l1", self.town.anvil.url, "--rollup", self.town.deployment.rollup, "--feed"]
+        command = ["audit-matching", "--l1", self.town.anvil.url, "--rollup", self.town.deployment.rollup, "--gateway"]
         async with trio.open_nursery() as nursery:
             await nursery.start(source.serve)
             keel = [sys.executable, "-m", "node.cli", *command, f"127.0.0.1:{source.port}"]
@@ -149,10 +150,12 @@ async def test_what_cannot_be_audited_is_said(market: Market) -> None:
     gateway, rollup = Gateway({}), market.town.rollup
     async with trio.open_nursery() as nursery:
         port = await nursery.start(gateway.serve, "127.0.0.1", 0)
-        assert explain(await fail(audit_feed(rollup, ("127.0.0.1", port), None, is_endless=False, poll_seconds=1)))
+        assert explain(
+            await fail(audit_feed(rollup, GatewayAddress("127.0.0.1", port), None, is_endless=False, poll_seconds=1))
+        )
         source = Source(market.clerk)
         await nursery.start(source.serve)
-        at = ("127.0.0.1", source.port)
+        at = GatewayAddress("127.0.0.1", source.port)
         error = await fail(audit_feed(rollup, at, 7, is_endless=False, poll_seconds=1))
         assert "a later one has not begun" in str(explain(error))
         source.bend(lambda log: [log[0]._replace(body=b"\3"), *log[1:]])

@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 
-from node.client import Client, open_client
+from node.client import Client, GatewayAddress, open_client
 from node.feed import Feed
 from node.feed_copy import ForeignCopy
 from node.follower_role import Follower, FollowerSettings, run_follower
@@ -86,7 +86,7 @@ class Source:
 @asynccontextmanager
 async def follow(town: Town, folder: Path, port: int) -> AsyncIterator[tuple[int, Follower]]:
     """A running follower of the feed at a port, and the port at which it serves."""
-    settings = FollowerSettings(port=0, poll_seconds=0.02, feed=("127.0.0.1", port), data=folder)
+    settings = FollowerSettings(port=0, poll_seconds=0.02, feed=GatewayAddress("127.0.0.1", port), data=folder)
     started: list[tuple[int, Follower]] = []
     async with trio.open_nursery() as nursery:
         nursery.start_soon(
@@ -249,4 +249,4 @@ def test_a_copy_of_another_rollup_is_refused(town: Town, tmp_path: Path) -> None
     with Store(tmp_path / "data") as store:
         store.commit(meta={"feed identity": bytes(32)})
         with pytest.raises(ForeignCopy, match="another rollup"):
-            Follower(town.rollup, FollowerSettings(feed=("127.0.0.1", 1)), Log("follower"), store)
+            Follower(town.rollup, FollowerSettings(feed=GatewayAddress("127.0.0.1", 1)), Log("follower"), store)

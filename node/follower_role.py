@@ -16,6 +16,7 @@ from node.chain_follower import ChainFollower, Progress
 from node.client import GatewayAddress
 from node.errors import L1Error
 from node.feed_copy import FeedCopy
+from node.file_limit import fit_limits
 from node.gateway import Gateway, GatewayLimits, Method
 from node.l1 import in_thread
 from node.logs import Log
@@ -70,7 +71,7 @@ class Follower:
         if settings.feed is not None and store is not None:
             self.copy = FeedCopy(store, rollup.get_domain(), settings.feed, log, self._take_news)
         streams = self.copy.feed.streams if self.copy else {}
-        self.gateway = Gateway(self._build_methods(), GatewayLimits(), streams=streams)
+        self.gateway = Gateway(self._build_methods(), fit_limits(GatewayLimits()), streams=streams)
 
     @property
     def leaves(self) -> Mapping[LeafKey, bytes]:

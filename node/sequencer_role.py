@@ -19,6 +19,7 @@ from node.acknowledgement import Acknowledger, SequencerCounters
 from node.chain_follower import ChainFollower, Progress
 from node.errors import CallReverted, JournalError, L1Error, NodeError
 from node.feed import Feed
+from node.file_limit import fit_limits
 from node.finaliser import Finaliser
 from node.garbage import Sweeper, sweep_by_hand
 from node.gateway import Gateway, GatewayLimits, Method, take_int
@@ -539,7 +540,7 @@ async def run_sequencer(
     sequencer.feed.begin(sequencer.core.head.generation)
     gateway = sequencer.gateway = Gateway(
         sequencer.build_methods(),
-        GatewayLimits(),
+        fit_limits(GatewayLimits()),
         submissions={"submit": sequencer.ingress.submission},
         streams=sequencer.feed.streams,
         tls=tls,

@@ -157,6 +157,12 @@ class Exchange:
             return time.perf_counter() - began
         raise TimeoutError(self.read_log())
 
+    def read_cpu_seconds(self) -> float:
+        """What the sequencer's own process has computed so far, its threads together; its helpers are not in it."""
+        assert self.process is not None
+        tasks = Path(f"/proc/{self.process.pid}/task").iterdir()
+        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
     def kill(self) -> None:
         """As a power cut would."""
         if self.process is not None:

@@ -43,6 +43,21 @@ _Kept = tuple[bytes, bytes, dict[LeafKey, bytes] | None]
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """A replica as it stood behind an L1 block: numbers, what is kept of batches from the last final one on, leaves.
+
+    `leaves` are those that were asked for; empty bytes for one that is not there.
+    """
+
+    tip: int
+    final: int
+    wrong: int | None
+    message_count: int
+    batches: Mapping[int, _Kept]
+    leaves: Mapping[LeafKey, bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class _Before:
     """What one event changes, as it was before it: leaves, numbers, and what is kept of the batches that it touches."""
 
@@ -113,6 +128,23 @@ class Replica:
         self._befores = [before for before in self._befores if before.block > block]
         self._rewound = {name: known for name, known in self._rewound.items() if known[0] > block}
 
+    def list_events(self, block: int) -> list[tuple[L1Event, Iterable[LeafKey]]]:
+        """Every event up to this block that is not settled, in order, with the leaves that it wrote."""
+        return [(before.event, before.writes.keys()) for before in self._befores if before.block <= block]
+
+    def get_standing(self, block: int, keys: Iterable[LeafKey] | None = None) -> Standing:
+        """How it stood behind a block at or after the last settled one. Without keys, all leaves."""
+        leaves = {} if keys is None else {key: self.state.leaves.get(key, b"") for key in keys}
+        leaves = dict(self.state.leaves) if keys is None else leaves
+        tip, final, wrong, count = self.tip, self.final, self.wrong, len(self.messages)
+        batches: dict[int, _Kept | None] = {index: self._get_kept(index) for index in self.roots}
+        for before in reversed([before for before in self._befores if before.block > block]):
+            tip, final, wrong, count = before.tip, before.final, before.wrong, before.message_count
+            batches.update(before.batches)
+            leaves.update({key: data for key, data in before.writes.items() if keys is None or key in leaves})
+        kept = {index: one for index, one in sorted(batches.items()) if one is not None and final <= index <= tip}
+        return Standing(tip, final, wrong, count, kept, leaves)
+
     def _remember(self, event: MessageSent | BatchPosted | RolledBack | Finalised) -> _Before:
         """All that the event can change, but for what a batch writes, which is known once it has been executed."""
         touched: Iterable[int] = ()
@@ -125,12 +157,7 @@ class Replica:
             case RolledBack():
                 touched = range(event.index, self.tip + 1)
                 writes = {key: self.state.leaves.get(key, b"") for dead in touched for key in self._undos.get(dead, {})}
-        batches = {
-            index: (self.roots[index], self.batch_hashes[index], self._undos.get(index))
-            if index in self.roots
-            else None
-            for index in touched
-        }
+        batches = {index: self._get_kept(index) for index in touched}
         return _Before(event, event.block, writes, len(self.messages), self.tip, self.final, self.wrong, batches)
 
     def _get_kept(self, index: int) -> _Kept | None:
@@ -224,3 +251,25 @@ class Replica:
         self.roots[event.index] = self.state.tree.root
         self.batch_hashes[event.index] = batch.batch_hash
         return Verdict(event.index, None, tuple(found.receipts))
+
+
+def restore_replica(
+    domain: bytes,
+    get_executed: Callable[[BatchPosted], Mapping[LeafKey, bytes] | None],
+    messages: list[bytes],
+    standing: Standing,
+) -> Replica:
+    """A replica that stands there; `standing` has all leaves. Raises ForeignContract when they have another root."""
+    leaves = {key: data for key, data in standing.leaves.items() if data}
+    replica = Replica(domain, get_executed, State(leaves, build_tree(leaves.items())))
+    for message in messages:
+        replica.messages.append(message)
+        replica.accumulators.append(hash_accumulator(replica.accumulators[-1], message))
+    replica.tip, replica.final, replica.wrong = standing.tip, standing.final, standing.wrong
+    for index, (root, batch_hash, undo) in standing.batches.items():
+        replica.roots[index], replica.batch_hashes[index] = root, batch_hash
+        if undo is not None:
+            replica._undos[index] = undo
+    if replica.state.tree.root != replica.roots.get(replica.tip):
+        raise ForeignContract("the leaves that were kept are not those of the root that was kept")
+    return replica

@@ -4,6 +4,7 @@ import argparse
 import signal
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +21,7 @@ from node.logs import Log
 
 if TYPE_CHECKING:
     from node.l1 import L1
+    from node.replica_checkpoint import ReplicaCheckpoint
     from node.rollup import Rollup
     from node.transactions import Sender
 
@@ -144,6 +146,15 @@ class Chain:
     def open_log(self, role: str) -> Log:
         """Events of a role, in the configured form."""
         return Log(role, is_json=self.config.is_log_json if self.config else False)
+
+    def open_checkpoint(self, role: str, stack: ExitStack) -> "ReplicaCheckpoint | None":
+        """Where a role keeps its replica, until `stack` is left; None without a folder. Raises StoreError."""
+        from node.replica_checkpoint import ReplicaCheckpoint
+        from state.store import Store
+
+        if self.config is None:
+            return None
+        return ReplicaCheckpoint(stack.enter_context(Store(self.config.data / f"replica-{role}")))
 
     @property
     def poll_seconds(self) -> float:

@@ -21,6 +21,7 @@ from node.gateway import Gateway, GatewayLimits, Method
 from node.l1 import in_thread
 from node.logs import Log
 from node.reads import build_proof_methods, build_read_methods
+from node.replica_checkpoint import ReplicaCheckpoint
 from node.rollup import Rollup
 from sequencer.fresh_state import FreshState
 from sequencer.log_check import EXPLANATIONS, Alarm, AlarmCode, LogCheck
@@ -56,10 +57,18 @@ class FollowerCounters:
 class Follower:
     """One follower of one rollup, as of the last look at L1 and the last news of the feed."""
 
-    def __init__(self, rollup: Rollup, settings: FollowerSettings, log: Log, store: Store | None = None) -> None:
+    def __init__(
+        self,
+        rollup: Rollup,
+        settings: FollowerSettings,
+        log: Log,
+        store: Store | None = None,
+        checkpoint: ReplicaCheckpoint | None = None,
+    ) -> None:
         """`store` is where the feed is copied to, when there is one. Raises ForeignCopy, StoreError."""
         self._log = log
-        self._chain = ChainFollower(rollup)
+        # A feed is held against every batch from the genesis on, and so all of them are executed.
+        self._chain = ChainFollower(rollup, checkpoint=checkpoint if settings.feed is None else None)
         # Of L1, with the blocks that told of it: generations begun, and batches that the feed has not reached yet.
         self._generations: list[tuple[int, int]] = []
         self._batches: list[tuple[int, BatchData]] = []
@@ -196,12 +205,13 @@ async def run_follower(
     settings: FollowerSettings,
     log: Log,
     *,
+    checkpoint: ReplicaCheckpoint | None = None,
     on_start: Callable[[int, Follower], None] = lambda port, follower: None,
 ) -> None:
     """Follow and serve until cancelled."""
     await in_thread(rollup.check_identity)
     with _open_store(settings) as store:
-        follower = Follower(rollup, settings, log, store)
+        follower = Follower(rollup, settings, log, store, checkpoint)
         await follower.look()
         async with trio.open_nursery() as nursery:
             if follower.copy is not None:

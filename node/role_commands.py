@@ -169,8 +169,9 @@ def run_sequencer(arguments: argparse.Namespace) -> int:
         rebond_after_conviction=arguments.rebond_after_conviction,
     )
     log, key, tls = chain.open_log("sequencer"), load_ethereum_key(chain.get_key_path()), _load_tls(given)
-    with Store(config.data) as store, chain.open_sender() as sender:
-        sequencer = sequencer_role.Sequencer(chain.rollup, sender, store, key.secret, settings, log)
+    with Store(config.data) as store, chain.open_sender() as sender, ExitStack() as stack:
+        kept = chain.open_checkpoint("sequencer", stack)
+        sequencer = sequencer_role.Sequencer(chain.rollup, sender, store, key.secret, settings, log, checkpoint=kept)
         with _serve_metrics(config.metrics_port, sequencer=sequencer.counters, l1=chain.l1.counters):
             return run_role(lambda: sequencer_role.run_sequencer(sequencer, settings, log, tls=tls))
 
@@ -266,7 +267,10 @@ def run_follower(arguments: argparse.Namespace) -> int:
                 sources["feed"] = follower.copy.feed.counters
             stack.enter_context(_serve_metrics(metrics_port, **sources))
 
-        return run_role(lambda: follower_role.run_follower(rollup, settings, log, on_start=start_metrics))
+        kept = chain.open_checkpoint("follower", stack)
+        return run_role(
+            lambda: follower_role.run_follower(rollup, settings, log, checkpoint=kept, on_start=start_metrics)
+        )
 
 
 # watchtower
@@ -321,7 +325,12 @@ def run_watchtower(arguments: argparse.Namespace) -> int:
                 _serve_metrics(metrics_port, watchtower=tower.counters, l1=rollup.l1.counters, **receipts)
             )
 
-        return run_role(lambda: watchtower_role.run_watchtower(rollup, sender, settings, log, on_start=start_metrics))
+        kept = chain.open_checkpoint("watchtower", stack)
+        return run_role(
+            lambda: watchtower_role.run_watchtower(
+                rollup, sender, settings, log, checkpoint=kept, on_start=start_metrics
+            )
+        )
 
 
 # oracle

@@ -28,6 +28,7 @@ from node.l1 import in_thread
 from node.logs import Log
 from node.op_log import LevelDbLog
 from node.reads import build_read_methods
+from node.replica_checkpoint import ReplicaCheckpoint
 from node.rollup import Rollup
 from node.sequencer_core import Sealing, SequencerCore
 from node.signature_process import run_signature_process
@@ -107,6 +108,7 @@ class Sequencer:
         settings: SequencerSettings,
         log: Log,
         *,
+        checkpoint: ReplicaCheckpoint | None = None,
         tamper: Tamper | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -118,7 +120,7 @@ class Sequencer:
         self._clock = clock
         # Leaves that sealed batches wrote, by index, until L1 shows them: nothing is executed twice here.
         self._executed: dict[int, tuple[bytes, Mapping[LeafKey, bytes]]] = {}
-        self._follower = ChainFollower(rollup, self._get_executed)
+        self._follower = ChainFollower(rollup, self._get_executed, checkpoint)
         domain = rollup.get_domain()
         self.receipt_key = receipt_key
         op_log = LevelDbLog(store)

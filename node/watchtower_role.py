@@ -20,6 +20,7 @@ from node.errors import CallReverted, L1Error, NodeError, Underfunded
 from node.l1 import Call, decode_values, encode_call, in_thread
 from node.logs import Log
 from node.receipt_watch import ReceiptWatch
+from node.replica_checkpoint import ReplicaCheckpoint
 from node.rollup import Rollup
 from node.transactions import Mined, Sender
 from state.l1_events import BatchPosted
@@ -69,13 +70,22 @@ def compute_turn_seconds(address: bytes, batch_hash: bytes, challenge_window: in
 class Watchtower:
     """Watches one rollup until cancelled."""
 
-    def __init__(self, rollup: Rollup, sender: Sender, settings: WatchtowerSettings, log: Log) -> None:
+    def __init__(
+        self,
+        rollup: Rollup,
+        sender: Sender,
+        settings: WatchtowerSettings,
+        log: Log,
+        checkpoint: ReplicaCheckpoint | None = None,
+    ) -> None:
         self._rollup = rollup
         self._sender = sender
         self._settings = settings
         self._log = log
         self.receipts = None if settings.receipts is None else ReceiptWatch(rollup, sender, settings.receipts, log)
-        self._follower = ChainFollower(rollup, self._show_to_receipts)
+        # Receipts are held against every batch from the genesis on, and so all of them are executed.
+        kept = checkpoint if settings.receipts is None else None
+        self._follower = ChainFollower(rollup, self._show_to_receipts, kept)
         self._window = 0
         self._accused: tuple[BatchPosted, Proof] | None = None
         self._first_look: Progress | None = None
@@ -200,11 +210,12 @@ async def run_watchtower(
     settings: WatchtowerSettings,
     log: Log,
     *,
+    checkpoint: ReplicaCheckpoint | None = None,
     on_start: Callable[[Watchtower], None] = lambda tower: None,
 ) -> None:
     """Check funds and contract, then watch until cancelled. Raises NodeError when it should not start."""
     await in_thread(rollup.check_identity)
-    tower = Watchtower(rollup, sender, settings, log)
+    tower = Watchtower(rollup, sender, settings, log, checkpoint)
     await in_thread(tower.check_funds)
     log.info("self-test", result=await in_thread(tower.self_test))
     on_start(tower)

@@ -20,6 +20,8 @@ _SEAL = b"seal"
 _META = b"meta"
 _BASE = b"base"
 _MARK = b"mark"
+_MESSAGE = b"mesg"
+_BATCH = b"btch"
 
 
 class StoreError(Exception):
@@ -100,12 +102,38 @@ class Store:
         """The index of every sealed batch that is kept, in order."""
         return [int.from_bytes(key[len(_SEAL) :]) for key in self._db.iterator(prefix=_SEAL, include_value=False)]
 
+    def read_messages(self) -> list[bytes]:
+        """L1 messages as a replica keeps them, in order."""
+        return [data for _, data in self._db.iterator(prefix=_MESSAGE)]
+
+    def read_batches(self) -> list[tuple[int, bytes]]:
+        """(index, what a replica keeps of a posted batch), in order."""
+        return [(int.from_bytes(key[len(_BATCH) :]), data) for key, data in self._db.iterator(prefix=_BATCH)]
+
     def read_marks(self, index: int) -> Iterator[tuple[int, bytes]]:
         """(batch index, mark) from an index on, in order."""
         for key, data in self._db.iterator(start=_MARK + _u64(index), stop=_MARK + b"\xff" * 9):
             yield int.from_bytes(key[len(_MARK) :]), data
 
     # Writing
+
+    def keep_replica(
+        self,
+        meta: Mapping[str, bytes],
+        leaves: Mapping[LeafKey, bytes],
+        messages: Mapping[int, bytes],
+        batches: Mapping[int, bytes],
+    ) -> None:
+        """Move what a replica keeps on by some blocks, atomically. Empty bytes remove a leaf or a batch."""
+        changes = {_META + name.encode(): data for name, data in meta.items()}
+        changes.update({_BATCH + _u64(index): data for index, data in batches.items()})
+        changes.update({_MESSAGE + _u64(index): data for index, data in messages.items()})
+        changes.update({_LEAF + _u64(key): data for key, data in leaves.items()})
+        self._write(changes)
+
+    def forget_replica(self, name: str) -> None:
+        """Drop all that `keep_replica` wrote, and the value of that name."""
+        self._write({_META + name.encode(): b"", **self._clear(_LEAF, _MESSAGE, _BATCH)})
 
     def append_log(self, generation: int, records: Sequence[tuple[int, bytes]]) -> None:
         """Make a group of log records durable: when this returns they survive a crash of the machine."""

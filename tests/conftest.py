@@ -24,9 +24,7 @@ hypothesis.settings.register_profile(
     deadline=2_000,  # milliseconds an example; generous, since machines are shared
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
-hypothesis.settings.register_profile(
-    "long", hypothesis.settings.get_profile("keel"), max_examples=5_000, deadline=None
-)
+hypothesis.settings.register_profile("long", hypothesis.settings.get_profile("keel"), max_examples=5_000, deadline=None)
 hypothesis.settings.load_profile("keel")
 
 

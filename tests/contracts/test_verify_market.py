@@ -490,8 +490,8 @@ def test_funding_is_stored_to_the_unit(court: Court, world: World, seed: int) ->
         scene.bend_underlying(
             scene.decoded.underlying,
             funding_index=rng.choice((*bounds, 0, rng.randint(*bounds), rng.randint(-9, 9))),
-            index_time=now - rng.randint(0, 10**rng.randint(0, 9)),
-            premium=rng.choice((-PRICE_MAX, PRICE_MAX, rng.randint(-9, 9), rng.randint(-10**6, 10**6))),
+            index_time=now - rng.randint(0, 10 ** rng.randint(0, 9)),
+            premium=rng.choice((-PRICE_MAX, PRICE_MAX, rng.randint(-9, 9), rng.randint(-(10**6), 10**6))),
         )
         played = scene.played
         ledger = scene.ledger

@@ -40,9 +40,7 @@ def make_underlying(random: Random, expiries: int) -> Underlying:
 
 
 def make_market(random: Random, underlyings: int = 2, expiries: int = 3) -> Market:
-    return Market(
-        tuple(make_underlying(random, expiries) for _ in range(underlyings)), q38(random.choice((1, 0.97)))
-    )
+    return Market(tuple(make_underlying(random, expiries) for _ in range(underlyings)), q38(random.choice((1, 0.97))))
 
 
 def make_portfolio(random: Random, market: Market, options: int = 8) -> Portfolio:

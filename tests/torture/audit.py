@@ -115,8 +115,9 @@ class Auditor:
         """Everything; only while the sequencer is dead. Blocks. Raises Lost."""
         self._follow()
         with TemporaryDirectory(prefix="keel-audit-") as name:
-            shutil.copytree(self.site.folder / "data", Path(name) / "data", ignore=shutil.ignore_patterns("LOCK"))
-            with Store(Path(name) / "data") as store:
+            # Replicas of roles that go on running lie beside it.
+            shutil.copytree(self.site.folder / "data" / "leveldb", Path(name) / "leveldb")
+            with Store(Path(name)) as store:
                 self._read_log(store)
                 self._check_receipts()
                 self._check_recovery(store)

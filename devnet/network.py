@@ -204,10 +204,11 @@ def list_watchtower_command(network: Network, name: str) -> list[str]:
     return [*command, "--key", str(network.get_key_file(name))]
 
 
-def list_follower_command(network: Network, port: int) -> list[str]:
-    """Re-executes and serves reads."""
+def list_follower_command(network: Network, port: int, sequencer_port: int) -> list[str]:
+    """Re-executes, copies the sequencer's feed, and serves reads and feed."""
     command = [KEEL, "follower", "--l1", network.anvil.url, "--rollup", format_address(network.rollup.address)]
-    return [*command, "--listen", f"127.0.0.1:{port}"]
+    feed = ["--feed", "--gateway", f"127.0.0.1:{sequencer_port}", "--data", str(network.folder / "follower")]
+    return [*command, *feed, "--listen", f"127.0.0.1:{port}"]
 
 
 def list_oracle_command(network: Network) -> list[str]:

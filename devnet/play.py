@@ -101,11 +101,11 @@ class Play:
             nursery.start_soon(watch_role, role)
             return role
 
-        liar = await start("sequencer", list_liar_command(network, find_port(), seal_seconds=1), is_piped=True)
+        sequencer_port, follower_port = find_port(), find_port()
+        liar = await start("sequencer", list_liar_command(network, sequencer_port, seal_seconds=1), is_piped=True)
         for name in WATCHTOWERS:
             await start(name, list_watchtower_command(network, name))
-        follower_port = find_port()
-        await start("follower", list_follower_command(network, follower_port))
+        await start("follower", list_follower_command(network, follower_port, sequencer_port))
         self.line = LiarLine(liar)
         nursery.start_soon(self.line.listen)
         event = await self.line.hear()

@@ -28,6 +28,7 @@ from state.operations import (
     decode_operation,
     hash_digest,
 )
+from state.receipts import ReceiptBody, decode_receipt
 from state.transition import Invalid, apply_step
 from state.tree import LeafKey, order_key
 
@@ -40,24 +41,31 @@ class HeldReceipt:
     op: SignedOperation | Oracle | Surface
 
     @property
+    def body(self) -> ReceiptBody:
+        """What it says."""
+        receipt = decode_receipt(self.data)
+        assert receipt is not None, "the holder has checked it"
+        return receipt.body
+
+    @property
     def generation(self) -> int:
         """In which it was given."""
-        return int.from_bytes(self.data[:4])
+        return self.body.generation
 
     @property
     def position(self) -> int:
         """At which the op is said to stand."""
-        return int.from_bytes(self.data[4:12])
+        return self.body.position
 
     @property
     def op_digest(self) -> bytes:
         """Of the op."""
-        return self.data[12:44]
+        return self.body.op_digest
 
     @property
     def log_hash(self) -> bytes:
         """Of the log up to that position."""
-        return self.data[44:76]
+        return self.body.log_hash
 
     def encode_request(self) -> bytes:
         """`length u8 || kind u8 || signed fields`."""
@@ -110,8 +118,7 @@ def find_cancelled_fill(
     """
     if not isinstance(held.op, Cancel | OrderOp) or decode_header(batch.header).generation != held.generation:
         return None
-    terms = held.op if isinstance(held.op, Cancel) else held.op.terms
-    slot, dead_below = Slot(terms.account, terms.slot), terms.counter + isinstance(held.op, Cancel)
+    slot, dead_below = _get_ended(held.op)
     steps = list(list_steps(batch))
     later = [number for number, step in enumerate(steps) if is_later_fill(step.op, held.position, slot)]
     undo: dict[LeafKey, bytes] = {}
@@ -132,6 +139,46 @@ def find_cancelled_fill(
         return None
     finally:
         state.commit(undo)
+
+
+class FilledOrder(NamedTuple):
+    """An order that a fill names: the fill's log position, the order's slot and counter."""
+
+    position: int
+    slot: Slot
+    counter: int
+
+
+def list_filled_orders(batch: BatchData, state: State) -> list[FilledOrder]:
+    """Both orders of every fill of a batch on top of `state`, read off its ops: right where the batch is."""
+    counters: dict[Slot, int] = {}
+    filled: list[FilledOrder] = []
+    for step in list_steps(batch):
+        op = decode_operation(step.op)
+        if isinstance(op, OrderOp):
+            counters[Slot(op.terms.account, op.terms.slot)] = op.terms.counter
+        elif isinstance(op, Fill):
+            for slot in (Slot(op.buyer, op.buyer_slot), Slot(op.seller, op.seller_slot)):
+                if slot not in counters:
+                    held = Ledger(state.leaves).get_order(slot)
+                    counters[slot] = 0 if held is None else held.counter
+                filled.append(FilledOrder(op.position, slot, counters[slot]))
+    return filled
+
+
+def ends_order(held: HeldReceipt, filled: FilledOrder) -> bool:
+    """Whether a receipt's cancel or replacement ended the order before it was filled."""
+    if not isinstance(held.op, Cancel | OrderOp) or filled.position <= held.position:
+        return False
+    slot, dead_below = _get_ended(held.op)
+    return filled.slot == slot and filled.counter < dead_below
+
+
+def _get_ended(op: Cancel | OrderOp) -> tuple[Slot, int]:
+    """The slot, and the lowest counter in it that still may be filled."""
+    if isinstance(op, Cancel):
+        return Slot(op.account, op.slot), op.counter + 1
+    return Slot(op.terms.account, op.terms.slot), op.terms.counter
 
 
 def is_later_fill(data: bytes, position: int, slot: Slot) -> bool:

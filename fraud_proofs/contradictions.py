@@ -15,15 +15,13 @@ from state.batches import FRAME_HEAD_BYTES, HEADER_BYTES, Header, decode_header,
 from state.codes import Kind
 from state.constants import FRAME_BYTES_MAX, FRAMES_MAX, OP_BYTES_MAX
 from state.operations import Fill, decode_operation
-from state.signatures import recover_signer
+from state.receipts import RECEIPT_BYTES, decode_receipt
 from state.tree import Path, compute_root, get_depth, hash_leaf, order_key
 
-RECEIPT_BYTES = 141
 REQUEST_BYTES_MAX = 109
 LEAF_BYTES_MAX = 2044
 CONTRADICTION_BYTES_MAX = 24_576
 
-_RECEIPT_TAG = b"receipt"
 _SIGNED_AT = 9
 _SIGNED: dict[int, tuple[int, int]] = {
     Kind.ORACLE: (9, 38),
@@ -207,12 +205,12 @@ def _assert_cancelled_fill(domain: bytes, receipt: Receipt, get_batch: GetBatch,
 
 def _read_receipt(domain: bytes, reader: _Reader) -> Receipt:
     """`generation u32 || position u64 || op_digest b32 || log_hash b32 || r b32 || s b32 || v u8`, signed."""
-    data = reader.take(RECEIPT_BYTES)
-    digest = sha256(domain + _RECEIPT_TAG + data[:76]).digest()
-    signer = recover_signer(digest, data[76:108], data[108:140], data[140])
-    if signer is None:
+    signed = decode_receipt(reader.take(RECEIPT_BYTES))
+    signer = None if signed is None else signed.recover(domain)
+    if signed is None or signer is None:
         raise BadProof("signature")
-    return Receipt(signer, int.from_bytes(data[:4]), int.from_bytes(data[4:12]), data[12:44], data[44:76])
+    body = signed.body
+    return Receipt(signer, body.generation, body.position, body.op_digest, body.log_hash)
 
 
 def _read_request(domain: bytes, receipt: Receipt, reader: _Reader) -> bytes:

@@ -14,8 +14,8 @@ from node.sequencer_core import Sealing, SequencerCore
 from node.signature_process import SignatureProcess
 from sequencer.engine import Accepted
 from sequencer.oplog import Fenced, LogRecord
-from sequencer.receipts import hash_receipt
 from sequencer.refusals import Refusal, Refused
+from state.receipts import hash_receipt
 from state.store import StoreError
 
 Outcome = Accepted | Refused

@@ -10,7 +10,7 @@ import importlib.util
 import sys
 from collections.abc import Iterator, Sequence
 
-from node import role_commands, wallet_commands
+from node import feed_commands, role_commands, wallet_commands
 from node.client import GatewayUnreachable
 from node.errors import NodeError
 from node.gateway import MethodError
@@ -30,6 +30,8 @@ Keel is an optimistic-rollup app-chain node for derivatives. A folder holds one 
   keel sequencer --rescue --l1 URL --rollup ADDRESS --key FILE
                                         take what users ask through L1 while nobody sequences
   keel wallet --help                    deposit, trade, withdraw, claim
+  keel audit-matching --config exchange
+                                        whether orders were matched by price and time
   keel status --config exchange         what stands where
 
 Commands take --config FOLDER; in a folder with a keel.toml it can be left out."""
@@ -43,6 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     role_commands.add_parsers(commands)
     wallet_commands.add_parser(commands)
+    feed_commands.add_parser(commands)
     _add_drill_parser(commands)
     if importlib.util.find_spec("node.risk_commands") is not None:
         importlib.import_module("node.risk_commands").add_risk_parser(commands)

@@ -3,12 +3,21 @@
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import NamedTuple
 
 import trio
 
 from node.framing import FrameError, FrameReader, encode_frame
 from node.gateway import MethodError
 from state.codec import CodecError, Value, decode
+
+
+class GatewayAddress(NamedTuple):
+    """What `open_client` takes; without `tls`, a client-side context, it is spoken to in the clear."""
+
+    host: str
+    port: int
+    tls: ssl.SSLContext | None = None
 
 
 class GatewayUnreachable(Exception):

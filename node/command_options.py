@@ -2,7 +2,9 @@
 
 import argparse
 import signal
+import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from node.config import FILE, Config, read_config
+from node.client import GatewayAddress
+from node.config import FILE, Config, parse_host_port, read_config
 from node.endpoint_quorum import compute_majority
 from node.errors import ConfigError
 from node.keys import load_ethereum_key, parse_address
@@ -18,6 +21,7 @@ from node.logs import Log
 
 if TYPE_CHECKING:
     from node.l1 import L1
+    from node.replica_checkpoint import ReplicaCheckpoint
     from node.rollup import Rollup
     from node.transactions import Sender
 
@@ -36,6 +40,13 @@ def add_chain_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rollup", metavar="ADDRESS", help="the rollup contract (default: as deployed from the folder)"
     )
+
+
+def add_gateway_options(parser: argparse.ArgumentParser, what: str = "the sequencer's gateway") -> None:
+    """Which gateway, and by which certificate it proves itself."""
+    parser.add_argument("--gateway", metavar="HOST:PORT", help=f"{what} (default: as configured)")
+    parser.add_argument("--tls", action="store_true", help="speak TLS with it, and trust this system's authorities")
+    parser.add_argument("--tls-ca", metavar="FILE", type=Path, help="speak TLS with it; trust these alone")
 
 
 def add_key_option(parser: argparse.ArgumentParser) -> None:
@@ -110,9 +121,40 @@ class Chain:
             options = {"fee_cap": limits.fee_cap, "bump_after_blocks": limits.bump_after_blocks}
         return Sender(self.l1, key, path.with_name(path.name + ".nonces"), **options)
 
+    def find_gateway(self) -> GatewayAddress | None:
+        """The gateway that was named, else the folder's, whose certificate is then trusted. Raises ConfigError."""
+        ours = self.config.sequencer if self.config else None
+        named: str | None = self._get_option("gateway")
+        if named is not None:
+            host, port = parse_host_port(named, "--gateway")
+        elif ours is not None:
+            host, port = ours.host, ours.port
+        else:
+            return None
+        trusted: Path | None = self._get_option("tls_ca") or (ours.tls_certificate if ours and named is None else None)
+        if trusted is not None:
+            return GatewayAddress(host, port, _trust(trusted))
+        return GatewayAddress(host, port, ssl.create_default_context() if self._get_option("tls") else None)
+
+    def require_gateway(self) -> GatewayAddress:
+        """The same. Raises ConfigError when there is none."""
+        found = self.find_gateway()
+        if found is None:
+            raise ConfigError("no gateway: give --gateway HOST:PORT")
+        return found
+
     def open_log(self, role: str) -> Log:
         """Events of a role, in the configured form."""
         return Log(role, is_json=self.config.is_log_json if self.config else False)
+
+    def open_checkpoint(self, role: str, stack: ExitStack) -> "ReplicaCheckpoint | None":
+        """Where a role keeps its replica, until `stack` is left; None without a folder. Raises StoreError."""
+        from node.replica_checkpoint import ReplicaCheckpoint
+        from state.store import Store
+
+        if self.config is None:
+            return None
+        return ReplicaCheckpoint(stack.enter_context(Store(self.config.data / f"replica-{role}")))
 
     @property
     def poll_seconds(self) -> float:
@@ -135,6 +177,17 @@ class Chain:
 
         deployment = read_deployment(config.deployment)
         return deployment.address, deployment.first_block
+
+
+def _trust(certificates: Path) -> ssl.SSLContext:
+    """Whoever proves itself by one of these, or by one that these vouch for. Raises ConfigError."""
+    try:
+        tls = ssl.create_default_context(cafile=certificates)
+    except OSError as error:
+        raise ConfigError(f"{certificates}: no certificates can be read there: {error.strerror or error}") from error
+    # A gateway's own certificate may be among them without the one that signed it.
+    tls.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return tls
 
 
 def run_role(role: Callable[[], Awaitable[None]]) -> int:

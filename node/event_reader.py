@@ -26,7 +26,8 @@ ATTEMPTS = 3
 class Reading:
     """The events of blocks `first` to `head`. After a reorg `first` lies below what was read before.
 
-    Events up to block `finalized` stay for ever.
+    Events up to block `finalized` stay for ever. Those up to `settled`, which lies at or below it, are not told again,
+    unless all are: an endpoint that had left something out is read anew from the rollup's genesis.
     """
 
     events: tuple[L1Event, ...]
@@ -34,11 +35,12 @@ class Reading:
     head: Block
     finalized: int
     is_reorg: bool
+    settled: int = -1
 
 
 @dataclass(frozen=True, slots=True)
-class _Checkpoint:
-    """A block up to which everything was read, and the cursor there."""
+class ReadPoint:
+    """A block up to which everything was read, and the cursor there; without a hash, the one before the rollup's."""
 
     number: int
     hash: bytes | None
@@ -48,21 +50,28 @@ class _Checkpoint:
 class EventReader:
     """One reader of one rollup; it remembers the blocks it has read since the last finalized one."""
 
-    def __init__(self, rollup: Rollup, first: int | None = None) -> None:
+    def __init__(self, rollup: Rollup, first: int | None = None, start: ReadPoint | None = None) -> None:
         """`first` is the block of the rollup's deployment or an earlier one; without it, it is looked for.
+
+        With `start`, a finalized block of an earlier reader's, only what follows it is told.
 
         What the reader has told its caller ends at block `_told`; the checkpoints may have had to go back further.
         """
         self.rollup = rollup
         self._first = rollup.first_block if first is None else first
-        self._checkpoints: list[_Checkpoint] = []
+        self._checkpoints: list[ReadPoint] = [] if start is None else [start]
         self._told = -1
+
+    @property
+    def settled(self) -> ReadPoint:
+        """The last block that is never read again; only after a read."""
+        return self._checkpoints[0]
 
     def read(self, tag: str = "latest") -> Reading:
         """Every event since the last read, up to the block that the tag names. Raises L1Error."""
         if not self._checkpoints:
             birth = self.rollup.l1.find_birth(self.rollup.address) if self._first is None else self._first
-            self._checkpoints.append(_Checkpoint(birth - 1, None, L1Cursor()))
+            self._checkpoints.append(ReadPoint(birth - 1, None, L1Cursor()))
         for _ in range(ATTEMPTS):
             reading = self._read_once(tag)
             if reading is not None:
@@ -82,7 +91,7 @@ class EventReader:
         self._drop_dead_checkpoints()
         start = self._checkpoints[-1]
         events: list[L1Event] = []
-        fresh: list[_Checkpoint] = []
+        fresh: list[ReadPoint] = []
         cursor = start.cursor
         for first, last in _split(start.number + 1, head.number, finalized):
             try:
@@ -92,13 +101,14 @@ class EventReader:
                 self._checkpoints.clear()
                 raise
             block = head if last == head.number else l1.get_block(last)
-            fresh.append(_Checkpoint(last, block.hash, cursor))
+            fresh.append(ReadPoint(last, block.hash, cursor))
             events.extend(found)
         if l1.get_block(head.number).hash != head.hash:
             return None
         self._checkpoints.extend(fresh)
         self._forget_before(finalized)
-        return Reading(tuple(events), start.number + 1, head, finalized, start.number < self._told)
+        settled = self._checkpoints[0].number
+        return Reading(tuple(events), start.number + 1, head, finalized, start.number < self._told, settled)
 
     def _drop_dead_checkpoints(self) -> None:
         """Go back to the last block that is still there. Raises L1Inconsistent when it was finalized."""

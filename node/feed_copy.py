@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import trio
 
-from node.client import Client, GatewayUnreachable, open_client
+from node.client import Client, GatewayAddress, GatewayUnreachable, open_client
 from node.errors import NodeError
 from node.feed import FEED_BEYOND_END, Feed
 from node.gateway import MethodError
@@ -37,7 +37,7 @@ class FeedCopy:
     """One folder's copy. `on_news` is called when there are new records, or another generation."""
 
     def __init__(
-        self, store: Store, domain: bytes, source: tuple[str, int], log: Log, on_news: Callable[[], None]
+        self, store: Store, domain: bytes, source: GatewayAddress, log: Log, on_news: Callable[[], None]
     ) -> None:
         """Raises ForeignCopy, StoreError."""
         if store.read_meta(_IDENTITY) not in (None, domain):
@@ -70,10 +70,9 @@ class FeedCopy:
 
     async def run(self, retry_seconds: float) -> None:
         """Copy until cancelled, from wherever the copy ends. Raises StoreError."""
-        host, port = self._source
         while True:
             try:
-                async with open_client(host, port) as client:
+                async with open_client(*self._source) as client:
                     await self._copy(client)
             except* (GatewayUnreachable, MethodError, FeedBroken) as group:
                 self._log.warning("feed interrupted", error=str(group.exceptions[0]))

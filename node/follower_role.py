@@ -13,16 +13,19 @@ from pathlib import Path
 import trio
 
 from node.chain_follower import ChainFollower, Progress
+from node.client import GatewayAddress
 from node.errors import L1Error
 from node.feed_copy import FeedCopy
+from node.file_limit import fit_limits
 from node.gateway import Gateway, GatewayLimits, Method
 from node.l1 import in_thread
 from node.logs import Log
 from node.reads import build_proof_methods, build_read_methods
+from node.replica_checkpoint import ReplicaCheckpoint
 from node.rollup import Rollup
 from sequencer.fresh_state import FreshState
 from sequencer.log_check import EXPLANATIONS, Alarm, AlarmCode, LogCheck
-from state.batches import BatchData, decode_batch
+from state.batches import BatchData, decode_batch, decode_header
 from state.codec import Value
 from state.context import MessageUnknown
 from state.l1_events import BatchPosted, RolledBack
@@ -37,7 +40,7 @@ class FollowerSettings:
     host: str = "127.0.0.1"
     port: int = 7402
     poll_seconds: float = 1.0
-    feed: tuple[str, int] | None = None
+    feed: GatewayAddress | None = None
     data: Path | None = None
 
 
@@ -54,11 +57,20 @@ class FollowerCounters:
 class Follower:
     """One follower of one rollup, as of the last look at L1 and the last news of the feed."""
 
-    def __init__(self, rollup: Rollup, settings: FollowerSettings, log: Log, store: Store | None = None) -> None:
+    def __init__(
+        self,
+        rollup: Rollup,
+        settings: FollowerSettings,
+        log: Log,
+        store: Store | None = None,
+        checkpoint: ReplicaCheckpoint | None = None,
+    ) -> None:
         """`store` is where the feed is copied to, when there is one. Raises ForeignCopy, StoreError."""
         self._log = log
-        self._chain = ChainFollower(rollup)
-        self._generation = 0
+        # A feed is held against every batch from the genesis on, and so all of them are executed.
+        self._chain = ChainFollower(rollup, checkpoint=checkpoint if settings.feed is None else None)
+        # Of L1, with the blocks that told of it: generations begun, and batches that the feed has not reached yet.
+        self._generations: list[tuple[int, int]] = []
         self._batches: list[tuple[int, BatchData]] = []
         self._check: LogCheck | None = None
         self._fresh: FreshState | None = None
@@ -68,7 +80,7 @@ class Follower:
         if settings.feed is not None and store is not None:
             self.copy = FeedCopy(store, rollup.get_domain(), settings.feed, log, self._take_news)
         streams = self.copy.feed.streams if self.copy else {}
-        self.gateway = Gateway(self._build_methods(), GatewayLimits(), streams=streams)
+        self.gateway = Gateway(self._build_methods(), fit_limits(GatewayLimits()), streams=streams)
 
     @property
     def leaves(self) -> Mapping[LeafKey, bytes]:
@@ -81,13 +93,15 @@ class Follower:
         """Read L1 once. Raises L1Error, WrongContract."""
         progress = await self._chain.advance_async()
         if progress.is_restarted:
-            self._generation, self._check = 0, None
-            self._batches.clear()
+            # Whatever was told of these blocks before is void.
+            first = progress.reading.first
+            self._generations = [one for one in self._generations if one[0] < first]
+            self._batches = [one for one in self._batches if one[0] < first]
         for event in progress.events:
             if isinstance(event, BatchPosted | RolledBack):
-                self._generation = max(self._generation, event.generation)
+                self._generations.append((event.block, event.generation))
             if isinstance(event, BatchPosted) and self.copy is not None and (batch := decode_batch(event.data)):
-                self._batches.append((event.generation, batch))
+                self._batches.append((event.block, batch))
         self._tell(progress)
         if progress.events or progress.is_restarted:
             self._fresh = None
@@ -106,24 +120,31 @@ class Follower:
             return
         if self._check is None or self._check.generation != self.copy.generation:
             self._check, self._fresh = LogCheck(self.copy.generation, self.copy.read_from), None
-        for generation, batch in self._batches:
-            if generation == self._check.generation:
-                self._check.add_batch(batch)
-        self._batches = [
-            (generation, batch) for generation, batch in self._batches if generation > self._check.generation
-        ]
-        if self._has_alarm(self.copy.generation):
-            self._fresh = None
-            return
-        alarm = self.copy.alarm or self._check.compare(self.copy.end) or self._refresh(self.copy)
+        alarm = self.copy.alarm or self._compare(self.copy, self._check) or self._refresh(self.copy)
         if alarm is not None:
             self._fresh = None
             self._raise_alarm(alarm)
 
+    def _compare(self, copy: FeedCopy, check: LogCheck) -> Alarm | None:
+        """Hold the log against every batch whose end it has reached, until it departs from one."""
+        while self._batches:
+            header = decode_header(self._batches[0][1].header)
+            if header.generation > copy.generation:
+                return None
+            if header.generation == copy.generation and header.position_to > copy.end:
+                return None
+            _, batch = self._batches.pop(0)
+            if header.generation == copy.generation and not self._has_alarm(copy.generation):
+                alarm = check.compare(batch)
+                if alarm is not None:
+                    return alarm
+        return None
+
     def _refresh(self, copy: FeedCopy) -> Alarm | None:
         """Come as close to the head of the log as it and L1 allow."""
         replica = self._chain.replica
-        if copy.generation < self._generation or not replica.roots:
+        posted = self._generations[-1][1] if self._generations else 0
+        if copy.generation < posted or self._has_alarm(copy.generation) or not replica.roots:
             self._fresh = None
             return None
         if self._fresh is None:
@@ -184,12 +205,13 @@ async def run_follower(
     settings: FollowerSettings,
     log: Log,
     *,
+    checkpoint: ReplicaCheckpoint | None = None,
     on_start: Callable[[int, Follower], None] = lambda port, follower: None,
 ) -> None:
     """Follow and serve until cancelled."""
     await in_thread(rollup.check_identity)
     with _open_store(settings) as store:
-        follower = Follower(rollup, settings, log, store)
+        follower = Follower(rollup, settings, log, store, checkpoint)
         await follower.look()
         async with trio.open_nursery() as nursery:
             if follower.copy is not None:

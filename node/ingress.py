@@ -21,7 +21,7 @@ from sequencer.verdicts import SignedMessage
 from state.codec import Value
 from state.codes import Kind
 
-SCREENED_AT_ONCE_MAX = 64
+SCREENED_AT_ONCE_MAX = 128
 # A group is with the verifying process, another on its way, a third waits: it never idles while there is work.
 SCREENINGS_MAX = 2
 # Beyond the limits for everything else, as a divisor of them.
@@ -118,8 +118,9 @@ class Ingress:
         second = self._core.engine.globals.time
         for (waiting, _), is_valid in zip(screening.signed, verdicts, strict=True):
             assert waiting.request is not None
-            op = waiting.request.op
-            if is_valid and not self._limits.admit(op.account, op.kind is Kind.CANCEL, second):  # type: ignore[union-attr]
+            account: int = waiting.request.op.account  # type: ignore[union-attr]
+            is_cancel = waiting.request.op.kind is Kind.CANCEL
+            if is_valid and not self._limits.admit(account, is_cancel, second):
                 waiting.refuse(Refused(Refusal.ACCOUNT_TOO_BUSY))
 
     # The engine's side

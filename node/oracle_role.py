@@ -6,6 +6,7 @@ the chain when a price has moved enough or its last one grows old, not at every 
 """
 
 import json
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -50,6 +51,7 @@ class OracleSettings:
     heartbeat: float = 20.0
     deviation_ppm: int = 2_000
     poll_seconds: float = 0.5
+    tls: ssl.SSLContext | None = None
 
 
 def parse_price(line: str) -> Price:
@@ -112,7 +114,8 @@ class OracleNode:
     async def _publish_for_ever(self) -> None:
         while True:
             try:
-                async with open_client(self._settings.host, self._settings.port) as client:
+                settings = self._settings
+                async with open_client(settings.host, settings.port, settings.tls) as client:
                     symbols, signers = await self._get_market(client)
                     while True:
                         await self._publish_due(client, symbols, signers)

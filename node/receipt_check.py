@@ -5,13 +5,15 @@ with the request that it is for: whose order or withdrawal it was, the receipt's
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from fraud_proofs.contradiction_search import (
     HeldReceipt,
+    ends_order,
     find_cancelled_fill,
     find_contradiction,
+    list_filled_orders,
     prove_other_receipt,
 )
 from fraud_proofs.contradictions import ContradictionKind
@@ -19,11 +21,11 @@ from fraud_proofs.replica import ForeignContract, Replica
 from node.errors import CallReverted, ConfigError, WrongContract
 from node.event_reader import EventReader
 from node.rollup import Rollup
-from sequencer.receipts import SignedReceipt, decode_receipt
 from sequencer.requests import decode_request
 from state.batches import decode_batch, decode_header
 from state.context import StepContext
 from state.l1_events import BatchPosted
+from state.receipts import SignedReceipt, decode_receipt
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,32 +48,46 @@ class Contradiction:
         return f"{held.op.kind.name.lower()} at position {held.position} of generation {held.generation}: {kind.name}"
 
 
-@dataclass(slots=True)
-class _Check:
-    """Receipts beside a replica that moves batch by batch."""
+class ReceiptCheck:
+    """Receipts beside a chain that moves batch by batch."""
 
-    domain: bytes
-    kept: Sequence[KeptReceipt]
-    replica: Replica
-    found: list[Contradiction] = field(default_factory=list)
+    def __init__(self, domain: bytes) -> None:
+        self._domain = domain
+        self._kept: list[KeptReceipt] = []
+        self._first: dict[tuple[bytes, int, int], HeldReceipt] = {}
 
-    def take_batch(self, event: BatchPosted) -> None:
-        """Hold every receipt of the submitter's against a batch that the replica has not taken yet."""
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def add(self, kept: KeptReceipt) -> Contradiction | None:
+        """Keep another receipt; what it says against the first that its key gave for the position, if it does."""
+        self._kept.append(kept)
+        first = self._first.setdefault((kept.signer, kept.held.generation, kept.held.position), kept.held)
+        if (first.op_digest, first.log_hash) == (kept.held.op_digest, kept.held.log_hash):
+            return None
+        return Contradiction(kept, prove_other_receipt(first.data, kept.held.data))
+
+    def find(self, event: BatchPosted, replica: Replica) -> list[Contradiction]:
+        """Hold every receipt of the submitter's against a batch that the replica has not executed yet."""
         batch = decode_batch(event.data)
-        if batch is None or event.index != self.replica.tip + 1 or self.replica.wrong is not None:
-            return
+        if batch is None or event.index != replica.tip + 1 or replica.wrong is not None:
+            return []
         header = decode_header(batch.header)
-        if header.inbox_cursor > len(self.replica.messages):
-            return
-        context = StepContext(header, 0, self.domain, self.replica.messages.__getitem__)
-        for kept in self.kept:
-            if kept.signer != event.submitter:
-                continue
-            proof = find_contradiction(self.domain, kept.held, event.index, batch)
-            if proof is None:
-                proof = find_cancelled_fill(kept.held, event.index, batch, self.replica.state, context)
+        own = [
+            kept for kept in self._kept if (kept.signer, kept.held.generation) == (event.submitter, header.generation)
+        ]
+        if not own or header.inbox_cursor > len(replica.messages):
+            return []
+        context = StepContext(header, 0, self._domain, replica.messages.__getitem__)
+        filled = list_filled_orders(batch, replica.state)
+        found: list[Contradiction] = []
+        for kept in own:
+            proof = find_contradiction(self._domain, kept.held, event.index, batch)
+            if proof is None and any(ends_order(kept.held, order) for order in filled):
+                proof = find_cancelled_fill(kept.held, event.index, batch, replica.state, context)
             if proof is not None:
-                self.found.append(Contradiction(kept, proof))
+                found.append(Contradiction(kept, proof))
+        return found
 
 
 def format_receipt(receipt: SignedReceipt, request: bytes) -> str:
@@ -85,7 +101,7 @@ def read_receipts(path: Path, domain: bytes) -> list[KeptReceipt]:
         lines = path.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read receipts from {path}: {error}") from error
-    kept = [_parse_line(line, domain) for line in lines]
+    kept = [parse_receipt(line, domain) for line in lines]
     if None in kept:
         raise ConfigError(
             f"{path}, line {kept.index(None) + 1}: no receipt of this rollup with its request; a line is what "
@@ -94,7 +110,8 @@ def read_receipts(path: Path, domain: bytes) -> list[KeptReceipt]:
     return [one for one in kept if one is not None]
 
 
-def _parse_line(line: str, domain: bytes) -> KeptReceipt | None:
+def parse_receipt(line: str, domain: bytes) -> KeptReceipt | None:
+    """A line of a receipts file; None when it is no receipt of this rollup with the request that it is for."""
     try:
         data, request_data = (bytes.fromhex(word) for word in line.split(" "))
     except ValueError:
@@ -109,32 +126,21 @@ def _parse_line(line: str, domain: bytes) -> KeptReceipt | None:
 
 
 def find_contradictions(rollup: Rollup, kept: Sequence[KeptReceipt]) -> list[Contradiction]:
-    """Every contradiction that L1 would take now, one a receipt at most. Raises L1Error, WrongContract."""
+    """Every contradiction that L1 would take now, one a receipt and batch at most. Raises L1Error, WrongContract."""
     domain = rollup.get_domain()
-    check = _Check(domain, kept, Replica(domain))
-    check.found += _find_pairs(kept)
+    check, replica = ReceiptCheck(domain), Replica(domain)
+    found = [pair for one in kept if (pair := check.add(one)) is not None]
     try:
         for event in EventReader(rollup).read().events:
             if isinstance(event, BatchPosted):
-                check.take_batch(event)
-            check.replica.apply(event)
+                found += check.find(event, replica)
+            replica.apply(event)
     except ForeignContract as error:
         raise WrongContract(f"this rollup cannot be followed: {error}") from error
-    return [one for one in check.found if _is_taken(rollup, one)]
+    return [one for one in found if is_taken(rollup, one)]
 
 
-def _find_pairs(kept: Sequence[KeptReceipt]) -> list[Contradiction]:
-    """Receipts of one key for one position that are not of one word."""
-    found: list[Contradiction] = []
-    first: dict[tuple[bytes, int, int], HeldReceipt] = {}
-    for one in kept:
-        other = first.setdefault((one.signer, one.held.generation, one.held.position), one.held)
-        if (other.op_digest, other.log_hash) != (one.held.op_digest, one.held.log_hash):
-            found.append(Contradiction(one, prove_other_receipt(other.data, one.held.data)))
-    return found
-
-
-def _is_taken(rollup: Rollup, contradiction: Contradiction) -> bool:
+def is_taken(rollup: Rollup, contradiction: Contradiction) -> bool:
     """Whether L1 would slash for it: the batch may have died since, and the bond be gone."""
     try:
         rollup.l1.call(rollup.contradict(contradiction.proof))

@@ -14,6 +14,7 @@ import trio
 from node.amounts import ETHER
 from node.chain_follower import ChainFollower, Progress
 from node.errors import CallReverted, L1Error, NodeError, Underfunded
+from node.finaliser import Finaliser
 from node.keys import format_address
 from node.l1 import TRANSACTION_GAS_MAX, in_thread
 from node.logs import Log
@@ -38,18 +39,40 @@ class RescueSettings:
     messages_max: int = RESCUE_MESSAGES_MAX
 
 
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """A batch was posted, or a conviction rolled some back: what that made of generation and last submitter."""
+
+    block: int
+    index: int
+    submitter: bytes
+    generation: int
+
+
 @dataclass(slots=True)
 class _Chain:
-    """What L1's events say of the chain besides its state: by whom, when, and in which generation."""
+    """What L1's events say of the chain besides its state: who posted, and in which generation."""
 
-    generation: int = 0
-    last_submitter: bytes = b""
+    turns: list[_Turn] = field(default_factory=list)
     submitters: dict[int, bytes] = field(default_factory=dict)
-    posted_at: dict[int, int] = field(default_factory=dict)
+
+    def note(self, event: BatchPosted | RolledBack) -> None:
+        """The next event."""
+        last = self.turns[-1].submitter if self.turns else b""
+        if isinstance(event, BatchPosted):
+            last = self.submitters[event.index] = event.submitter
+        self.turns.append(_Turn(event.block, event.index, last, event.generation))
+
+    def rewind(self, block: int) -> None:
+        """Blocks from here on were replaced. (A batch that is gone has no submitter; nobody asks for it.)"""
+        while self.turns and self.turns[-1].block >= block:
+            self.turns.pop()
 
     def get_generation_for(self, submitter: bytes) -> int:
         """The generation that L1 will ask of this submitter's next batch."""
-        return self.generation if submitter == self.last_submitter else self.generation + 1
+        if not self.turns:
+            return 1
+        return self.turns[-1].generation + (submitter != self.turns[-1].submitter)
 
 
 class Rescuer:
@@ -63,6 +86,7 @@ class Rescuer:
         self._log = log
         self._follower = ChainFollower(rollup)
         self._chain = _Chain()
+        self._finaliser = Finaliser(rollup, sender, log)
         self._said = ""
 
     # Before it starts
@@ -114,7 +138,8 @@ class Rescuer:
         now, wrong = progress.reading.head.time, self._follower.replica.wrong
         is_vacant, slot = await in_thread(self._describe_slot)
         if is_vacant:
-            await self._finalise_if_due(now)
+            replica = self._follower.replica
+            await self._finaliser.act(replica.final, replica.tip, progress)
         overdue = await in_thread(self._count_overdue, now)
         messages = self._get_waiting()[: progress.finalized_messages - self._get_cursor()]
         if wrong is not None:
@@ -131,22 +156,21 @@ class Rescuer:
 
     def _note(self, progress: Progress) -> None:
         """What L1's events say of the chain, and of this key. Raises CannotRescue."""
-        if progress.is_restarted:
-            self._chain = _Chain()
+        self._finaliser.note(progress)
         chain, us = self._chain, self._sender.address
+        if progress.is_restarted:
+            chain.rewind(progress.reading.first)
         for event in progress.events:
+            if isinstance(event, BatchPosted | RolledBack):
+                chain.note(event)
             if isinstance(event, BatchPosted):
-                chain.generation, chain.last_submitter = event.generation, event.submitter
-                chain.submitters[event.index], chain.posted_at[event.index] = event.submitter, event.posted_at
                 if event.submitter == us and not decode_header(event.data[:HEADER_BYTES]).is_rescue:
                     raise CannotRescue(f"this key has posted batch {event.index} as a sequencer: {_RECEIPTS}")
-            elif isinstance(event, RolledBack):
-                chain.generation = event.generation
-                if chain.submitters[event.index] == us:
-                    raise CannotRescue(
-                        f"batch {event.index} of this key was convicted and the bond behind it is gone: find out why, "
-                        "then rescue with another key (`keel wallet new FILE` makes one)"
-                    )
+            elif isinstance(event, RolledBack) and chain.submitters[event.index] == us:
+                raise CannotRescue(
+                    f"batch {event.index} of this key was convicted and the bond behind it is gone: find out why, "
+                    "then rescue with another key (`keel wallet new FILE` makes one)"
+                )
 
     def _describe_slot(self) -> tuple[bool, str]:
         """Whether others than its holder may post, and a word for it. Raises CannotRescue."""
@@ -182,14 +206,6 @@ class Rescuer:
         self._said = said
 
     # Acting
-
-    async def _finalise_if_due(self, now: int) -> None:
-        """Make final what has waited long enough; with the sequencer gone nobody else may do it."""
-        replica, posted_at = self._follower.replica, self._chain.posted_at
-        pending = range(replica.final + 1, replica.tip + 1)
-        due = max((index for index in pending if posted_at[index] + self._terms.challenge_window <= now), default=0)
-        if due and isinstance(await self._sender.send_async(self._rollup.finalise(due)), Mined):
-            self._log.info("final", index=due)
 
     async def _rescue(self, now: int, messages: Sequence[bytes]) -> None:
         """Post the bond where it is missing, then one batch with the messages, which no reorg takes back."""

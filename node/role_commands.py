@@ -11,12 +11,20 @@ from typing import Any
 import trio
 
 from node.amounts import ETHER
-from node.client import GatewayUnreachable, open_client
-from node.command_options import Chain, add_chain_options, add_config_option, add_key_option, run_role
+from node.client import GatewayAddress, GatewayUnreachable, open_client
+from node.command_options import (
+    Chain,
+    add_chain_options,
+    add_config_option,
+    add_gateway_options,
+    add_key_option,
+    run_role,
+)
 from node.config import SequencerConfig, parse_host_port
 from node.errors import CallReverted, ConfigError, NodeError
 from node.init_folder import init_folder
 from node.keys import Ed25519Key, format_address, load_ethereum_key
+from state.codec import Value
 
 
 def add_parsers(commands: Any) -> None:
@@ -161,8 +169,9 @@ def run_sequencer(arguments: argparse.Namespace) -> int:
         rebond_after_conviction=arguments.rebond_after_conviction,
     )
     log, key, tls = chain.open_log("sequencer"), load_ethereum_key(chain.get_key_path()), _load_tls(given)
-    with Store(config.data) as store, chain.open_sender() as sender:
-        sequencer = sequencer_role.Sequencer(chain.rollup, sender, store, key.secret, settings, log)
+    with Store(config.data) as store, chain.open_sender() as sender, ExitStack() as stack:
+        kept = chain.open_checkpoint("sequencer", stack)
+        sequencer = sequencer_role.Sequencer(chain.rollup, sender, store, key.secret, settings, log, checkpoint=kept)
         with _serve_metrics(config.metrics_port, sequencer=sequencer.counters, l1=chain.l1.counters):
             return run_role(lambda: sequencer_role.run_sequencer(sequencer, settings, log, tls=tls))
 
@@ -219,12 +228,18 @@ def _add_follower_parser(commands: Any) -> None:
         "follower",
         "re-execute the chain and serve reads",
         """\
-Derive the chain from L1, trusting nobody, and answer reads of it as a sequencer's gateway does.
+Derive the chain from L1, trusting nobody, and answer reads of it as a sequencer's gateway does. With --feed, show what
+is not posted yet too: copy a sequencer's log, or another follower's copy, hold it against L1, and feed it onward.
 
-  keel follower --l1 http://127.0.0.1:8545 --rollup 0x... --listen 127.0.0.1:7402""",
+  keel follower --l1 http://127.0.0.1:8545 --rollup 0x... --listen 127.0.0.1:7402
+  keel follower ... --feed --gateway 127.0.0.1:7401 --data copy""",
     )
     add_chain_options(parser)
     parser.add_argument("--listen", metavar="HOST:PORT", help="where to serve (default: 127.0.0.1:7402)")
+    parser.add_argument("--feed", action="store_true", help="copy the feed of a gateway")
+    add_gateway_options(parser, "whose feed is copied: the sequencer's gateway, or a follower's")
+    parser.add_argument("--data", metavar="FOLDER", type=Path, help="where the copy lies (default: feed, in the data)")
+    parser.add_argument("--metrics-port", metavar="PORT", type=int, help="serve Prometheus on 127.0.0.1")
     parser.set_defaults(run=run_follower)
 
 
@@ -238,9 +253,24 @@ def run_follower(arguments: argparse.Namespace) -> int:
     )
     if arguments.listen:
         host, port = parse_host_port(arguments.listen, "--listen")
-    settings = follower_role.FollowerSettings(host, port, chain.poll_seconds)
-    rollup, log = chain.rollup, chain.open_log("follower")
-    return run_role(lambda: follower_role.run_follower(rollup, settings, log))
+    feed = chain.require_gateway() if arguments.feed else None
+    data = arguments.data or (chain.config.data / "feed" if chain.config else None)
+    if feed is not None and data is None:
+        raise ConfigError("--feed: the copy needs a folder; name one with --data")
+    settings = follower_role.FollowerSettings(host, port, chain.poll_seconds, feed, data)
+    rollup, log, metrics_port = chain.rollup, chain.open_log("follower"), _get_metrics_port(chain)
+    with ExitStack() as stack:
+
+        def start_metrics(_: int, follower: follower_role.Follower) -> None:
+            sources = {"follower": follower.counters, "gateway": follower.gateway.counters}
+            if follower.copy is not None:
+                sources["feed"] = follower.copy.feed.counters
+            stack.enter_context(_serve_metrics(metrics_port, **sources))
+
+        kept = chain.open_checkpoint("follower", stack)
+        return run_role(
+            lambda: follower_role.run_follower(rollup, settings, log, checkpoint=kept, on_start=start_metrics)
+        )
 
 
 # watchtower
@@ -256,11 +286,14 @@ Re-execute every batch from L1 data alone and convict the first wrong step: half
 an L1 endpoint, the rollup's address and a key with ether for one proof; nothing else, and no permission.
 
   keel watchtower --l1 http://127.0.0.1:8545 --rollup 0x... --key tower.json
-  keel watchtower ... --self-test       only show that the judge would convict a wrong step, and exit""",
+  keel watchtower ... --self-test       only show that the judge would convict a wrong step, and exit
+  keel watchtower ... --receipts FOLDER hold receipts against the chain too, and slash whoever broke his word; FOLDER
+                                        has files that `keel wallet ... --receipts FILE` filled, and may grow""",
     )
     add_chain_options(parser)
     add_key_option(parser)
     parser.add_argument("--self-test", action="store_true", help="dry-run a proof of a wrong step, and exit")
+    parser.add_argument("--receipts", metavar="PATH", type=Path, help="a file of receipts, or a folder of such files")
     parser.add_argument("--delay", metavar="SECONDS", type=float, help="leave a conviction to others for so long")
     parser.add_argument("--metrics-port", metavar="PORT", type=int, help="serve Prometheus on 127.0.0.1")
     parser.set_defaults(run=run_watchtower)
@@ -274,10 +307,10 @@ def run_watchtower(arguments: argparse.Namespace) -> int:
     delay = arguments.delay
     if delay is None:
         delay = chain.config.watchtower.delay_seconds if chain.config else 0.0
-    metrics_port = arguments.metrics_port
-    if metrics_port is None:
-        metrics_port = chain.config.metrics_port if chain.config else 0
-    settings = watchtower_role.WatchtowerSettings(chain.poll_seconds, delay)
+    metrics_port = _get_metrics_port(chain)
+    settings = watchtower_role.WatchtowerSettings(chain.poll_seconds, delay, arguments.receipts)
+    if arguments.receipts is not None and not arguments.receipts.exists():
+        raise ConfigError(f"--receipts: there is no {arguments.receipts}; name a file or a folder that exists")
     log, rollup = chain.open_log("watchtower"), chain.rollup
     with chain.open_sender() as sender, ExitStack() as stack:
         if arguments.self_test:
@@ -287,9 +320,17 @@ def run_watchtower(arguments: argparse.Namespace) -> int:
             return 0
 
         def start_metrics(tower: watchtower_role.Watchtower) -> None:
-            stack.enter_context(_serve_metrics(metrics_port, watchtower=tower.counters, l1=rollup.l1.counters))
+            receipts = {} if tower.receipts is None else {"receipts": tower.receipts.counters}
+            stack.enter_context(
+                _serve_metrics(metrics_port, watchtower=tower.counters, l1=rollup.l1.counters, **receipts)
+            )
 
-        return run_role(lambda: watchtower_role.run_watchtower(rollup, sender, settings, log, on_start=start_metrics))
+        kept = chain.open_checkpoint("watchtower", stack)
+        return run_role(
+            lambda: watchtower_role.run_watchtower(
+                rollup, sender, settings, log, checkpoint=kept, on_start=start_metrics
+            )
+        )
 
 
 # oracle
@@ -309,7 +350,7 @@ enough or its last reading grows old:
   my-price-source | keel oracle --config exchange""",
     )
     add_chain_options(parser)
-    parser.add_argument("--gateway", metavar="HOST:PORT", help="the sequencer's gateway (default: as configured)")
+    add_gateway_options(parser)
     parser.add_argument("--key", metavar="FILE", type=Path, action="append", help="an oracle key; may be repeated")
     parser.set_defaults(run=run_oracle)
 
@@ -320,10 +361,10 @@ def run_oracle(arguments: argparse.Namespace) -> int:
 
     chain = Chain(arguments)
     config = chain.require_config()
-    host, port = config.sequencer.host, config.sequencer.port
-    if arguments.gateway:
-        host, port = parse_host_port(arguments.gateway, "--gateway")
-    settings = oracle_role.OracleSettings(host, port, config.oracle.heartbeat_seconds, config.oracle.deviation_ppm)
+    host, port, tls = chain.require_gateway()
+    settings = oracle_role.OracleSettings(
+        host, port, config.oracle.heartbeat_seconds, config.oracle.deviation_ppm, tls=tls
+    )
     keys = [load_ethereum_key(path) for path in arguments.key or config.keys.oracle]
     oracle = oracle_role.OracleNode(chain.rollup.get_domain(), keys, settings, chain.open_log("oracle"))
 
@@ -349,7 +390,7 @@ What the L1 says of a rollup, and what its sequencer says of itself.
   keel status --l1 http://127.0.0.1:8545 --rollup 0x... --gateway 127.0.0.1:7401""",
     )
     add_chain_options(parser)
-    parser.add_argument("--gateway", metavar="HOST:PORT", help="ask this node too (default: as configured)")
+    add_gateway_options(parser, "ask this node too")
     parser.set_defaults(run=run_status)
 
 
@@ -358,11 +399,9 @@ def run_status(arguments: argparse.Namespace) -> int:
     chain = Chain(arguments)
     for name, value in _read_l1_status(chain).items():
         print(f"{name:20} {value}")
-    gateway = None if chain.config is None else (chain.config.sequencer.host, chain.config.sequencer.port)
-    if arguments.gateway:
-        gateway = parse_host_port(arguments.gateway, "--gateway")
+    gateway = chain.find_gateway()
     if gateway is not None:
-        print(f"{'gateway':20} {trio.run(_ask_gateway, *gateway)}")
+        print(f"{'gateway':20} {trio.run(_ask_gateway, gateway)}")
     return 0
 
 
@@ -390,17 +429,22 @@ def _describe_holder(chain: Chain, holder: bytes) -> str:
     return f", bond {bond / ETHER:g} ether{silent}"
 
 
-async def _ask_gateway(host: str, port: int) -> str:
+async def _ask_gateway(gateway: GatewayAddress) -> str:
+    host, port, _ = gateway
+    answer: Value = None
+    reason: Exception | None = None
     try:
-        async with open_client(host, port) as client:
+        async with open_client(*gateway) as client:
             answer = await client.call("status")
-    except GatewayUnreachable:
-        return f"nobody answers at {host}:{port}"
+    except* GatewayUnreachable as group:
+        reason = group.exceptions[0]
+    if reason is not None:
+        return f"nobody answers at {host}:{port}: {reason}"
     if not isinstance(answer, list) or not answer:
         return f"{host}:{port} answers something else than a Keel node"
     names = {
         "sequencer": ("generation", "log position", "time", "cancel-only until", "sealed", "posted", "final"),
-        "follower": ("posted", "final", "root", "wrong batch"),
+        "follower": ("posted", "final", "root", "wrong batch", "feed's generation", "shown up to position", "alarms"),
     }.get(str(answer[0]), ())
     shown = [value.hex()[:16] if isinstance(value, bytes) else str(value) for value in answer[1:]]
     claims = ", ".join(f"{name} {value}" for name, value in zip(names, shown, strict=False))
@@ -408,6 +452,14 @@ async def _ask_gateway(host: str, port: int) -> str:
 
 
 # Metrics
+
+
+def _get_metrics_port(chain: Chain) -> int:
+    """As named on the command line, else as configured; 0 for none."""
+    named: int | None = chain.arguments.metrics_port
+    if named is not None:
+        return named
+    return chain.config.metrics_port if chain.config else 0
 
 
 @contextmanager

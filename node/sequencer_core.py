@@ -7,52 +7,45 @@ may be taken and logged between sealing and that write: after a crash before it,
 none of those that were lost was posted.
 """
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from coincurve import PrivateKey
-
+from node.checkpoint import (
+    DIGEST_BYTES,
+    Head,
+    Mark,
+    SealedBatches,
+    SealedRecord,
+    add_to_digest,
+    decode_head,
+    decode_mark,
+)
 from node.op_log import LevelDbLog
-from node.signature_worker import sign
 from sequencer.batcher import Batcher
 from sequencer.engine import Accepted, Engine, Sealed, SlotState
 from sequencer.keeper import Keeper
 from sequencer.matching import RestingOrder
 from sequencer.oplog import LogRecord, OpLog
-from sequencer.receipts import ReceiptBody, SignedReceipt
 from sequencer.refusals import Refused
 from sequencer.requests import Request, decode_request
 from sequencer.sweep import BookSweep
 from sequencer.verdicts import Verdicts
-from state.batches import BatchData, decode_batch
-from state.codec import Value, decode, encode
+from state.batches import BatchData
+from state.codec import decode, encode
 from state.ledger import Slot
 from state.operations import OrderOp
+from state.receipts import ReceiptBody
 from state.store import Store, StoreError
-from state.tree import LeafKey, build_tree
+from state.tree import LeafKey, Tree, build_tree
 
 _HEAD = "head"
+_BASE_HEAD = "base head"
+_SLOTS_DIGEST = "slots digest"
 _IDENTITY = "identity"
 
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """Where the leaves on disk stand: after batch `index`; the open batch's generation, and where its log goes on."""
-
-    generation: int
-    index: int
-    parent: bytes
-    position: int
-    log_hash: bytes
-
-    def encode(self) -> bytes:
-        """As kept under one name."""
-        return encode([self.generation, self.index, self.parent, self.position, self.log_hash])
-
-
-def decode_head(data: bytes) -> Head:
-    """The inverse of Head.encode."""
-    return Head(*decode(data))  # type: ignore[misc, arg-type]
+TAIL_RECORDS_MAX = 40_000
+"""Of the log behind a checkpoint: a start does them again, at some 15 000 a second."""
 
 
 @dataclass(slots=True)
@@ -64,38 +57,6 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class SealedRecord:
-    """A sealed batch as it is kept until it is final, and what was on disk before it."""
-
-    batch: BatchData
-    before: Head
-    leaves: dict[LeafKey, bytes]
-    slots: dict[bytes, bytes]
-
-    def encode(self) -> bytes:
-        """As kept under its index."""
-        leaves: list[Value] = [[key, data] for key, data in self.leaves.items()]
-        slots: list[Value] = [[key, data] for key, data in self.slots.items()]
-        return encode([self.batch.encode(), self.before.encode(), leaves, slots])
-
-
-def decode_sealed(data: bytes) -> SealedRecord:
-    """The inverse of SealedRecord.encode. Raises StoreError."""
-    value = decode(data)
-    assert isinstance(value, list)
-    batch_bytes, before, leaves, slots = value
-    batch = decode_batch(batch_bytes)  # type: ignore[arg-type]
-    if batch is None:
-        raise StoreError("a sealed batch on disk does not parse: the data folder is damaged")
-    return SealedRecord(
-        batch,
-        decode_head(before),  # type: ignore[arg-type]
-        dict(leaves),  # type: ignore[arg-type]
-        dict(slots),  # type: ignore[arg-type]
-    )
-
-
-@dataclass(frozen=True, slots=True)
 class Sealing:
     """A sealed batch that is not on disk yet, and all that is to stand there with it: leaves and slots after it."""
 
@@ -104,7 +65,7 @@ class Sealing:
     before: Head
     after: Head
     leaves: dict[LeafKey, bytes]
-    slots: list[tuple[Slot, list[Value]]]
+    slots: dict[bytes, bytes]
     _write: Callable[["Sealing"], None]
 
     def write(self) -> None:
@@ -122,7 +83,6 @@ class SequencerCore:
         self,
         store: Store,
         domain: bytes,
-        receipt_key: PrivateKey,
         unposted_bytes_max: int,
         batch_bytes_max: int = 90_000,
         log: OpLog | None = None,
@@ -131,15 +91,17 @@ class SequencerCore:
         self._store = store
         self._batch_bytes_max = batch_bytes_max
         self._domain = domain
-        self._receipt_key = receipt_key
         self._unposted_bytes_max = unposted_bytes_max
         self.verdicts = Verdicts()
         self.engine = self._build_engine({})
         self.keeper = self._build_keeper()
         self.batcher = Batcher(build_tree(()), bytes(32))
         self.head: Head | None = None
-        self.sealed: dict[int, BatchData] = {}
+        self.sealed = SealedBatches(store)
+        self.is_rebuilt = False
         self._slots_on_disk: dict[bytes, bytes] = {}
+        self._slots_ahead: dict[bytes, bytes] = {}
+        self._slots_digest = bytes(DIGEST_BYTES)
         identity = store.read_meta(_IDENTITY)
         if identity is not None and identity != domain:
             raise StoreError(f"{store.folder}: this data folder belongs to another rollup; use another folder")
@@ -150,20 +112,38 @@ class SequencerCore:
     # Start-up
 
     def recover(self, get_message: Callable[[int], bytes]) -> bool:
-        """Put the head together from disk: leaves, then the log since. False when the folder holds no state yet."""
+        """Put the head together from disk: the checkpoint, then the log since. False for a folder without a state.
+
+        A checkpoint that is not what it was when it was written is given up, and `is_rebuilt` then: all of the log is
+        done again, on top of its base. Raises StoreError when that is damaged too.
+        """
         data = self._store.read_meta(_HEAD)
         if data is None:
             return False
-        head = decode_head(data)
-        leaves = self._store.read_leaves()
-        self._restore(head, leaves)
-        self._slots_on_disk = dict(self._store.read_slots())
-        known = [(_decode_slot_key(key), _decode_slot(value)) for key, value in self._slots_on_disk.items()]
+        self.is_rebuilt = not self._load(decode_head(data))
+        if self.is_rebuilt:
+            base = self._store.read_meta(_BASE_HEAD)
+            assert base is not None
+            self._store.fall_back({_HEAD: base, _SLOTS_DIGEST: b""})
+            if not self._load(decode_head(base)):
+                raise StoreError(f"{self._store.folder}: the state under the log is damaged: restore a copy")
+        self._replay(get_message)
+        return True
+
+    def _load(self, head: Head) -> bool:
+        """Leaves and slots as they stand on disk; whether they are what was written there."""
+        leaves, slots = self._store.read_leaves(), dict(self._store.read_slots())
+        digest = self._store.read_meta(_SLOTS_DIGEST) or bytes(DIGEST_BYTES)
+        tree = build_tree(leaves.items())
+        if tree.root != head.root or add_to_digest(bytes(DIGEST_BYTES), (), slots.items()) != digest:
+            return False
+        self._restore(head, leaves, tree)
+        self._slots_on_disk, self._slots_digest = slots, digest
+        known = [(_decode_slot_key(key), _decode_slot(value)) for key, value in slots.items()]
         for slot, state in sorted(known, key=lambda item: item[1].order.accepted if item[1].order else -1):
             self.engine.restore_slot(slot, state)
-        self.sealed = {index: decode_sealed(record).batch for index, record in self._store.read_sealed()}
+        self.sealed = SealedBatches(self._store)
         self.engine.open_batch(head.generation)
-        self._replay(head, get_message)
         return True
 
     def rewind(self, index: int, get_message: Callable[[int], bytes]) -> None:
@@ -172,7 +152,7 @@ class SequencerCore:
         Positions and receipts stay what they were; only where one batch ends and the next begins changes. That is how
         ops are posted whose batch has grown too old for L1 to take.
         """
-        records = {number: decode_sealed(record) for number, record in self._store.read_sealed() if number > index}
+        records = {number: self.sealed.read(number) for number in self._store.list_sealed() if number > index}
         if not records:
             return
         leaves: dict[LeafKey, bytes] = {}
@@ -181,8 +161,21 @@ class SequencerCore:
             leaves.update(records[number].leaves)
             slots.update(records[number].slots)
         before = records[min(records)].before
-        self._store.commit(leaves=leaves, slots=slots, forget_batches=sorted(records), meta={_HEAD: before.encode()})
+        self._store.commit(
+            leaves=leaves,
+            slots=slots,
+            forget_batches=sorted(records),
+            marks=dict.fromkeys(records, b""),
+            meta={_HEAD: before.encode(), _SLOTS_DIGEST: self._change_slots(slots)},
+        )
         self.recover(get_message)
+
+    def _change_slots(self, slots: Mapping[bytes, bytes]) -> bytes:
+        """What stands on disk of slots becomes this; the digest of all of them."""
+        gone = [(key, self._slots_on_disk.get(key, b"")) for key in slots]
+        self._slots_digest = add_to_digest(self._slots_digest, gone, slots.items())
+        self._slots_on_disk.update(slots)
+        return self._slots_digest
 
     def restart(
         self,
@@ -194,17 +187,21 @@ class SequencerCore:
         log_hash: bytes = bytes(32),
     ) -> None:
         """Begin a generation on another state than the one on disk: after a rollback, or for the first time."""
-        head = Head(generation, index, parent, 0, log_hash)
-        self._store.reset(leaves, {_IDENTITY: self._domain, _HEAD: head.encode()})
-        self._restore(head, dict(leaves))
-        self.sealed, self._slots_on_disk = {}, {}
+        tree = build_tree(leaves.items())
+        head = Head(generation, index, parent, 0, log_hash, tree.root)
+        names = {_IDENTITY: self._domain, _HEAD: head.encode(), _BASE_HEAD: head.encode(), _SLOTS_DIGEST: b""}
+        self._store.reset(leaves, names)
+        self._restore(head, dict(leaves), tree)
+        self.sealed, self._slots_on_disk = SealedBatches(self._store), {}
+        self._slots_digest = bytes(DIGEST_BYTES)
         self.engine.open_batch(generation)
 
-    def _restore(self, head: Head, leaves: dict[LeafKey, bytes]) -> None:
+    def _restore(self, head: Head, leaves: dict[LeafKey, bytes], tree: Tree) -> None:
         self.head = head
         self.engine = self._build_engine(leaves)
         self.engine.next_position, self.engine.log_hash = head.position, head.log_hash
-        self.batcher = Batcher(build_tree(leaves.items()), head.parent)
+        self._slots_ahead.clear()
+        self.batcher = Batcher(tree, head.parent)
         self.keeper = self._build_keeper()
 
     def _build_keeper(self) -> Keeper:
@@ -213,26 +210,41 @@ class SequencerCore:
     def _build_engine(self, leaves: dict[LeafKey, bytes]) -> Engine:
         return Engine(leaves, self._domain, self._unposted_bytes_max, self.verdicts.verify)
 
-    def _replay(self, head: Head, get_message: Callable[[int], bytes]) -> None:
-        skip: list[LogRecord] = []
-        for record in self._log.read_from(head.generation, head.position):
-            if skip:
-                expected = skip.pop(0)
-                if expected != record:
-                    raise StoreError(
-                        f"log position {record.position} of {self._store.folder} does not replay to what it holds"
-                    )
+    def _replay(self, get_message: Callable[[int], bytes]) -> None:
+        """Do again what the log holds behind the checkpoint. What was sealed there once ends where it ended."""
+        assert self.head is not None
+        marks = deque((index, decode_mark(data)) for index, data in self._store.read_marks(self.head.index + 1))
+        skip: deque[LogRecord] = deque()
+        position = self.head.position
+        for record in self._log.read_from(self.head.generation, position):
+            if record.position != position or (skip and skip.popleft() != record):
+                raise StoreError(f"{self._store.folder}: log position {position} is not what its replay gives")
+            position += 1
+            if record.position < self.engine.next_position:
                 continue
-            if self.is_full:
+            self._seal_again(marks)
+            if self.is_full and not marks:
                 self.seal()
-            skip = list(self.engine.replay(record, get_message))[1:]
+            skip.extend(self.engine.replay(record, get_message)[1:])
+        self._seal_again(marks)
+        if marks or skip:
+            raise StoreError(f"{self._store.folder}: the log ends at {position}, before what was sealed of it")
+
+    def _seal_again(self, marks: deque[tuple[int, Mark]]) -> None:
+        """Seal where that was done before; the same batches come of it."""
+        while marks and marks[0][1].position == self.engine.next_position:
+            index, mark = marks.popleft()
+            if self.seal()[1].batch_hash != mark.batch_hash:
+                raise StoreError(f"{self._store.folder}: the log does not give batch {index} again, which was sealed")
 
     # Taking requests
 
     @property
     def is_full(self) -> bool:
-        """Whether the open batch must be sealed first: L1 takes no larger one than it may still become."""
-        return self.engine.pending_bytes >= self._batch_bytes_max
+        """Whether the open batch must be sealed first: L1 takes no larger one, and a start shall do no more again."""
+        assert self.head is not None
+        tail = self.engine.next_position - self.head.position
+        return self.engine.pending_bytes >= self._batch_bytes_max or tail >= TAIL_RECORDS_MAX
 
     def take(self, requests: Sequence[bytes | Request]) -> Group:
         """Judge requests in order until the batch is full: of the rest the group has no outcomes.
@@ -256,24 +268,24 @@ class SequencerCore:
             self._log.append_group(self._epoch, self.head.generation, records)
 
     def build_receipt(self, accepted: Accepted) -> ReceiptBody:
-        """What a receipt for an accepted request says."""
+        """What a receipt for an accepted request says; it may be signed when the request is durable."""
         assert self.head is not None
         return ReceiptBody(self.head.generation, accepted.position, accepted.op_digest, accepted.log_hash)
 
-    def sign_receipt(self, accepted: Accepted) -> SignedReceipt:
-        """The sequencer's word for an accepted request; only for what is durable."""
-        body = self.build_receipt(accepted)
-        return SignedReceipt(body, sign(self._receipt_key, body.hash_signing(self._domain)))
-
     # Batches
 
-    def advance_roots(self) -> None:
-        """Compute the roots of the open batch as far as it goes; sealing does the rest."""
+    def advance(self) -> None:
+        """Do for the open batch, as far as it goes, what sealing needs: then sealing itself holds nobody up."""
         self.batcher.advance(self.engine.pending)
+        engine = self.engine
+        for slot in engine.dirty_slots:
+            self._slots_ahead[_encode_slot_key(slot)] = _encode_slot(engine.slots.get(slot))
+        engine.dirty_slots.clear()
 
     def begin_seal(self) -> "Sealing":
         """Close the open batch and open the next. The batch may be posted when its `write` has returned."""
         assert self.head is not None
+        self.advance()
         sealed = self.engine.seal()
         batch = self.batcher.build(sealed)
         head = Head(
@@ -282,15 +294,15 @@ class SequencerCore:
             batch.batch_hash,
             self.engine.next_position,
             self.engine.log_hash,
+            self.batcher.tree.root,
         )
         leaves: dict[LeafKey, bytes] = {}
         for posted in sealed.ops:
             leaves.update(posted.writes)
-        slots = [_note_slot(slot, self.engine.slots.get(slot)) for slot in self.engine.dirty_slots]
-        sealing = Sealing(sealed, batch, self.head, head, leaves, slots, self._write_sealing)
-        self.engine.dirty_slots.clear()
+        sealing = Sealing(sealed, batch, self.head, head, leaves, self._slots_ahead, self._write_sealing)
+        self._slots_ahead = {}
         self.head = head
-        self.sealed[head.index] = batch
+        self.sealed.put(head.index, batch)
         self.engine.open_batch(head.generation)
         return sealing
 
@@ -301,16 +313,23 @@ class SequencerCore:
         return sealing.sealed, sealing.batch
 
     def _write_sealing(self, sealing: "Sealing") -> None:
-        slots = {_encode_slot_key(slot): encode(values) if values else b"" for slot, values in sealing.slots}
-        slots_before = {key: self._slots_on_disk.get(key, b"") for key in slots}
+        slots_before = {key: self._slots_on_disk.get(key, b"") for key in sealing.slots}
         record = SealedRecord(sealing.batch, sealing.before, dict(sealing.sealed.undo), slots_before)
+        after = sealing.after
         self._store.commit(
             leaves=sealing.leaves,
-            slots=slots,
-            sealed=(sealing.after.index, record.encode()),
-            meta={_HEAD: sealing.after.encode()},
+            slots=sealing.slots,
+            sealed=(after.index, record.encode()),
+            marks={after.index: Mark(after.position, after.parent).encode()},
+            meta={_HEAD: after.encode(), _SLOTS_DIGEST: self._change_slots(sealing.slots)},
         )
-        self._slots_on_disk.update(slots)
+        self.sealed.note_written(after.index)
+
+    def take_unposted(self, tip: int) -> list[tuple[int, BatchData]]:
+        """Sealed batches that L1 does not hold after batch `tip`: what is admitted is bounded by their bytes too."""
+        unposted = [(index, self.sealed[index]) for index in sorted(self.sealed) if index > tip]
+        self.engine.unposted_bytes = sum(len(batch.encode()) for _, batch in unposted)
+        return unposted
 
     def forget_final(self, index: int) -> None:
         """Batches up to `index` are final: they need not be kept for posting again."""
@@ -318,17 +337,17 @@ class SequencerCore:
         if old:
             self._store.commit(forget_batches=old)
             for batch in old:
-                del self.sealed[batch]
+                self.sealed.forget(batch)
 
 
-def _note_slot(slot: Slot, known: SlotState | None) -> tuple[Slot, list[Value]]:
+def _encode_slot(known: SlotState | None) -> bytes:
     """What is kept of a slot, as it is now: what the engine remembers goes on changing."""
     if known is None:
-        return slot, []
+        return b""
     order = known.order
     if order is None:
-        return slot, [known.counter]
-    return slot, [known.counter, order.request, order.accepted, order.remaining, order.is_registered]
+        return encode([known.counter])
+    return encode([known.counter, order.request, order.accepted, order.remaining, order.is_registered])
 
 
 def _encode_slot_key(slot: Slot) -> bytes:

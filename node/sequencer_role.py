@@ -13,13 +13,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import trio
-from coincurve import PrivateKey
 
 from fraud_proofs.challenger import State
 from node.acknowledgement import Acknowledger, SequencerCounters
 from node.chain_follower import ChainFollower, Progress
-from node.errors import CallReverted, L1Error, NodeError
+from node.errors import CallReverted, JournalError, L1Error, NodeError
 from node.feed import Feed
+from node.file_limit import fit_limits
+from node.finaliser import Finaliser
 from node.garbage import Sweeper, sweep_by_hand
 from node.gateway import Gateway, GatewayLimits, Method, take_int
 from node.ingress import Ingress
@@ -27,6 +28,7 @@ from node.l1 import in_thread
 from node.logs import Log
 from node.op_log import LevelDbLog
 from node.reads import build_read_methods
+from node.replica_checkpoint import ReplicaCheckpoint
 from node.rollup import Rollup
 from node.sequencer_core import Sealing, SequencerCore
 from node.signature_process import run_signature_process
@@ -47,11 +49,12 @@ from state.tree import LeafKey, build_tree
 Tamper = Callable[[Sealed, State, bytes], bytes | None]
 """(sealed batch, state before it, parent hash) -> bytes to post in its place; for drills on networks without value."""
 
-# Of requests between two looks at the sockets: a millisecond or few.
-GROUP_MAX = 64
+# Of requests between two looks at the sockets: some milliseconds.
+GROUP_MAX = 128
 DEPTH_MAX = 50
-# The disk's thread asks for the interpreter twice a group, and would wait so long for it each time (default: 5 ms).
-SWITCH_SECONDS = 0.0005
+# The disk's thread asks for the interpreter twice a group, and would wait so long for it each time (default: 5 ms);
+# and so long would this task wait for it at every look at a socket while a thread reads L1 or writes a sealed batch.
+SWITCH_SECONDS = 0.0001
 # A failing disk ends the node, but not before those in line have been told.
 FAREWELL_SECONDS = 1.0
 # State time may run so far ahead of the L1's head; posting waits until it has caught up.
@@ -105,6 +108,7 @@ class Sequencer:
         settings: SequencerSettings,
         log: Log,
         *,
+        checkpoint: ReplicaCheckpoint | None = None,
         tamper: Tamper | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -116,11 +120,11 @@ class Sequencer:
         self._clock = clock
         # Leaves that sealed batches wrote, by index, until L1 shows them: nothing is executed twice here.
         self._executed: dict[int, tuple[bytes, Mapping[LeafKey, bytes]]] = {}
-        self._follower = ChainFollower(rollup, self._get_executed)
+        self._follower = ChainFollower(rollup, self._get_executed, checkpoint)
         domain = rollup.get_domain()
         self.receipt_key = receipt_key
         op_log = LevelDbLog(store)
-        self.core = SequencerCore(store, domain, PrivateKey(receipt_key), settings.unposted_bytes_max, log=op_log)
+        self.core = SequencerCore(store, domain, settings.unposted_bytes_max, log=op_log)
         self.feed = Feed(op_log)
         self.counters = SequencerCounters()
         self._wake = trio.Event()
@@ -130,8 +134,11 @@ class Sequencer:
         self.acknowledger = Acknowledger(self.core, domain, self.counters, self._publish, self._take_sealed, self._part)
         self.gateway: Gateway | None = None
         self._finalized_messages = 0
-        self._final_seen = 0
         self._head_time = 0
+        self._last_look: Progress | None = None
+        # Blocks of others' batches and of convictions that a reorg can still take back.
+        self._unsettled: list[int] = []
+        self._finaliser = Finaliser(rollup, sender, log)
         self._looking = trio.Lock()
         self._submitters: dict[int, bytes] = {}
         self._known_rollbacks: set[int] = set()
@@ -153,19 +160,27 @@ class Sequencer:
         await self._catch_up()
         if self.core.recover(self._follower.replica.messages.__getitem__):
             assert self.core.head is not None
+            if self.core.is_rebuilt:
+                self._log.warning("checkpoint refused", note="it was damaged; all of the log was done again")
             self._log.info("recovered", batch=self.core.head.index, position=self.core.engine.next_position)
         await self._go_on()
 
     async def _go_on(self) -> None:
         """Join what is on disk to what L1 holds: post what is missing there, or begin a new generation."""
         generation = await self._get_next_generation()
+        while not self._is_on_chain(generation) and self._unsettled:
+            # Of a reorg that takes back what raised the generation, receipts of the new one would not survive.
+            self._log.warning("waiting for finality", block=self._unsettled[-1], generation=generation)
+            self.ingress.refuse_all(Refused(Refusal.NOT_SEQUENCING))
+            await trio.sleep(self._settings.poll_seconds)
+            await self._catch_up()
+            generation = await self._get_next_generation()
         replica, head = self._follower.replica, self.core.head
         self._outgoing.clear()
         self._must_begin_anew = self._must_post_again = False
         self._opened_at = self._clock()
         if self._is_on_chain(generation):
-            missing = [index for index in self.core.sealed if index > replica.tip]
-            self._outgoing.extend(_Outgoing(index, self.core.sealed[index]) for index in missing)
+            self._outgoing.extend(_Outgoing(index, batch) for index, batch in self.core.take_unposted(replica.tip))
             return
         has_begun = await in_thread(self._rollup.view, "last_submitter") == self._sender.address
         if (head is None and has_begun) or (head is not None and head.generation >= generation):
@@ -259,15 +274,13 @@ class Sequencer:
     async def drive(self, sweeper: Sweeper) -> None:
         """Take what has come, hand it on to be made durable and answered; tick, seal; until cancelled."""
         while True:
-            with trio.move_on_after(self._settings.tick_seconds):
+            with trio.move_on_after(self._settings.tick_seconds) as quiet:
                 await self._wake.wait()
             self._wake = trio.Event()
             if self._must_begin_anew or self._must_post_again:
                 await self.acknowledger.settle()
-                self.ingress.refuse_all(Refused(Refusal.NOT_SEQUENCING))
-                await self._hold_slot()
-                await self._catch_up()
-                await self._go_on()
+                if not await self._begin_again():
+                    continue
             if self._must_rebatch:
                 await self.acknowledger.settle()
                 self._rebatch()
@@ -280,18 +293,34 @@ class Sequencer:
                 records += self.core.keeper.keep()
             await self.acknowledger.put(records, list(zip(waiting, group.outcomes, strict=False)))
             # Nobody waits for roots: the disk is at work meanwhile.
-            self.core.advance_roots()
+            self.core.advance()
             await self._seal_if_due()
-            sweeper.sweep(trio.current_time(), is_quiet=not waiting)
+            sweeper.sweep(trio.current_time(), is_quiet=quiet.cancelled_caught)
             if self.ingress.is_ready:
                 self._wake.set()
+
+    async def _begin_again(self) -> bool:
+        """What `start` does, after a reorg or a new generation; False when L1 could not be asked. Raises NodeError."""
+        self.ingress.refuse_all(Refused(Refusal.NOT_SEQUENCING))
+        try:
+            await self._hold_slot()
+            await self._catch_up()
+            await self._go_on()
+        except JournalError:
+            raise
+        except L1Error as error:
+            self._log.warning("L1 unavailable", error=str(error))
+            self._must_post_again = True
+            self._wake.set()
+            await trio.sleep(self._settings.poll_seconds)
+            return False
+        return True
 
     def _rebatch(self) -> None:
         """Sealed batches have grown too old for L1: put their ops into new ones, which end now."""
         replica = self._follower.replica
         self.core.rewind(replica.tip, replica.messages.__getitem__)
-        missing = [index for index in self.core.sealed if index > replica.tip]
-        self._outgoing = deque(_Outgoing(index, self.core.sealed[index]) for index in missing)
+        self._outgoing = deque(_Outgoing(index, batch) for index, batch in self.core.take_unposted(replica.tip))
         self._must_rebatch = False
         self._log.warning("batched anew", after_batch=replica.tip, position=self.core.engine.next_position)
 
@@ -358,7 +387,6 @@ class Sequencer:
         while True:
             try:
                 await self._look()
-                await self._finalise_if_due()
             except L1Error as error:
                 self._log.warning("L1 unavailable", error=str(error))
             await trio.sleep(self._settings.poll_seconds)
@@ -366,6 +394,9 @@ class Sequencer:
     def _note(self, progress: Progress) -> None:
         self._finalized_messages = progress.finalized_messages
         self._head_time = progress.reading.head.time
+        self._last_look = progress
+        self._finaliser.note(progress)
+        self._note_unsettled(progress)
         for event in progress.events:
             if isinstance(event, RolledBack):
                 self._log.error("rolled back", index=event.index, generation=event.generation)
@@ -387,31 +418,34 @@ class Sequencer:
             self._must_begin_anew = False
         self._wake.set()
 
-    async def _finalise_if_due(self) -> None:
-        """Make final what has waited long enough; anybody could."""
-        replica = self._follower.replica
-        if replica.tip == replica.final:
-            return
-        window = (await in_thread(self._rollup.get_terms)).challenge_window
-        due = replica.final
-        for index in range(replica.final + 1, replica.tip + 1):
-            batch = await in_thread(self._rollup.get_batch, index)
-            if batch is None or batch.submitted_at + window > self._head_time:
-                break
-            due = index
-        if due > max(replica.final, self._final_seen):
+    def _note_unsettled(self, progress: Progress) -> None:
+        """What raises the generation that L1 asks of us, as long as it is not final."""
+        reading = progress.reading
+        if progress.is_restarted:
+            self._unsettled = [block for block in self._unsettled if block < reading.first]
+        for event in progress.events:
+            if isinstance(event, BatchPosted | RolledBack) and not self._is_own(event):
+                self._unsettled.append(event.block)
+        self._unsettled = [block for block in self._unsettled if block > reading.finalized]
+
+    def _is_own(self, event: BatchPosted | RolledBack) -> bool:
+        return isinstance(event, BatchPosted) and event.submitter == self._sender.address
+
+    async def finalise(self) -> None:
+        """Make final what has waited long enough, again and again."""
+        while True:
+            replica, look = self._follower.replica, self._last_look
             try:
-                outcome = await self._sender.send_async(self._rollup.finalise(due))
-            except CallReverted as error:
-                self._log.info("not final yet", index=due, reason=error.reason)
-                return
-            if isinstance(outcome, Mined):
-                self._final_seen = due
-                self._log.info("final", index=due)
+                if look is not None:
+                    await self._finaliser.act(replica.final, replica.tip, look)
+            except L1Error as error:
+                self._log.warning("L1 unavailable", error=str(error))
+            await trio.sleep(self._settings.poll_seconds)
 
     async def post(self) -> None:
         """Post sealed batches in order, each until L1 has it or a new generation makes it void."""
         while True:
+            self._drop_posted()
             if not self._outgoing or self._must_begin_anew or self._must_post_again or self._must_rebatch:
                 await trio.sleep(self._settings.poll_seconds / 4)
                 continue
@@ -433,13 +467,24 @@ class Sequencer:
                 self._log.warning("not posted", index=outgoing.index, outcome=str(outcome))
                 await trio.sleep(self._settings.poll_seconds)
                 continue
-            if self._outgoing and self._outgoing[0] is outgoing:
-                self._outgoing.popleft()
-            self.core.engine.mark_posted(len(data))
+            if self._outgoing and self._outgoing[0].batch == outgoing.batch:
+                self._take_off()
             self.counters.batches_posted += 1
             self.counters.posted_bytes += len(data)
             self.counters.posted_gas += outcome.gas_used
             self._log.info("posted", index=outgoing.index, size=len(data), gas=outcome.gas_used)
+
+    def _drop_posted(self) -> None:
+        """What L1 holds is posted: after a reorg a transaction of before it may have brought it there."""
+        replica = self._follower.replica
+        while self._outgoing:
+            index, batch = self._outgoing[0].index, self._outgoing[0].batch
+            if replica.batch_hashes.get(index) != batch.batch_hash:
+                return
+            self._take_off()
+
+    def _take_off(self) -> None:
+        self.core.engine.mark_posted(len(self._outgoing.popleft().batch.encode()))
 
     def _tampered(self, outgoing: _Outgoing) -> bytes | None:
         if self._tamper is None or outgoing.sealed is None:
@@ -500,7 +545,7 @@ async def run_sequencer(
     sequencer.feed.begin(sequencer.core.head.generation)
     gateway = sequencer.gateway = Gateway(
         sequencer.build_methods(),
-        GatewayLimits(),
+        fit_limits(GatewayLimits()),
         submissions={"submit": sequencer.ingress.submission},
         streams=sequencer.feed.streams,
         tls=tls,
@@ -515,6 +560,7 @@ async def run_sequencer(
             nursery.start_soon(sequencer.acknowledger.run, signer, nursery)
             nursery.start_soon(sequencer.follow)
             nursery.start_soon(sequencer.drive, sweeper)
+            nursery.start_soon(sequencer.finalise)
             nursery.start_soon(sequencer.post)
             port = await nursery.start(gateway.serve, settings.host, settings.port)
             log.info("serving", role="sequencer", host=settings.host, port=port)

@@ -15,7 +15,6 @@ from typing import TypeVar
 from node.client import Client
 from node.errors import NodeError
 from node.keys import Ed25519Key, format_address
-from sequencer.receipts import SignedReceipt, decode_receipt
 from sequencer.requests import build_request
 from state.codec import Value
 from state.leaves import (
@@ -31,6 +30,7 @@ from state.leaves import (
     decode_underlying,
 )
 from state.operations import Cancel, OrderOp, OrderTerms, Transfer, Withdraw, hash_digest
+from state.receipts import SignedReceipt, decode_receipt
 
 SEQUENCE_PLAUSIBLE_MAX = 1 << 62
 ORDER_SECONDS = 600

@@ -1,12 +1,14 @@
 """The watchtower: re-executes every batch from L1 data alone and convicts the first wrong step.
 
-It needs an L1 endpoint, the rollup's address and a funded key. A verdict is valid, invalid or unavailable: unavailable
+It needs an L1 endpoint, the rollup's address and a funded key. Receipts that people hand in it holds against the chain
+besides (node/receipt_watch.py). A verdict is valid, invalid or unavailable: unavailable
 (L1 does not answer, or contradicts itself) fails closed, is tried again, and grows louder as the window runs out.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
+from pathlib import Path
 
 import trio
 
@@ -17,6 +19,8 @@ from node.chain_follower import ChainFollower, Progress
 from node.errors import CallReverted, L1Error, NodeError, Underfunded
 from node.l1 import Call, decode_values, encode_call, in_thread
 from node.logs import Log
+from node.receipt_watch import ReceiptWatch
+from node.replica_checkpoint import ReplicaCheckpoint
 from node.rollup import Rollup
 from node.transactions import Mined, Sender
 from state.l1_events import BatchPosted
@@ -43,10 +47,14 @@ class WatchtowerCounters:
 
 @dataclass(frozen=True, slots=True)
 class WatchtowerSettings:
-    """`delay` seconds are left to others beside this one's turn; it then looks whether it still must act."""
+    """`delay` seconds are left to others beside this one's turn; it then looks whether it still must act.
+
+    `receipts` is where receipts are handed in: a file, or a folder of files.
+    """
 
     poll_seconds: float = 1.0
     delay: float = 0.0
+    receipts: Path | None = None
 
 
 def compute_turn_seconds(address: bytes, batch_hash: bytes, challenge_window: int) -> float:
@@ -62,16 +70,31 @@ def compute_turn_seconds(address: bytes, batch_hash: bytes, challenge_window: in
 class Watchtower:
     """Watches one rollup until cancelled."""
 
-    def __init__(self, rollup: Rollup, sender: Sender, settings: WatchtowerSettings, log: Log) -> None:
+    def __init__(
+        self,
+        rollup: Rollup,
+        sender: Sender,
+        settings: WatchtowerSettings,
+        log: Log,
+        checkpoint: ReplicaCheckpoint | None = None,
+    ) -> None:
         self._rollup = rollup
         self._sender = sender
         self._settings = settings
         self._log = log
-        self._follower = ChainFollower(rollup)
+        self.receipts = None if settings.receipts is None else ReceiptWatch(rollup, sender, settings.receipts, log)
+        # Receipts are held against every batch from the genesis on, and so all of them are executed.
+        kept = checkpoint if settings.receipts is None else None
+        self._follower = ChainFollower(rollup, self._show_to_receipts, kept)
         self._window = 0
         self._accused: tuple[BatchPosted, Proof] | None = None
         self._first_look: Progress | None = None
         self.counters = WatchtowerCounters()
+
+    def _show_to_receipts(self, event: BatchPosted) -> None:
+        """Asked what is known of a batch that is about to be executed: nothing, but the receipts must see it now."""
+        if self.receipts is not None:
+            self.receipts.take_batch(event, self._follower.replica)
 
     # Before it starts
 
@@ -125,7 +148,7 @@ class Watchtower:
 
     async def _judge(self, progress: Progress) -> None:
         if progress.is_restarted:
-            self._log.warning("reorg", note="L1 changed what was read; history is read anew")
+            self._log.warning("reorg", first_block=progress.reading.first)
         for event, verdict in progress.verdicts:
             self.counters.last_seen_batch = event.index
             if verdict.proof is None:
@@ -187,12 +210,16 @@ async def run_watchtower(
     settings: WatchtowerSettings,
     log: Log,
     *,
+    checkpoint: ReplicaCheckpoint | None = None,
     on_start: Callable[[Watchtower], None] = lambda tower: None,
 ) -> None:
     """Check funds and contract, then watch until cancelled. Raises NodeError when it should not start."""
     await in_thread(rollup.check_identity)
-    tower = Watchtower(rollup, sender, settings, log)
+    tower = Watchtower(rollup, sender, settings, log, checkpoint)
     await in_thread(tower.check_funds)
     log.info("self-test", result=await in_thread(tower.self_test))
     on_start(tower)
-    await tower.run()
+    async with trio.open_nursery() as nursery:
+        if tower.receipts is not None:
+            nursery.start_soon(tower.receipts.run, settings.poll_seconds)
+        await tower.run()

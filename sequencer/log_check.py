@@ -4,15 +4,15 @@ Every batch of the log's generation commits its hash at one position, and posts 
 log cannot be bent without an alarm. What is behind the last posted batch is the sequencer's word until then.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from itertools import zip_longest
+from functools import reduce
+from itertools import takewhile, zip_longest
 from typing import NamedTuple
 
 from sequencer.oplog import LogRecord, RecordKind, decode_record, hash_log
-from state.batches import BatchData, Header, decode_frame, decode_header
+from state.batches import BatchData, decode_frame, decode_header
 from state.codes import Kind
 
 
@@ -66,44 +66,45 @@ ReadFrom = Callable[[int], Iterator[LogRecord]]
 """Position -> every record of the log from there on, in order and without a gap."""
 
 
+ENDS_KEPT_MAX = 1_000
+
+
 @dataclass(slots=True)
 class LogCheck:
-    """One generation's log beside the batches of it, in their order, from the first. `read_from` reads the log."""
+    """One generation's log beside the batches of it. `read_from` reads the log.
+
+    In order each record is read once; after a reorg batches may come again, and some other way than before.
+    """
 
     generation: int
     read_from: ReadFrom
-    position: int = 0
-    log_hash: bytes = bytes(32)
-    _waiting: deque[tuple[Header, BatchData]] = field(default_factory=deque)
+    _hashes: dict[int, bytes] = field(default_factory=lambda: {0: bytes(32)})
 
-    def add_batch(self, batch: BatchData) -> None:
-        """L1 holds another batch. One of another generation says nothing of this log."""
+    def compare(self, batch: BatchData) -> Alarm | None:
+        """Hold a batch of the generation against the log, which reaches its end; the first departure."""
         header = decode_header(batch.header)
-        if header.generation == self.generation:
-            self._waiting.append((header, batch))
-
-    def compare(self, end: int) -> Alarm | None:
-        """Hold the log, which ends at `end`, against every batch that it reaches the end of; the first departure."""
-        while self._waiting and self._waiting[0][0].position_to <= end:
-            header, batch = self._waiting.popleft()
-            code, position = self._compare(header, batch)
-            if code is not None:
-                return Alarm(code, self.generation, position)
-        return None
-
-    def _compare(self, header: Header, batch: BatchData) -> tuple[AlarmCode | None, int]:
         logged: list[tuple[int, bytes]] = []
-        for record in self.read_from(self.position):
-            if record.position == header.position_to:
-                break
-            self.log_hash = hash_log(self.log_hash, record)
+        log_hash = self._get_hash(header.position_from)
+        for record in self._read(header.position_from, header.position_to):
+            log_hash = hash_log(log_hash, record)
             if record.kind is RecordKind.POSTED:
                 logged.append((record.position, record.body))
-        self.position = header.position_to
+        self._hashes[header.position_to] = log_hash
+        if len(self._hashes) > ENDS_KEPT_MAX:
+            del self._hashes[next(iter(self._hashes))]
         code, position = find_difference(logged, list_posted(batch))
-        if code is None and self.log_hash != header.log_hash:
+        if code is None and log_hash != header.log_hash:
             code, position = AlarmCode.OTHER_LOG, header.position_to - 1
-        return code, position
+        return None if code is None else Alarm(code, self.generation, position)
+
+    def _get_hash(self, position: int) -> bytes:
+        """Of the log up to a position, where the last batch ended as a rule."""
+        if position not in self._hashes:
+            self._hashes[position] = reduce(hash_log, self._read(0, position), bytes(32))
+        return self._hashes[position]
+
+    def _read(self, start: int, end: int) -> Iterator[LogRecord]:
+        return takewhile(lambda record: record.position < end, self.read_from(start))
 
 
 def list_posted(batch: BatchData) -> list[tuple[int, bytes]]:

@@ -9,6 +9,7 @@ Mirrors contracts/witness.vy.
 from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from hashlib import sha256
+from itertools import pairwise
 from typing import NamedTuple, NewType
 
 from state.constants import EXPIRY_STEP, SLOTS_PER_ACCOUNT, TOP_DEPTH
@@ -33,6 +34,10 @@ class Collection(IntEnum):
 
 
 DEPTHS: tuple[int, ...] = (0, 24, 34, 8, 22, 8, 32, 4)
+_KEY_BITS_MAX = 1 + TOP_DEPTH + max(DEPTHS)
+
+
+_COLLECTIONS = tuple(Collection)
 
 
 def leaf_key(collection: Collection, index: int) -> LeafKey:
@@ -78,7 +83,7 @@ def get_depth(key: LeafKey) -> int:
 
 def get_collection(key: LeafKey) -> Collection:
     """Which collection a leaf key belongs to."""
-    return Collection(key >> (key.bit_length() - 1 - TOP_DEPTH) & 7)
+    return _COLLECTIONS[key >> (key.bit_length() - 1 - TOP_DEPTH) & 7]
 
 
 def get_index(key: LeafKey) -> int:
@@ -86,11 +91,14 @@ def get_index(key: LeafKey) -> int:
     return key & ((1 << DEPTHS[get_collection(key)]) - 1)
 
 
+_TAGS = tuple(bytes([collection]) for collection in Collection)
+
+
 def hash_leaf(key: LeafKey, data: bytes) -> bytes:
     """Zero for an empty leaf; else bound to its collection."""
     if not data:
         return EMPTY
-    return sha256(bytes([get_collection(key)]) + data).digest()
+    return sha256(_TAGS[get_collection(key)] + data).digest()
 
 
 def hash_node(left: bytes, right: bytes) -> bytes:
@@ -121,6 +129,18 @@ def compute_root(key: LeafKey, leaf_hash: bytes, path: Path) -> Root:
     return Root(node)
 
 
+def find_joints(keys: Iterable[LeafKey]) -> set[int]:
+    """The nodes at which the paths of leaves join, two at each: one fewer than there are leaves."""
+    # From left to right, at whatever depth they stand: then only neighbours need to be compared.
+    ordered = sorted(keys, key=lambda key: key << _KEY_BITS_MAX - key.bit_length())
+    joints = set()
+    for left, right in pairwise(ordered):
+        deeper = left.bit_length() - right.bit_length()
+        left_part, right_part = (left >> deeper, right) if deeper > 0 else (left, right >> -deeper)
+        joints.add(left_part >> (left_part ^ right_part).bit_length())
+    return joints
+
+
 class Tree:
     """Nodes in memory. One writer; `update` is the only way to change it."""
 
@@ -135,37 +155,31 @@ class Tree:
         return Root(self._nodes.get(1, EMPTY))
 
     def update(self, leaf_hashes: Mapping[LeafKey, bytes]) -> Root:
-        """Set leaves (EMPTY removes one) and answer the new root."""
-        nodes = self._nodes
-        waiting: dict[int, list[int]] = {}
-        for key, leaf_hash in leaf_hashes.items():
-            if leaf_hash == EMPTY:
-                nodes.pop(key, None)
-            else:
-                nodes[key] = leaf_hash
-            waiting.setdefault(key.bit_length(), []).append(key)
-        changed: list[int] = []
-        for level in range(max(waiting, default=1), 1, -1):
-            if level in waiting:
-                changed = sorted([*changed, *waiting[level]])
-            changed = self._hash_parents(changed)
-        return self.root
+        """Set leaves (EMPTY removes one) and answer the new root.
 
-    def _hash_parents(self, changed: list[int]) -> list[int]:
-        """Hash each parent of some nodes of one level anew, once; ascending in, ascending out."""
-        nodes, parents, last = self._nodes, [], 0
-        for name in changed:
-            parent = name >> 1
-            if parent == last:
-                continue
-            left, right = nodes.get(2 * parent, EMPTY), nodes.get(2 * parent + 1, EMPTY)
-            if left is EMPTY and right is EMPTY:
-                nodes.pop(parent, None)
+        Leaf by leaf up to where its path joins another's: who comes there first stops, who comes second goes on.
+        """
+        nodes = self._nodes
+        joints = find_joints(leaf_hashes)
+        for key, leaf_hash in leaf_hashes.items():
+            name, node = int(key), leaf_hash
+            if node == EMPTY:
+                node = EMPTY
+                nodes.pop(name, None)
             else:
-                nodes[parent] = sha256(left + right).digest()
-            parents.append(parent)
-            last = parent
-        return parents
+                nodes[name] = node
+            while name > 1:
+                parent = name >> 1
+                if parent in joints:
+                    joints.remove(parent)
+                    break
+                sibling = nodes.get(name ^ 1, EMPTY)
+                if node is EMPTY and sibling is EMPTY:
+                    nodes.pop(parent, None)
+                else:
+                    node = nodes[parent] = sha256(sibling + node if name & 1 else node + sibling).digest()
+                name = parent
+        return self.root
 
     def prove(self, key: LeafKey) -> Path:
         """The path of a leaf, empty or not, in the tree as it stands."""

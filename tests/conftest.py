@@ -24,14 +24,13 @@ hypothesis.settings.register_profile(
     deadline=2_000,  # milliseconds an example; generous, since machines are shared
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
-hypothesis.settings.register_profile(
-    "long", hypothesis.settings.get_profile("keel"), max_examples=5_000, deadline=None
-)
+hypothesis.settings.register_profile("long", hypothesis.settings.get_profile("keel"), max_examples=5_000, deadline=None)
 hypothesis.settings.load_profile("keel")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seed", type=int, help="replay a run: the number its header and its failures print")
+    parser.addoption("--every-depth", action="store_true", help="reorganize the L1 at every depth, not at a few")
 
 
 @pytest.hookimpl(tryfirst=True)

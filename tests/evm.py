@@ -145,9 +145,7 @@ class Evm:
         """Deploy Vyper text."""
         return self.deploy_artifact(compile_source(source), *arguments, sender=sender, value=value)
 
-    def deploy_artifact(
-        self, artifact: Artifact, *arguments: Any, sender: str = SENDER, value: int = 0
-    ) -> "Contract":
+    def deploy_artifact(self, artifact: Artifact, *arguments: Any, sender: str = SENDER, value: int = 0) -> "Contract":
         """Deploy under the transaction gas cap and EIP-170; raises Reverted if that fails."""
         constructor: Any = next((e for e in artifact.abi if e["type"] == "constructor"), {"inputs": []})
         code = artifact.bytecode + _encode_arguments(constructor, arguments, f"{artifact.name}.__init__")

@@ -114,6 +114,7 @@ ORDERED = {"list", "tuple", "iter", "next", "enumerate", "zip", "map", "filter"}
 
 TESTS_WITHOUT_MODULE = {
     "tests/test_tidy.py": "about every file",
+    "tests/test_packaging.py": "about what an installation holds",
     "tests/*/test_spec.py": "about the package's SPEC.md",
     "tests/*/test_invariants.py": "about whole histories of the package",
     "tests/*/test_never_stuck.py": "about whole histories of the package",

@@ -37,6 +37,7 @@ class Run:
     restart_s: float
     recovery_s: float
     log_records: int
+    cpu_us: float
 
     @property
     def receipts_s(self) -> float:
@@ -82,7 +83,9 @@ def run_once() -> Run:
         send(exchange, [people.draw() for _ in range(WARM_COUNT)], 0)
         requests = [people.draw() for _ in range(FULL_COUNT)]
         speeds = measure_verifications_s()
+        cpu_s = exchange.read_cpu_seconds()
         full = send(exchange, requests, 0)
+        cpu_us = (exchange.read_cpu_seconds() - cpu_s) / FULL_COUNT * 1e6
         speeds += measure_verifications_s()
         rate = full["codes"]["0"] / full["seconds"] / 2
         paced = send(exchange, [people.draw() for _ in range(int(rate * PACED_SECONDS))], rate)
@@ -94,7 +97,7 @@ def run_once() -> Run:
         assert isinstance(after, list)
         assert int(after[2]) >= int(status[2])  # type: ignore[arg-type]
         log_records = int(status[2])  # type: ignore[arg-type]
-        return Run(statistics.median(speeds), full, paced, restart_s, recovery_s, log_records)
+        return Run(statistics.median(speeds), full, paced, restart_s, recovery_s, log_records, cpu_us)
 
 
 def bench_gateway_receipt_ratio() -> Measurement:
@@ -106,6 +109,11 @@ def bench_gateway_receipt_ratio() -> Measurement:
 def bench_gateway_receipts() -> Measurement:
     """Signed requests that got a receipt at full load; fills are not among them."""
     return Measurement((run_once().full["codes"]["0"],), "receipts", more_is_better=True)
+
+
+def bench_gateway_cpu_us() -> Measurement:
+    """What the sequencer's own process computes for a request at full load; signatures are worked off by others."""
+    return Measurement((run_once().cpu_us,), "us a request")
 
 
 def bench_gateway_refused() -> Measurement:

@@ -1,12 +1,14 @@
-"""An exchange of 100 000 accounts for benches: a real L1, a real `keel sequencer` process, and signed requests.
+"""Exchanges for benches: a real L1, a real `keel sequencer` process, and signed requests.
 
-So many accounts cannot deposit within a bench's minute. They are written into the sequencer's data folder as if they
-had. The L1 knows nothing of them and takes no batch on top of them: every batch is sealed, kept and offered again and
-again, none is posted, and the bytes that may wait for the L1 are bounded for it by UNPOSTED_BYTES_MAX.
+`open_exchange` has 100 000 accounts. So many cannot deposit within a bench's minute: they are written into the
+sequencer's data folder as if they had. The L1 knows nothing of them and takes no batch on top of them: every batch is
+sealed, kept and offered again and again, none is posted, and the bytes that may wait for the L1 are bounded for it by
+UNPOSTED_BYTES_MAX. `open_funded_exchange` has few accounts, and all of them have deposited: there batches are posted.
 """
 
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -18,14 +20,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from coincurve import PrivateKey
 from nacl.signing import SigningKey
 
 from node.deploy import write_deployment
 from node.framing import FrameReader, encode_frame
 from node.init_folder import init_folder
 from node.keys import Secp256k1Key, load_ethereum_key
+from node.launch import Launch
 from node.sequencer_core import SequencerCore
+from node.transactions import require_mined
 from sequencer.requests import build_request
 from state.codec import Value, decode
 from state.constants import NEVER
@@ -35,7 +38,7 @@ from state.ledger import Ledger
 from state.operations import Cancel, OrderOp, OrderTerms, Transfer, hash_digest
 from state.store import Store
 from state.tree import LeafKey, account_key
-from tests.node.town import build_launch, give_ether, open_town
+from tests.node.town import DOLLAR, TERMS, Town, build_launch, give_ether, open_town
 from tests.world import SYMBOLS, build_params
 
 ACCOUNTS = 100_000
@@ -88,17 +91,18 @@ class People:
         if roll >= 0.75:
             return account, self._cancel(account, slot)
         self.used.append((account, slot))
-        return account, self._order(account, slot)
+        is_sell = self.random.random() < 0.5
+        # Most rest beside the market; one in twenty is willing to cross it.
+        away = self.random.randrange(-10, 190) * 1000
+        price = PRICE + away if is_sell else PRICE - away
+        return account, self.order(account, slot, is_sell, price, self.random.randrange(1, 100))
 
     def _count(self, account: int, slot: int) -> int:
         counter = self.counters[account, slot] = self.counters.get((account, slot), 0) + 1
         return counter
 
-    def _order(self, account: int, slot: int) -> bytes:
-        is_sell = self.random.random() < 0.5
-        # Most rest beside the market; one in twenty is willing to cross it.
-        away = self.random.randrange(-10, 190) * 1000
-        price = PRICE + away if is_sell else PRICE - away
+    def order(self, account: int, slot: int, is_sell: bool, price: int, size: int) -> bytes:
+        """A signed request; its counter is one above the last of its slot."""
         terms = OrderTerms(
             account,
             slot,
@@ -108,7 +112,7 @@ class People:
             NEVER - 1,
             int(is_sell),
             price,
-            self.random.randrange(1, 100),
+            size,
             10_000,
             0,
             ((perpetual(0), 1),),
@@ -153,6 +157,12 @@ class Exchange:
             return time.perf_counter() - began
         raise TimeoutError(self.read_log())
 
+    def read_cpu_seconds(self) -> float:
+        """What the sequencer's own process has computed so far, its threads together; its helpers are not in it."""
+        assert self.process is not None
+        tasks = Path(f"/proc/{self.process.pid}/task").iterdir()
+        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
     def kill(self) -> None:
         """As a power cut would."""
         if self.process is not None:
@@ -190,30 +200,67 @@ class Exchange:
 def open_exchange() -> Iterator[Exchange]:
     """A deployment of its own, its accounts in the data folder; nothing runs yet but the L1."""
     now = int(time.time())
-    genesis = Genesis(build_params(cancel_only_interval=1), SYMBOLS, now)
-    launch = replace(build_launch(), genesis=genesis)
-    with TemporaryDirectory(prefix="keel-bench-") as name, open_town(Path(name), launch, block_seconds=1) as town:
-        folder = Path(name) / "exchange"
-        init_folder(folder, town.anvil.url)
-        port, metrics_port = find_free_ports(2)
-        text = (folder / "keel.toml").read_text()
-        text = text.replace("unposted_bytes_max = 4_000_000", f"unposted_bytes_max = {UNPOSTED_BYTES_MAX}")
-        text = text.replace("port = 7401", f"port = {port}")
-        text = text.replace("metrics_port = 0", f"metrics_port = {metrics_port}")
-        (folder / "keel.toml").write_text(text)
-        write_deployment(town.deployment, folder / "deployment.json")
-        operator = load_ethereum_key(folder / "keys" / "l1.json")
-        give_ether(town.anvil, operator, 1_000)
-        rollup = town.rollup
-        leaves = build_leaves(genesis, now)
-        with Store(folder / "data") as store:
-            core = SequencerCore(store, rollup.get_domain(), PrivateKey(operator.secret), 1)
-            core.restart(leaves, generation=1, index=0, parent=genesis.batch_hash)
-        exchange = Exchange(folder, rollup.get_domain(), operator, port)
-        try:
-            yield exchange
-        finally:
-            exchange.kill()
+    launch = build_bench_launch(now)
+    with (
+        TemporaryDirectory(prefix="keel-bench-") as name,
+        open_town(Path(name), launch, block_seconds=1) as town,
+        settle_exchange(town, unposted_bytes_max=UNPOSTED_BYTES_MAX) as exchange,
+    ):
+        with Store(exchange.folder / "data") as store:
+            core = SequencerCore(store, exchange.domain, 1)
+            leaves = build_leaves(launch.genesis, now)
+            core.restart(leaves, generation=1, index=0, parent=launch.genesis.batch_hash)
+        yield exchange
+
+
+@contextmanager
+def open_funded_exchange(accounts: int) -> Iterator[tuple[Exchange, Town]]:
+    """So many accounts with CASH each and the keys of `get_key`, by deposits that the L1 holds; settings as shipped.
+
+    The L1 makes a block a second.
+    """
+    launch = build_bench_launch(int(time.time()))
+    with TemporaryDirectory(prefix="keel-bench-") as name, open_town(Path(name), launch) as town:
+        owner, rollup = town.open_sender("owner"), town.rollup
+        dollars = rollup.get_asset(DOLLAR)
+        town.give_dollars("owner", accounts * CASH)
+        calls = [rollup.approve(town.dollar, accounts * CASH)]
+        for account in range(1, accounts + 1):
+            key = get_key(account).verify_key.encode()
+            calls.append(rollup.deposit(DOLLAR, CASH, 0, TERMS.message_fee, dollars))
+            calls.append(rollup.register_key(account, key, 7, NEVER, TERMS.message_fee))
+        for call in calls:
+            require_mined(owner.send(call))
+        town.anvil.request("evm_setAutomine", False)
+        town.anvil.request("evm_setIntervalMining", 1)
+        with settle_exchange(town) as exchange:
+            yield exchange, town
+
+
+def build_bench_launch(now: int) -> Launch:
+    """A rollup that takes more than cancels a second after its generation has begun."""
+    return replace(build_launch(), genesis=Genesis(build_params(cancel_only_interval=1), SYMBOLS, now))
+
+
+@contextmanager
+def settle_exchange(town: Town, **changes: int) -> Iterator[Exchange]:
+    """A folder as `keel init` makes it but for free ports and `changes`; the process that it may get is killed."""
+    folder = town.folder / "exchange"
+    init_folder(folder, town.anvil.url)
+    port, metrics_port = find_free_ports(2)
+    text = (folder / "keel.toml").read_text()
+    text = text.replace("port = 7401", f"port = {port}")
+    for name, value in {"metrics_port": metrics_port, **changes}.items():
+        text = re.sub(rf"(?m)^{name} = \w+", f"{name} = {value}", text)
+    (folder / "keel.toml").write_text(text)
+    write_deployment(town.deployment, folder / "deployment.json")
+    operator = load_ethereum_key(folder / "keys" / "l1.json")
+    give_ether(town.anvil, operator, 1_000)
+    exchange = Exchange(folder, town.rollup.get_domain(), operator, port)
+    try:
+        yield exchange
+    finally:
+        exchange.kill()
 
 
 def find_free_ports(count: int) -> list[int]:

@@ -8,8 +8,8 @@ from coincurve import PrivateKey
 
 from fraud_proofs.contradiction_search import HeldReceipt, find_contradiction, prove_other_receipt
 from fraud_proofs.contradictions import BadProof, find_signer
-from sequencer.receipts import ReceiptBody, SignedReceipt
 from state.operations import Tick
+from state.receipts import ReceiptBody, SignedReceipt
 from tests.contracts.rollup_chain import BOND, BURNED, ETH, UNKNOWN, WINDOW, Chain, compile_once
 from tests.evm import Contract, Evm
 from tests.fraud_proofs.broken_word import LIES

@@ -15,12 +15,12 @@ from fraud_proofs.grounds import MALFORMED
 from fraud_proofs.witness import Witness, WitnessLeaf
 from node.anvil import Anvil, run_anvil
 from node.contracts import SOURCES
-from sequencer.receipts import ReceiptBody, SignedReceipt
 from state.batches import BatchData, Frame, Step, decode_frame, decode_header
 from state.codes import Kind
 from state.constants import BATCH_BYTES_MAX, FRAME_BYTES_MAX, FRAMES_MAX
 from state.leaves import Order, Withdrawal, perpetual
 from state.operations import Fill, OrderOp, OrderTerms, Tick, Transfer, hash_digest
+from state.receipts import ReceiptBody, SignedReceipt
 from state.tree import Collection, Path, compute_root, get_depth, hash_leaf, leaf_key, order_key
 from tests.contracts.l1_evm import L1Evm
 from tests.contracts.rollup_chain import BOND, DEPOSIT_MAX, ETH, ETH_UNIT, FEE, WINDOW, Chain, address

@@ -20,7 +20,7 @@ FALL_MINUTE = 1_890
 
 
 def test_three_hours_around_the_low() -> None:
-    """Follower and bytecode agree with the sequencer on every root; a liquidation comes with the price that calls it."""
+    """Follower and bytecode agree with the sequencer on every root; liquidations come with the price that calls."""
     watchers: list[CrashFollower] = []
     tribunal = Tribunal()
     scene = Scene(read_shipped(), LOW_MINUTE - 150, 180, people=120, seed=7)

@@ -7,10 +7,10 @@ from typing import Any
 from fraud_proofs.contradiction_search import HeldReceipt, prove_other_receipt
 from fraud_proofs.contradictions import ContradictionKind
 from sequencer.engine import SlotState
-from sequencer.receipts import decode_receipt
 from state.batches import BatchData, Step, decode_frame, decode_header, pack_frames
 from state.ledger import Slot
 from state.operations import L1, Cancel, Fill, Operation, OrderOp, Tick, Withdraw, hash_digest
+from state.receipts import decode_receipt
 from tests.fraud_proofs.receipted import PRICE, Life, Posted
 
 Bend = Callable[[list[bytes]], list[bytes]]

@@ -1,4 +1,4 @@
-"""Two sequencers' lives as L1 and holders of receipts see them: restarts, reorgs, rollbacks, changes of hands.
+"""Two sequencers' lives as L1 and holders of receipts see them: restarts, reorgs, rollbacks, rescues, changes of hands.
 
 The engines, their disks and their signatures are real; L1 is a list of batches, each with who posted it and in which
 generation, by the rules of contracts/rollup.vy.
@@ -18,23 +18,27 @@ from fraud_proofs.contradiction_search import (
     PostedStep,
     encode_batch,
     encode_step,
+    ends_order,
     find_cancelled_fill,
     find_contradiction,
     is_later_fill,
+    list_filled_orders,
     list_steps,
     prove_other_receipt,
 )
 from fraud_proofs.contradictions import ContradictionKind, L1Batch
 from fraud_proofs.witness import WitnessLeaf
 from node.sequencer_core import SequencerCore
+from node.signature_worker import sign
 from sequencer.engine import Accepted, accept_any
-from sequencer.receipts import ReceiptBody, SignedReceipt
 from sequencer.requests import build_request, decode_request
+from sequencer.rescue import build_rescue_batch
 from state.batches import BatchData, decode_header
 from state.context import StepContext
 from state.ledger import Ledger, Slot
 from state.operations import Cancel, Operation, OrderOp
 from state.process_inbox import Message, MessageType
+from state.receipts import ReceiptBody, SignedReceipt
 from state.store import Store
 from state.transition import apply_step
 from state.tree import LeafKey, build_tree, order_key
@@ -42,6 +46,7 @@ from tests.sequencer.market import Sequencing
 from tests.world import get_address
 
 KEYS = (PrivateKey(b"\x07" * 32), PrivateKey(b"\x08" * 32))
+RESCUER = get_address(PrivateKey(b"\x09" * 32))
 PEOPLE = ("alice", "bob", "carol")
 PRICE = 17_000_000
 
@@ -78,7 +83,7 @@ class Life:
         self.held: dict[bytes, list[HeldReceipt]] = {get_address(key): [] for key in KEYS}
         self.folders = [folder / "first", folder / "second"]
         self.stores = [Store(folder) for folder in self.folders]
-        self.cores = [SequencerCore(self.stores[who], self.domain, KEYS[who], 4_000_000) for who in (0, 1)]
+        self.cores = [SequencerCore(self.stores[who], self.domain, 4_000_000) for who in (0, 1)]
         self.who = 0
         self.begin()
 
@@ -127,18 +132,21 @@ class Life:
             if isinstance(outcome, Accepted):
                 decoded = decode_request(request)
                 assert decoded is not None
-                receipts.append(HeldReceipt(self.core.sign_receipt(outcome).encode(), decoded.op))
+                receipts.append(HeldReceipt(self.sign(self.core.build_receipt(outcome)), decoded.op))
         self.held[self.address] += receipts
         return receipts
 
     def take_message(self, name: str) -> None:
         """Somebody cancels everything through L1."""
-        engine, world = self.core.engine, self.market.world
-        person = world.person(name)
-        time = engine.globals.time
-        self.messages.append(Message(MessageType.CANCEL_ALL, person.address, time, person.account, b"").encode())
+        self.send_message(name)
+        engine = self.core.engine
         for index in range(engine.globals.inbox_cursor, len(self.messages)):
             self.core.make_durable(engine.take_message(index, self.messages[index]))
+
+    def send_message(self, name: str) -> None:
+        """Somebody's cancel-all comes into the inbox."""
+        person, time = self.market.world.person(name), self.core.engine.globals.time
+        self.messages.append(Message(MessageType.CANCEL_ALL, person.address, time, person.account, b"").encode())
 
     def order(self, name: str, size: int, price: int = PRICE, slot: int = 0) -> OrderOp:
         """A signed order of this generation, its counter one higher."""
@@ -189,21 +197,24 @@ class Life:
         for index in sorted(index for index in self.core.sealed if index > self.tip):
             self.append(self.core.sealed[index])
 
-    def append(self, batch: BatchData) -> Posted:
-        """L1 takes an honest batch of the holder's."""
+    def append(self, batch: BatchData, submitter: bytes | None = None) -> Posted:
+        """L1 takes an honest batch, of the holder's unless said otherwise."""
         leaves = dict(self.state.leaves)
         found = examine_batch(self.state, batch, self.build_context(batch))
         assert isinstance(found, Honest), f"the sequencer posted a wrong step: {found.ground}"
-        return self.append_unexamined(batch, leaves)
+        return self.append_unexamined(batch, leaves, submitter)
 
-    def append_unexamined(self, batch: BatchData, leaves: dict[LeafKey, bytes]) -> Posted:
-        """L1 takes any batch of the holder's that has the right header."""
+    def append_unexamined(
+        self, batch: BatchData, leaves: dict[LeafKey, bytes], submitter: bytes | None = None
+    ) -> Posted:
+        """L1 takes any batch, of the holder's unless said otherwise, that has the right header."""
+        submitter = submitter or self.address
         header = decode_header(batch.header)
-        assert header.generation == self.generation + (self.last_submitter != self.address)
+        assert header.generation == self.generation + (self.last_submitter != submitter)
         assert header.index == self.tip + 1
-        kept = L1Batch(batch.batch_hash, header.generation, self.address)
+        kept = L1Batch(batch.batch_hash, header.generation, submitter)
         self.chain.append(Posted(header.index, batch, kept, leaves, self.generation, self.last_submitter))
-        self.generation, self.last_submitter = header.generation, self.address
+        self.generation, self.last_submitter = header.generation, submitter
         return self.chain[-1]
 
     def build_context(self, batch: BatchData) -> StepContext:
@@ -223,7 +234,7 @@ class Life:
         """The process is gone, and starts again on its folder."""
         self.stores[self.who].close()
         self.stores[self.who] = Store(self.folders[self.who])
-        self.cores[self.who] = SequencerCore(self.stores[self.who], self.domain, KEYS[self.who], 4_000_000)
+        self.cores[self.who] = SequencerCore(self.stores[self.who], self.domain, 4_000_000)
         assert self.core.recover(self.messages.__getitem__)
 
     def reorg(self) -> None:
@@ -259,6 +270,26 @@ class Life:
             self.generation += 1
             self.begin()
 
+    def rescue(self) -> None:
+        """A stranger posts a rescue batch with somebody's message in it; the holder goes on in a new generation.
+
+        Once, until the holder has posted again: he begins only upon what nobody can come before.
+        """
+        if self.last_submitter != self.address:
+            return
+        self.send_message(self.random.choice(PEOPLE))
+        state = Ledger(self.state.leaves).get_globals()
+        batch = build_rescue_batch(
+            self.state.leaves,
+            parent=self.chain[-1].kept.hash if self.chain else self.base_hash,
+            domain=self.domain,
+            generation=self.generation + 1,
+            time=state.time + 1,
+            messages=self.messages[state.inbox_cursor :],
+        )
+        self.append(batch, RESCUER)
+        self.begin()
+
     def change_hands(self) -> None:
         """Another takes the slot, in a generation of his own."""
         if self.last_submitter == self.address:
@@ -268,6 +299,7 @@ class Life:
         """Serve and post, while in each round all that may happen happens once, in any order; then a quiet while."""
         for _ in range(rounds):
             events = [self.post, self.post, self.seal, self.crash, self.reorg, self.change_hands, self.roll_back]
+            events += [self.post, self.rescue]
             self.random.shuffle(events)
             for event in events:
                 self.serve(self.random.randrange(1, 4))
@@ -297,7 +329,11 @@ class Life:
         if proof is not None:
             return proof
         state = State(dict(posted.leaves), build_tree(posted.leaves.items()))
-        return find_cancelled_fill(held, posted.index, posted.batch, state, self.build_context(posted.batch))
+        proof = find_cancelled_fill(held, posted.index, posted.batch, state, self.build_context(posted.batch))
+        if decode_header(posted.batch.header).generation == held.generation:
+            is_ended = any(ends_order(held, filled) for filled in list_filled_orders(posted.batch, state))
+            assert is_ended == (proof is not None), "what the ops say at a glance is what their execution shows"
+        return proof
 
     def list_near_misses(self) -> list[bytes]:
         """Every proof that a sequencer's enemy would try: each receipt beside all that stands where it says."""
@@ -349,5 +385,4 @@ class Life:
 
     def sign(self, body: ReceiptBody) -> bytes:
         """A receipt of the holder's, honest or not."""
-        signed = KEYS[self.who].sign_recoverable(body.hash_signing(self.domain), hasher=None)
-        return SignedReceipt(body, signed[:64] + bytes([signed[64] + 27])).encode()
+        return SignedReceipt(body, sign(KEYS[self.who], body.hash_signing(self.domain))).encode()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fraud_proofs.contradictions import CONTRADICTION_BYTES_MAX, BadProof, ContradictionKind, find_signer
+from state.batches import decode_header
 from state.codes import Kind
 from tests.fraud_proofs.broken_word import LIES
 from tests.fraud_proofs.receipted import Life
@@ -88,6 +89,8 @@ def test_an_honest_life_convicts_nobody(tmp_path: Path, seed: int) -> None:
     life = Life(tmp_path, seed)
     life.live(5)
 
+    lived = [decode_header(posted.batch.header).is_rescue for posted in life.dead + life.chain]
+    assert True in lived
     kinds = {held.op.kind for receipts in life.held.values() for held in receipts}
     assert kinds == {Kind.ORACLE, Kind.ORDER, Kind.CANCEL, Kind.TRANSFER, Kind.WITHDRAW}
     assert life.find_all() == []

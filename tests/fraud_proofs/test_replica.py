@@ -1,5 +1,6 @@
 """fraud_proofs/replica.py: the chain from L1's events, with a verdict on every batch."""
 
+import random
 from dataclasses import replace
 
 import pytest
@@ -126,6 +127,66 @@ def test_after_a_rollback_the_chain_goes_on() -> None:
     assert sorted(replica.roots) == sorted(replica.batch_hashes) == [0, 1]
     assert [verdict.is_valid for b in (2, 3) if (verdict := replica.apply(post(batches[b - 1], b)))] == [True, True]
     assert replica.state.tree.root == roots[3]
+
+
+def draw_event(rng: random.Random, replica: Replica, world: World, batches: list[BatchData], block: int) -> L1Event:
+    """Something that may follow on L1: a message, an honest batch, a lie, a conviction, finality."""
+    highest = replica.tip if replica.wrong is None else replica.wrong
+    choices: list[L1Event] = [MessageSent(block, len(replica.messages), rng.randbytes(9))]
+    if replica.wrong is None and replica.tip < len(batches):
+        batch, index = batches[replica.tip], replica.tip + 1
+        choices += [replace(post(batch, index), block=block)] * 3 + [replace(post(lie(batch), index), block=block)]
+    if highest > replica.final:
+        choices.append(RolledBack(block, rng.randint(replica.final + 1, highest), 2, bytes(20)))
+    if replica.tip > replica.final:
+        choices.append(Finalised(block, rng.randint(replica.final + 1, replica.tip)))
+    return rng.choice(choices)
+
+
+def test_rewound_events_are_as_if_they_had_never_been(seed: int) -> None:
+    """Drawn histories on drawn forks: after each reorg the replica is one that saw only the blocks that are left."""
+    rng = random.Random(seed)
+    world, batches, _ = play_batches(4)
+    for _ in range(12):
+        replica, history = follow(world)
+        settled, block = 1, 1
+        for _ in range(25):
+            block += rng.randint(0, 2)
+            event = draw_event(rng, replica, world, batches, block)
+            replica.apply(event)
+            history.append(event)
+            if rng.random() < 0.15:
+                settled = rng.randint(settled, block)
+                replica.settle(settled)
+            if rng.random() < 0.25:
+                block = rng.randint(settled + 1, block + 1)
+                replica.rewind(block)
+                history = [one for one in history if isinstance(one, GenesisSet) or one.block < block]
+        fresh = Replica(world.domain)
+        for event in history:
+            fresh.apply(event)
+        for name in ("messages", "accumulators", "tip", "final", "wrong", "roots", "batch_hashes", "_undos"):
+            assert getattr(replica, name) == getattr(fresh, name), name
+        assert replica.state.leaves == fresh.state.leaves
+        assert replica.state.tree.root == fresh.state.tree.root
+
+
+def test_a_batch_that_comes_back_after_a_reorg_is_not_executed_again() -> None:
+    """The same bytes after the same batches: their leaves are taken, and the root is the one that they claim."""
+    world, batches, roots = play_batches(3)
+    replica, _ = follow(world)
+    for number, batch in enumerate(batches, start=1):
+        replica.apply(replace(post(batch, number), block=10 + number))
+    replica.rewind(12)
+    assert (replica.tip, replica.state.tree.root) == (1, roots[1])
+    again = [replica.apply(replace(post(batch, number), block=20)) for number, batch in enumerate(batches[1:], start=2)]
+    assert [verdict.receipts for verdict in again if verdict is not None] == [(), ()]
+    assert (replica.tip, replica.state.tree.root) == (3, roots[3])
+    replica.rewind(20)
+    replica.settle(20)
+    verdict = replica.apply(replace(post(batches[1], 2), block=21))
+    assert verdict is not None
+    assert verdict.receipts, "what is settled is not remembered"
 
 
 def test_a_rollback_of_the_wrong_batch_clears_the_verdict() -> None:

@@ -9,8 +9,10 @@ from node.sequencer_core import SequencerCore
 from node.transactions import Sender, require_mined
 from sequencer.engine import Accepted
 from state.batches import BatchData
+from state.receipts import SignedReceipt
 from state.store import Store
 from tests.node.town import TERMS, Town
+from tests.receipts import sign_receipt
 
 
 class Clerk:
@@ -21,10 +23,10 @@ class Clerk:
         self.sender: Sender = town.open_sender("clerk")
         self.store = Store(folder)
         self._follower = ChainFollower(town.rollup)
-        replica = self._follower.replica
         self._follower.advance()
-        key = PrivateKey(town.get_key("clerk").secret)
-        self.core = SequencerCore(self.store, replica.domain, key, unposted_bytes_max=10**6)
+        replica = self._follower.replica
+        self._key = PrivateKey(town.get_key("clerk").secret)
+        self.core = SequencerCore(self.store, replica.domain, unposted_bytes_max=10**6)
         self.core.restart(replica.state.leaves, generation=1, index=0, parent=replica.batch_hashes[0])
         require_mined(self.sender.send(town.rollup.post_bond(TERMS.bond)))
         require_mined(self.sender.send(town.rollup.take_slot()))
@@ -44,6 +46,10 @@ class Clerk:
             records += engine.take_message(index, messages[index])
         self.core.make_durable(records)
 
+    def get_message(self, index: int) -> bytes:
+        """Of the inbox, as it was read last."""
+        return self._follower.replica.messages[index]
+
     def take(self, request: bytes) -> Accepted:
         """One request, which must be taken."""
         group = self.core.take([request])
@@ -51,6 +57,10 @@ class Clerk:
         (outcome,) = group.outcomes
         assert isinstance(outcome, Accepted), outcome
         return outcome
+
+    def acknowledge(self, request: bytes) -> SignedReceipt:
+        """Take one request; its receipt."""
+        return sign_receipt(self.core, self._key, self._follower.replica.domain, self.take(request))
 
     def seal(self) -> BatchData:
         """Close the batch with everything in it."""
@@ -60,6 +70,12 @@ class Clerk:
         """Post the sealed batch, or another in its place."""
         data = (batch or self.seal()).encode()
         require_mined(self.sender.send(self.town.rollup.submit_batch(data)))
+
+    def forget_transactions(self) -> None:
+        """Whatever a reorg has taken is not sent again by itself."""
+        self.sender.close()
+        (self.town.folder / "clerk.nonces").unlink()
+        self.sender = self.town.open_sender("clerk")
 
     def finalise(self) -> None:
         """Let the window pass."""

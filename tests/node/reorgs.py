@@ -19,8 +19,17 @@ from node.anvil import Anvil
 
 
 def reorganize(anvil: Anvil, depth: int, kept: Sequence[tuple[str, int]] = ()) -> None:
-    """Replace the last `depth` blocks by as many, with raw transactions, each in a new block (0 is the first)."""
+    """Replace the last `depth` blocks by as many, with raw transactions, each in a new block (0 is the first).
+
+    The clock then goes on from where it was: time does not come back on a real L1.
+    """
+    before = _read_head_time(anvil)
     anvil.request("anvil_reorg", depth, [list(one) for one in kept])
+    anvil.request("evm_increaseTime", max(before - _read_head_time(anvil), 0))
+
+
+def _read_head_time(anvil: Anvil) -> int:
+    return int(anvil.request("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
 
 
 def list_transactions(anvil: Anvil, depth: int) -> list[tuple[str, int]]:

@@ -13,11 +13,11 @@ from node.gateway import MethodError
 from node.logs import Log
 from node.sequencer_role import Sequencer, SequencerSettings, run_sequencer
 from sequencer.oplog import decode_record
-from sequencer.receipts import ReceiptBody, decode_receipt
 from sequencer.refusals import Refusal
 from sequencer.requests import build_request
 from state.leaves import decode_account
 from state.operations import Cancel, hash_digest
+from state.receipts import ReceiptBody, decode_receipt
 from state.store import Store, StoreError
 from tests.node.test_vertical import ALICE, OPERATOR, Stage, open_stage, read_status, until
 

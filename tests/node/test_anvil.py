@@ -83,7 +83,7 @@ def test_a_reorg_forgets_what_was_mined_and_keeps_the_height() -> None:
         l1.request("evm_mine")
         finalized, head = get_block(l1, "finalized"), get_block(l1, "latest")
         ((raw, _), _) = list_transactions(l1, 3)
-        reorganize(l1, 3, [(raw, 2)])
+        l1.request("anvil_reorg", 3, [[raw, 2]])
 
         assert get_block(l1, "finalized") == finalized
         assert get_block(l1, "latest")["number"] == head["number"]

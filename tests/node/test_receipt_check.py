@@ -14,11 +14,11 @@ from node.keys import Ed25519Key
 from node.receipt_check import find_contradictions, format_receipt, read_receipts
 from node.rollup import ETH
 from node.wallet import Wallet
-from sequencer.receipts import SignedReceipt
 from sequencer.requests import build_request
 from state.constants import NEVER
 from state.leaves import SessionKey
 from state.operations import Withdraw, hash_digest
+from state.receipts import SignedReceipt
 from tests.fraud_proofs.broken_word import bend_batch, leave_out
 from tests.node.clerk import Clerk
 from tests.node.town import ETHER_ASSET, TERMS, Town, open_town
@@ -50,7 +50,7 @@ def withdraw(town: Town, clerk: Clerk, receipts: Path, sequence: int) -> SignedR
     """Withdraw a little; the receipt is appended to the file."""
     bare = Withdraw(0, 1, sequence, ETHER_ASSET, 10**6, 0, bytes(64))
     request = build_request(replace(bare, signature=SESSION.sign(hash_digest(town.rollup.get_domain(), bare))))
-    receipt = clerk.core.sign_receipt(clerk.take(request))
+    receipt = clerk.acknowledge(request)
     with open(receipts, "a") as file:
         print(format_receipt(receipt, request), file=file)
     return receipt

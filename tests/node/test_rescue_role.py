@@ -133,9 +133,7 @@ def run_keel(*arguments: object) -> Iterator[Running]:
 
 
 @pytest.mark.slow
-def test_a_user_leaves_though_sequencer_and_folder_are_gone(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_user_leaves_though_sequencer_and_folder_are_gone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Killed, its folder deleted; a stranger's rescue and a proof of the user's own bring the money back to L1."""
     folder, rescuer, user = tmp_path / "exchange", tmp_path / "rescuer.json", tmp_path / "user.json"
     with run_anvil() as anvil, mine_fast(anvil):

@@ -11,13 +11,14 @@ from coincurve import PrivateKey
 from fraud_proofs.challenger import Honest, State, examine_batch
 from node.sequencer_core import SequencerCore
 from sequencer.engine import Accepted
-from sequencer.receipts import RECEIPT_BYTES, decode_receipt
 from sequencer.refusals import Refusal, Refused
 from sequencer.requests import build_request
 from state.batches import decode_header
 from state.context import StepContext
+from state.receipts import RECEIPT_BYTES, decode_receipt
 from state.store import Store, StoreError
 from state.tree import GLOBALS_KEY, build_tree
+from tests.receipts import sign_receipt
 from tests.sequencer.market import Sequencing
 from tests.world import get_address
 
@@ -41,7 +42,7 @@ class Desk:
 
     def _open(self) -> SequencerCore:
         self.store = Store(self.folder)
-        return SequencerCore(self.store, self.market.world.domain, KEY, 4_000_000)
+        return SequencerCore(self.store, self.market.world.domain, 4_000_000)
 
     def keep(self, records: object) -> None:
         self.core.make_durable(list(records))  # type: ignore[call-overload]
@@ -148,6 +149,22 @@ def test_batches_that_grew_too_old_are_batched_anew(tmp_path: Path, seed: int) -
     desk.store.close()
 
 
+def test_a_backlog_is_as_large_after_a_crash_as_before(tmp_path: Path) -> None:
+    """Whoever starts again must not admit a second budget of bytes on top of those that wait."""
+    desk = Desk(tmp_path)
+    first = desk.market.world.batch_index
+    for _ in range(3):
+        desk.keep(desk.core.take(desk.ask()).records)
+        desk.core.seal()
+    desk.crash()
+
+    unposted = desk.core.take_unposted(tip=first)
+
+    assert [index for index, _ in unposted] == [first + 1, first + 2]
+    assert desk.core.engine.unposted_bytes == sum(len(batch.encode()) for _, batch in unposted)
+    desk.store.close()
+
+
 def test_every_sealed_batch_is_honest(tmp_path: Path, seed: int) -> None:
     """The challenger agrees with every step, across restarts."""
     desk = Desk(tmp_path, seed)
@@ -164,6 +181,90 @@ def test_every_sealed_batch_is_honest(tmp_path: Path, seed: int) -> None:
     desk.store.close()
 
 
+def open_busy_desk(folder: Path, seed: int) -> Desk:
+    """Three batches, and a log behind them."""
+    desk = Desk(folder, seed)
+    for _ in range(3):
+        for _ in range(8):
+            desk.keep(desk.core.take(desk.ask()).records)
+        desk.core.seal()
+    for _ in range(4):
+        desk.keep(desk.core.take(desk.ask()).records)
+    return desk
+
+
+@pytest.mark.parametrize("part", ["leaf", "slot", "root"])
+def test_a_damaged_checkpoint_is_made_again_from_the_log(tmp_path: Path, seed: int, part: str) -> None:
+    """One wrong bit in what is only a cache is found, and costs time, nothing else."""
+    desk = open_busy_desk(tmp_path, seed)
+    whole = desk.picture()
+    if part == "leaf":
+        key, data = next(iter(desk.store.read_leaves().items()))
+        desk.store.commit(leaves={key: data[:-1] + bytes([data[-1] ^ 1])})
+    elif part == "slot":
+        key_bytes, data = next(iter(desk.store.read_slots()))
+        desk.store.commit(slots={key_bytes: data[:-1] + bytes([data[-1] ^ 1])})
+    else:
+        assert desk.core.head is not None
+        desk.store.commit(meta={"head": replace(desk.core.head, root=bytes(32)).encode()})
+
+    desk.crash()
+
+    assert desk.core.is_rebuilt
+    assert desk.picture() == whole
+    desk.crash()
+    assert not desk.core.is_rebuilt
+    assert desk.picture() == whole
+    desk.store.close()
+
+
+def test_a_crash_while_a_checkpoint_is_made_again_changes_nothing(tmp_path: Path, seed: int) -> None:
+    """Whatever part of it is done stands on disk as any checkpoint does; the marks say where the rest ends."""
+    desk = open_busy_desk(tmp_path, seed)
+    whole = desk.picture()
+    base = desk.store.read_meta("base head")
+    assert base is not None
+    desk.store.fall_back({"head": base, "slots digest": b""})
+    marks = dict(desk.store.read_marks(0))
+    last = max(marks)
+    desk.store.commit(marks={last: b""})
+    desk.core.recover(desk.market.world.messages.__getitem__)
+    desk.store.commit(marks={last: marks[last]})
+
+    desk.crash()
+
+    assert desk.picture() == whole
+    desk.store.close()
+
+
+def test_a_log_that_lost_a_record_is_refused(tmp_path: Path, seed: int) -> None:
+    """What was acknowledged cannot be made up: nothing is served from such a folder."""
+    desk = open_busy_desk(tmp_path, seed)
+    last = desk.core.engine.next_position - 1
+    desk.store.append_log(2, [(last - 1, b"")])
+    desk.store.close()
+    desk.core = desk._open()
+
+    with pytest.raises(StoreError, match="log position"):
+        desk.core.recover(desk.market.world.messages.__getitem__)
+    desk.store.close()
+
+
+def test_a_long_tail_is_sealed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Orders that only rest fill no batch, and a start shall not do very many of them again."""
+    monkeypatch.setattr("node.sequencer_core.TAIL_RECORDS_MAX", 50)
+    desk = Desk(tmp_path)
+    for number in range(49 - desk.core.engine.next_position):
+        desk.keep(desk.core.take([desk.market.order("alice", 1, PRICE - 1000 * number)]).records)
+    assert not desk.core.is_full
+    desk.keep(desk.core.take([desk.market.order("alice", 1, PRICE)]).records)
+
+    assert desk.core.is_full
+    desk.core.seal()
+    assert not desk.core.is_full
+    desk.store.close()
+
+
 def test_a_receipt_names_its_place_and_its_signer(tmp_path: Path) -> None:
     """Fixed-width, bound to the domain, recoverable to the sequencer's address."""
     desk = Desk(tmp_path)
@@ -172,7 +273,7 @@ def test_a_receipt_names_its_place_and_its_signer(tmp_path: Path) -> None:
     (accepted,) = group.outcomes
     assert isinstance(accepted, Accepted)
 
-    receipt = desk.core.sign_receipt(accepted)
+    receipt = sign_receipt(desk.core, KEY, desk.market.world.domain, accepted)
 
     assert len(receipt.encode()) == RECEIPT_BYTES
     assert decode_receipt(receipt.encode()) == receipt
@@ -221,7 +322,7 @@ def test_a_folder_of_another_rollup_is_refused(tmp_path: Path) -> None:
     """One folder, one rollup."""
     desk = Desk(tmp_path)
     with pytest.raises(StoreError, match="another rollup"):
-        SequencerCore(desk.store, bytes(32), KEY, 1000)
+        SequencerCore(desk.store, bytes(32), 1000)
     desk.store.close()
 
 

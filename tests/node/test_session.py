@@ -16,12 +16,13 @@ from node.reads import build_read_methods
 from node.sequencer_core import SequencerCore
 from node.session import Session, SessionError, fetch_underlyings, find_account, open_session
 from sequencer.engine import Accepted
-from sequencer.receipts import ReceiptBody, SignedReceipt
 from sequencer.refusals import Refused
 from state.codec import Value
 from state.codes import Code
 from state.leaves import FLAG_POST_ONLY, perpetual
+from state.receipts import ReceiptBody, SignedReceipt
 from state.store import Store
+from tests.receipts import sign_receipt
 from tests.world import World, open_market
 
 OPERATOR = Secp256k1Key(bytes([9]) * 32)
@@ -36,7 +37,7 @@ class Exchange:
     def __init__(self, folder: Path) -> None:
         self.world: World = open_market(keep_steps=False)
         self.world.seal()
-        self.core = SequencerCore(Store(folder), self.world.domain, PrivateKey(OPERATOR.secret), 10**6)
+        self.core = SequencerCore(Store(folder), self.world.domain, 10**6)
         leaves = dict(self.world.state.leaves)
         self.core.restart(leaves, generation=2, index=self.world.batch_index - 1, parent=self.world.parent)
         for seconds in (1, 20):
@@ -53,7 +54,8 @@ class Exchange:
         if isinstance(outcome, Refused):
             raise MethodError(outcome.code, outcome.text)
         assert isinstance(outcome, Accepted)
-        return self.forge([self.core.sign_receipt(outcome).encode(), outcome.filled])
+        receipt = sign_receipt(self.core, PrivateKey(OPERATOR.secret), self.world.domain, outcome)
+        return self.forge([receipt.encode(), outcome.filled])
 
     def build_methods(self) -> dict[str, Method]:
         return build_read_methods(lambda: self.core.engine.leaves) | {"submit": self.submit}

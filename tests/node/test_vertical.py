@@ -16,10 +16,11 @@ from fraud_proofs.challenger import State
 from node.amounts import ETHER
 from node.anvil import Anvil, open_anvil
 from node.chain_follower import ChainFollower
-from node.client import Client, open_client
+from node.client import Client, GatewayAddress, open_client
 from node.deploy import Deployment, deploy, mint
 from node.errors import NodeError, Underfunded
-from node.follower_role import FollowerSettings, run_follower
+from node.feed_audit import audit_feed
+from node.follower_role import Follower, FollowerSettings, run_follower
 from node.gateway import MethodError
 from node.keys import Secp256k1Key, parse_address
 from node.l1 import L1, in_thread
@@ -32,13 +33,13 @@ from node.transactions import Mined, Sender
 from node.watchtower_role import WatchtowerSettings, run_watchtower
 from sequencer.batcher import Batcher, SealRule
 from sequencer.engine import Sealed
-from sequencer.receipts import decode_receipt
 from sequencer.requests import build_request
 from state.batches import BatchData, Step, decode_frame, decode_header, pack_frames
 from state.constants import NEVER
 from state.genesis import Genesis
 from state.leaves import decode_account, decode_underlying, decode_withdrawal, perpetual
 from state.operations import OrderOp, OrderTerms, Withdraw, hash_digest
+from state.receipts import decode_receipt
 from state.store import Store
 from state.tree import Collection, leaf_key
 from tests.world import LISTINGS, ORACLE_KEYS, RULES, build_params
@@ -130,6 +131,18 @@ class Stage:
         self.nursery.start_soon(run)
         await until(lambda: bool(desk.port) or desk.is_closed.is_set())
         return desk
+
+    async def start_follower(self, feed: GatewayAddress) -> Follower:
+        """One that copies a feed."""
+        settings = FollowerSettings(port=0, poll_seconds=0.1, feed=feed, data=self.folder / "follower")
+        started: list[Follower] = []
+        self.nursery.start_soon(
+            lambda: run_follower(
+                self.rollup, settings, Log("follower"), on_start=lambda port, follower: started.append(follower)
+            )
+        )
+        await until(lambda: bool(started))
+        return started[0]
 
 
 @dataclass
@@ -258,6 +271,7 @@ async def test_deposit_trade_lie_convict_withdraw_claim(tmp_path: Path) -> None:
         alice = await stage.fund(ALICE, 1, stage.senders[0])
         await stage.fund(BOB, 2, stage.senders[0])
         stage.nursery.start_soon(publish, stage, desk.port)
+        follower = await stage.start_follower(GatewayAddress("127.0.0.1", desk.port))
 
         async with open_client("127.0.0.1", desk.port) as client:
             await wait_for_market(client)
@@ -285,17 +299,26 @@ async def test_deposit_trade_lie_convict_withdraw_claim(tmp_path: Path) -> None:
             signature = SigningKey(ALICE.secret).sign(hash_digest(stage.rollup.get_domain(), bare)).signature
             await client.call("submit", build_request(Withdraw(0, 1, 1, 0, 5_000_000, 0, signature)))
 
-            follower = ChainFollower(stage.rollup)
+            chain = ChainFollower(stage.rollup)
 
             async def is_withdrawal_posted() -> bool:
-                await follower.advance_async()
-                return leaf_key(Collection.OUTBOX, 0) in follower.replica.state.leaves
+                await chain.advance_async()
+                return leaf_key(Collection.OUTBOX, 0) in chain.replica.state.leaves
 
             await until(is_withdrawal_posted)
-            index = follower.replica.tip
-            leaf = follower.replica.state.leaves[leaf_key(Collection.OUTBOX, 0)]
-            path = follower.replica.state.tree.prove(leaf_key(Collection.OUTBOX, 0))
+            index = chain.replica.tip
+            leaf = chain.replica.state.leaves[leaf_key(Collection.OUTBOX, 0)]
+            path = chain.replica.state.tree.prove(leaf_key(Collection.OUTBOX, 0))
             await until(lambda: stage.rollup.view("final_index") >= index, seconds=90)
+
+        # The lie was in a root: log and matching were honest in both generations, for whoever replays them.
+        assert follower.copy is not None
+        await until(lambda: follower.copy.generation == 2 and follower.counters.fresh_position > 0)  # type: ignore[union-attr]
+        assert follower.alarms == []
+        for generation in (1, 2):
+            at = GatewayAddress("127.0.0.1", desk.port)
+            report = await audit_feed(stage.rollup, at, generation, is_endless=False, poll_seconds=0.1)
+            assert (report.departure, report.fills) == (None, 1), str(report)
 
         # Anybody may prove the leaf in a final root; the owner collects.
         withdrawal = decode_withdrawal(leaf)

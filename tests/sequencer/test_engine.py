@@ -162,6 +162,24 @@ def test_a_full_backlog_refuses_orders_but_never_cancels() -> None:
     market.take(market.cancel("alice"))
 
 
+def test_what_is_posted_makes_room_for_orders_again() -> None:
+    """The budget counts what was sealed and what waits in the open batch; prices come in whatever it says."""
+    market = Sequencing(unposted_bytes_max=400)
+    market.take(market.order("alice", 10, PRICE))
+    market.take(market.order("bob", -1, PRICE))
+    _, batch = market.seal()
+    assert market.engine.unposted_bytes > 400
+
+    assert market.refuse(market.order("carol", 10, PRICE)) == Refusal.BACKLOG_FULL
+    market.now += 1
+    market.engine.tick(market.now)
+    market.take(build_request(market.world.sign_reading(0, PRICE, PRICE, market.now)))
+    market.engine.mark_posted(len(batch.encode()))
+
+    assert market.engine.unposted_bytes == 0
+    market.take(market.order("carol", 10, PRICE))
+
+
 def play(market: Sequencing, rng: random.Random, count: int) -> list[LogRecord]:
     """Random orders, cancels, transfers, withdrawals and ticks; the whole log."""
     log: list[LogRecord] = []

@@ -1,4 +1,4 @@
-"""The system calls of another process, one by one, through Linux's ptrace: seen before they are made, cut short, killed.
+"""The system calls of another process, through Linux's ptrace: seen before they are made, cut short, killed.
 
 Only what the torture needs, and only for x86-64, as is the L1 that comes with the project. A tracer is one thread.
 """

@@ -7,8 +7,8 @@ then its entries, `put 1 or delete 0, key length, key, ...`. state/store.py puts
 import re
 from enum import StrEnum
 
-from sequencer.receipts import RECEIPT_BYTES
 from sequencer.derivation import SUBMIT_BATCH
+from state.receipts import RECEIPT_BYTES
 from tests.torture.ptrace import Call
 
 
@@ -56,7 +56,7 @@ class Classifier:
         """The kind of a call; None for what is neither kept nor told."""
         if call.name == "sendto":
             return Kind.RECEIPT if bytes([0xC4, RECEIPT_BYTES]) in call.data else None
-        if call.path.endswith(".nonces.new"):
+        if call.path.endswith((".nonces", ".nonces.new")):
             return self._classify_nonces(call)
         if _TABLES.search(call.path):
             return Kind.TABLES
@@ -81,6 +81,8 @@ class Classifier:
 
 def _read_kind(entries: bytes) -> Kind | None:
     """From the first entries of a batch; their values are short enough to have their lengths in one byte."""
+    if len(entries) < 2 or len(entries) <= 2 + entries[1]:
+        return None
     key, end = entries[2 : 2 + entries[1]], 2 + entries[1]
     for prefix, kind in _BY_FIRST_KEY.items():
         if key.startswith(prefix):

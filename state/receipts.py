@@ -1,7 +1,7 @@
-"""Receipts: the sequencer's signed word that an op stands at a position of its log (design 2.5).
+"""Receipts: the sequencer's signed word that an op stands at a position of its log.
 
-Fixed-width, so that a small L1 proof can hold two of them against each other. The signature is secp256k1 by the
-key that submits batches, over `sha256(domain || "receipt" || body)`.
+Fixed-width, so that a small L1 proof can hold two of them against each other (fraud_proofs/SPEC.md section 5). The
+signature is secp256k1 by the key that submits batches, over `sha256(domain || "receipt" || body)`.
 """
 
 import hashlib

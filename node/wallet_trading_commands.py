@@ -1,0 +1,145 @@
+"""`keel wallet` through the gateway: orders, cancels, transfers, withdrawals, and the receipts for them."""
+
+import argparse
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from node.amounts import DOLLAR, parse_amount
+from node.client import Client, open_client
+from node.command_options import Chain
+from node.errors import ConfigError
+from node.keys import load_ethereum_key, load_session_key
+from node.session import Answer, Session, fetch_underlyings, open_session
+from node.wallet_options import (
+    add_amount,
+    add_verb,
+    get_session_path,
+    get_units_per_token,
+    parse_account,
+)
+from state.constants import PRICE_MAX, QUANTITY_MAX, SLOTS_PER_ACCOUNT
+from state.leaves import FLAG_POST_ONLY, FLAG_REDUCE_ONLY, perpetual
+
+SendFromSession = Callable[[Session, Client], Awaitable[Answer]]
+
+
+def add_parsers(verbs: Any) -> None:
+    """The verbs of this file."""
+    order = add_verb(verbs, "order", "buy or sell; an order replaces the one that lives in its slot", run_order)
+    order.add_argument("side", choices=["buy", "sell"])
+    order.add_argument("size", type=int, help="lots")
+    order.add_argument("underlying", help="symbol, as in BTC")
+    order.add_argument("--price", required=True, help="limit, dollars a lot")
+    order.add_argument("--post-only", action="store_true", help="refuse it rather than trade at once")
+    order.add_argument("--reduce-only", action="store_true", help="never grow the position")
+    order.add_argument("--seconds", type=int, default=600, help="how long it lives (default: 600)")
+    order.add_argument("--max-fee-ppm", type=int, default=10_000, help="most that it pays, of the notional")
+    cancel = add_verb(verbs, "cancel", "kill what lives in a slot", run_cancel)
+    for parser in (order, cancel):
+        parser.add_argument("--slot", type=_slot, default=0, help=f"0 to {SLOTS_PER_ACCOUNT - 1} (default: 0)")
+    transfer = add_verb(verbs, "transfer", "move tokens to another account", run_transfer)
+    transfer.add_argument("--to", type=parse_account, required=True, help="the other account's number")
+    add_amount(transfer)
+    withdraw = add_verb(verbs, "withdraw", "move tokens to the outbox, for L1", run_withdraw)
+    add_amount(withdraw)
+    for parser in (order, cancel, transfer, withdraw):
+        parser.add_argument("--receipts", metavar="FILE", type=Path, help="append the receipt, for check-receipts")
+
+
+def run_order(arguments: argparse.Namespace) -> int:
+    """`keel wallet order`."""
+    price = parse_amount(arguments.price, DOLLAR, "--price")
+    if not 1 <= arguments.size <= QUANTITY_MAX or not 1 <= price <= PRICE_MAX:
+        raise ConfigError(f"size goes from 1 to {QUANTITY_MAX} lots, the price up to {PRICE_MAX // DOLLAR} dollars")
+    flags = (FLAG_POST_ONLY if arguments.post_only else 0) | (FLAG_REDUCE_ONLY if arguments.reduce_only else 0)
+
+    async def send(session: Session, client: Client) -> Answer:
+        symbols = [leaf.symbol.rstrip(b"\0").decode() for leaf in await fetch_underlyings(client)]
+        if arguments.underlying not in symbols:
+            raise ConfigError(f"{arguments.underlying} is not listed; listed are: {', '.join(symbols)}")
+        instrument = perpetual(symbols.index(arguments.underlying))
+        size = arguments.size if arguments.side == "buy" else -arguments.size
+        return await session.order(
+            instrument,
+            size,
+            price,
+            slot=arguments.slot,
+            flags=flags,
+            seconds=arguments.seconds,
+            max_fee_ppm=arguments.max_fee_ppm,
+        )
+
+    answer = _send_from_session(Chain(arguments), send)
+    resting = f", {arguments.size - answer.filled} rest in slot {arguments.slot}"
+    print(f"accepted at {_describe(answer)}: {answer.filled} lots traded at once{resting}")
+    return 0
+
+
+def run_cancel(arguments: argparse.Namespace) -> int:
+    """`keel wallet cancel`."""
+
+    async def send(session: Session, _: Client) -> Answer:
+        return await session.cancel(arguments.slot)
+
+    print(f"slot {arguments.slot} is empty from {_describe(_send_from_session(Chain(arguments), send))} on")
+    return 0
+
+
+def run_transfer(arguments: argparse.Namespace) -> int:
+    """`keel wallet transfer`."""
+    chain = Chain(arguments)
+    amount = parse_amount(arguments.amount, get_units_per_token(chain, arguments.asset))
+
+    async def send(session: Session, _: Client) -> Answer:
+        return await session.transfer(arguments.to, arguments.asset, amount)
+
+    answer = _send_from_session(chain, send)
+    print(f"{arguments.amount} moved to account {arguments.to} at {_describe(answer)}")
+    return 0
+
+
+def run_withdraw(arguments: argparse.Namespace) -> int:
+    """`keel wallet withdraw`."""
+    chain = Chain(arguments)
+    amount = parse_amount(arguments.amount, get_units_per_token(chain, arguments.asset))
+
+    async def send(session: Session, _: Client) -> Answer:
+        return await session.withdraw(arguments.asset, amount)
+
+    answer = _send_from_session(chain, send)
+    print(f"{arguments.amount} moved to the outbox at {_describe(answer)}; `keel wallet claim` when the batch is final")
+    return 0
+
+
+def _send_from_session(chain: Chain, send: SendFromSession) -> Answer:
+    """Connect, find account and key, send one op; the receipt must be the slot holder's."""
+    from node.receipt_check import format_receipt
+
+    domain, key = chain.rollup.get_domain(), load_session_key(get_session_path(chain))
+    owner = b"" if chain.arguments.account else load_ethereum_key(chain.get_key_path(is_wallet=True)).address
+    holder = chain.rollup.get_slot_holder()
+
+    async def run() -> Answer:
+        async with open_client(*chain.require_gateway()) as client:
+            session = await open_session(client, domain, key, owner, chain.arguments.account, holder)
+            return await send(session, client)
+
+    answer = trio.run(run)
+    if chain.arguments.receipts:
+        with open(chain.arguments.receipts, "a") as file:
+            print(format_receipt(answer.receipt, answer.request), file=file)
+    return answer
+
+
+def _describe(answer: Answer) -> str:
+    body = answer.receipt.body
+    return f"log position {body.position} of generation {body.generation}"
+
+
+def _slot(text: str) -> int:
+    if not text.isdigit() or int(text) >= SLOTS_PER_ACCOUNT:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a slot; write a number from 0 to {SLOTS_PER_ACCOUNT - 1}")
+    return int(text)

@@ -1,0 +1,134 @@
+"""What the shipped sequencer gets onto the L1 while trades never cease: operations a second, and their price there.
+
+A batch is posted when the one before it is in a block, so a block holds one, whatever it has room for. The L1 here
+makes a block a second; where blocks come every twelve seconds, the same batches carry a twelfth of the operations a
+second. What waits meanwhile is bounded: at `unposted_bytes_max` nothing is admitted but cancels and readings.
+"""
+
+import functools
+import random
+import time
+from dataclasses import dataclass
+
+from node.anvil import Anvil
+from node.rollup import Rollup
+from sequencer.derivation import BATCH_SUBMITTED, L1Cursor
+from sequencer.requests import build_request
+from state.l1_events import BatchPosted
+from state.operations import Oracle, OracleSignature, hash_digest
+from tests.bench import Measurement
+from tests.bench.bench_gateway import send
+from tests.bench.bench_l1 import count_ops
+from tests.bench.exchange import PRICE, Exchange, People, open_funded_exchange
+from tests.world import ORACLE_KEYS
+
+ACCOUNTS = 32
+TRADES = 4_000
+BATCHES = 12
+SECONDS_MAX = 90
+
+
+@dataclass(frozen=True)
+class Posting:
+    """Full batches of one run: how many ops they hold, and the seconds and gas that they took."""
+
+    batches: int
+    ops: int
+    seconds: int
+    gas: int
+
+
+def sign_reading(domain: bytes, now: int) -> bytes:
+    """A price of now."""
+    bare = Oracle(0, 0, now, PRICE, PRICE, 0b011, ())
+    signed = [key.sign_recoverable(hash_digest(domain, bare), hasher=None) for key in ORACLE_KEYS[:2]]
+    signatures = tuple(OracleSignature(one[:32], one[32:64], one[64] + 27) for one in signed)
+    return build_request(Oracle(0, 0, now, PRICE, PRICE, 0b011, signatures))
+
+
+def draw_trades(people: People) -> list[tuple[int, bytes]]:
+    """Two fresh orders each that fill each other, one of each side, among ACCOUNTS accounts in turn."""
+    found = []
+    for number in range(TRADES):
+        seller = 1 + number % ACCOUNTS
+        buyer = 1 + (number + ACCOUNTS // 2) % ACCOUNTS
+        size = people.random.randrange(1, 100)
+        # Who sells and who buys changes each time round, so that nobody's position grows for ever.
+        is_turned = bool(number // ACCOUNTS % 2)
+        found.append((seller, people.order(seller, 0, not is_turned, PRICE, size)))
+        found.append((buyer, people.order(buyer, 1, is_turned, PRICE, size)))
+    return found
+
+
+@functools.cache
+def post_once() -> Posting:
+    """More trades than can be posted meanwhile, and the batches that the L1 took of them."""
+    with open_funded_exchange(ACCOUNTS) as (exchange, town):
+        exchange.start()
+        exchange.wait_until_open()
+        wait_for_accounts(exchange)
+        assert exchange.ask("submit", sign_reading(exchange.domain, int(time.time())))
+        send(exchange, draw_trades(People(exchange.domain, random.Random(1))), 0)
+        wait_for_batches(exchange, BATCHES + 2)
+        return measure(town.anvil, town.rollup)
+
+
+def wait_for_accounts(exchange: Exchange) -> None:
+    """Until every deposit and key has come from L1."""
+    deadline = time.monotonic() + SECONDS_MAX
+    while not exchange.ask("account", ACCOUNTS):
+        assert time.monotonic() < deadline, exchange.read_log()
+        time.sleep(0.1)
+
+
+def wait_for_batches(exchange: Exchange, count: int) -> None:
+    """Until the L1 holds so many more than now."""
+    status = exchange.ask("status")
+    assert isinstance(status, list)
+    first, deadline = int(status[6]), time.monotonic() + SECONDS_MAX  # type: ignore[arg-type]
+    while int(status[6]) < first + count:  # type: ignore[arg-type]
+        assert time.monotonic() < deadline, exchange.read_log()
+        time.sleep(0.1)
+        status = exchange.ask("status")
+        assert isinstance(status, list)
+
+
+def measure(anvil: Anvil, rollup: Rollup) -> Posting:
+    """From the first full batch to the last but one: what was posted in the time between their blocks."""
+    _, events = rollup.read_events(L1Cursor(), 0, int(anvil.request("eth_blockNumber"), 16))
+    full = [event for event in events if isinstance(event, BatchPosted) and len(event.data) >= 85_000][:BATCHES]
+    wanted = {"fromBlock": "0x0", "address": "0x" + rollup.address.hex(), "topics": ["0x" + BATCH_SUBMITTED.hex()]}
+    gas = {}
+    for log in anvil.request("eth_getLogs", wanted):
+        receipt = anvil.request("eth_getTransactionReceipt", log["transactionHash"])
+        gas[int(log["topics"][1], 16)] = int(receipt["gasUsed"], 16)
+    return Posting(
+        batches=len(full) - 1,
+        ops=sum(count_ops(event) for event in full[1:]),
+        seconds=full[-1].posted_at - full[0].posted_at,
+        gas=sum(gas[event.index] for event in full[1:]),
+    )
+
+
+def bench_posting_ops_s() -> Measurement:
+    """Operations a second that the L1 took, at a block a second."""
+    posting = post_once()
+    return Measurement((posting.ops / posting.seconds,), "1/s", more_is_better=True)
+
+
+def bench_posting_gas_s() -> Measurement:
+    """The gas that they took of each second, which is of each block."""
+    posting = post_once()
+    return Measurement((posting.gas / posting.seconds,), "gas/s")
+
+
+def bench_posting_gas_per_op() -> Measurement:
+    """Gas of a full batch for each operation in it."""
+    posting = post_once()
+    return Measurement((posting.gas / posting.ops,), "gas")
+
+
+def bench_posting_ops_per_batch() -> Measurement:
+    """Operations in a full batch: registered orders, fills and the like."""
+    posting = post_once()
+    return Measurement((posting.ops / posting.batches,), "ops", more_is_better=True)

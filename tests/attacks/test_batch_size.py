@@ -10,7 +10,7 @@ from node.rollup import Rollup
 from node.sequencer_role import Sequencer, SequencerSettings
 from node.transactions import Sender
 from sequencer.engine import MEETINGS_MAX, Accepted
-from sequencer.matching import Market
+from sequencer.matching import single
 from sequencer.refusals import Refusal, Refused
 from sequencer.requests import build_request
 from state.batches import decode_batch
@@ -50,7 +50,7 @@ def test_taker_who_met_enough_leaves_an_uncrossed_book(desk: Desk) -> None:
     desk.core.take([desk.market.order("alice", -1, PRICE, slot) for slot in range(MEETINGS_MAX + 6)])
     desk.core.take([desk.market.order("bob", 1000, PRICE)])
 
-    assert desk.core.engine.get_depth(Market(perpetual(0)), 10) == ([], [(PRICE, 6)])
+    assert desk.core.engine.get_depth(single(perpetual(0)), 10) == ([], [(PRICE, 6)])
 
 
 def test_flood_of_requests_in_one_group(desk: Desk) -> None:

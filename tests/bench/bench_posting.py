@@ -8,12 +8,13 @@ second. What waits meanwhile is bounded: at `unposted_bytes_max` nothing is admi
 import functools
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from node.anvil import Anvil
 from node.rollup import Rollup
 from sequencer.derivation import BATCH_SUBMITTED, L1Cursor
 from sequencer.requests import build_request
+from state.constants import PPM
 from state.l1_events import BatchPosted
 from state.operations import Oracle, OracleSignature, hash_digest
 from tests.bench import Measurement
@@ -40,10 +41,10 @@ class Posting:
 
 def sign_reading(domain: bytes, now: int) -> bytes:
     """A price of now."""
-    bare = Oracle(0, 0, now, PRICE, PRICE, 0b011, ())
+    bare = Oracle(0, 0, now, PRICE, PRICE, PPM, PPM, PPM, 0b011, ())
     signed = [key.sign_recoverable(hash_digest(domain, bare), hasher=None) for key in ORACLE_KEYS[:2]]
     signatures = tuple(OracleSignature(one[:32], one[32:64], one[64] + 27) for one in signed)
-    return build_request(Oracle(0, 0, now, PRICE, PRICE, 0b011, signatures))
+    return build_request(replace(bare, signatures=signatures))
 
 
 def draw_trades(people: People) -> list[tuple[int, bytes]]:

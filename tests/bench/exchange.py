@@ -39,7 +39,7 @@ from state.operations import Cancel, OrderOp, OrderTerms, Transfer, hash_digest
 from state.store import Store
 from state.tree import LeafKey, account_key
 from tests.node.town import DOLLAR, TERMS, Town, build_launch, give_ether, open_town
-from tests.world import SYMBOLS, build_params
+from tests.world import LISTINGS, RULES, build_params
 
 ACCOUNTS = 100_000
 PRICE = 17_000_000
@@ -239,7 +239,7 @@ def open_funded_exchange(accounts: int) -> Iterator[tuple[Exchange, Town]]:
 
 def build_bench_launch(now: int) -> Launch:
     """A rollup that takes more than cancels a second after its generation has begun."""
-    return replace(build_launch(), genesis=Genesis(build_params(cancel_only_interval=1), SYMBOLS, now))
+    return replace(build_launch(), genesis=Genesis(build_params(cancel_only_interval=1), RULES, LISTINGS, now))
 
 
 @contextmanager

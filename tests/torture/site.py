@@ -29,7 +29,7 @@ from node.rollup import ETH, Rollup, Terms
 from node.session import SessionError, find_account
 from node.transactions import Sender
 from state.genesis import Genesis
-from tests.world import SYMBOLS, build_params
+from tests.world import LISTINGS, RULES, build_params
 
 TERMS = Terms(
     challenge_window=12, silence_limit=600, inbox_deadline=300, time_lag_max=10, bond=ETHER, message_fee=10**12
@@ -178,7 +178,7 @@ def build_site(folder: Path, anvil: Anvil, people: int) -> Site:
     signers = tuple(load_ethereum_key(folder / "keys" / f"{name}.json").address for name in ORACLE_KEYS)
     params = build_params(cancel_only_interval=1, oracle_signers=signers, oracle_threshold=2)
     assets = (LaunchAsset("USD", None, 1, 10**15), LaunchAsset("ETH", ETH, 10**9, 10**15))
-    genesis = Genesis(params, SYMBOLS, l1.get_block().time)
+    genesis = Genesis(params, RULES, LISTINGS, l1.get_block().time)
     bank_key = Secp256k1Key(DEVELOPMENT_SECRET)
     with Sender(l1, bank_key, folder / "keys" / "bank.nonces", poll_seconds=0.05) as bank:
         deployment = deploy(bank, Launch(genesis, assets, TERMS))

@@ -18,7 +18,7 @@ from state.transition import PROCESSES
 from state.tree import Collection, account_key, build_tree, expiry_key, leaf_key, underlying_key
 from state.valuation import compute_account_margin, read_quotes
 from tests.contracts.breakers import break_bytes, break_position
-from tests.contracts.court import Court, dispute
+from tests.contracts.court import Court, Dispute, dispute
 from tests.contracts.scene import (
     PEOPLE,
     Bend,

@@ -45,13 +45,14 @@ def parse_account(text: str) -> Account | Refusal:
             return _name_case(parse_case(text))
         account = _parse(document)
         checked = check_inputs(account.parameters, account.market, account.portfolio)
-        return checked or _with_volatilities(account)
+        return checked or _complete(account)
     except Refused as error:
         return error.refusal
 
 
-def _with_volatilities(account: Account) -> Account:
-    """The account with the surfaces' answer for every volatility that its file leaves out."""
+def _complete(account: Account) -> Account:
+    """The account with its rules in the file's quote units, and the surfaces' answer for every volatility that the file
+    leaves out."""
     month = account.parameters.reference_tenor_ms
 
     def fill(underlying: Underlying) -> Underlying:
@@ -61,7 +62,8 @@ def _with_volatilities(account: Account) -> Account:
         return replace(underlying, volatility_q38=min(vol_floor_q38(nearest.svi, 0), VOLATILITY_MAX_Q38))
 
     underlyings = tuple(fill(underlying) for underlying in account.market.underlyings)
-    return replace(account, market=replace(account.market, underlyings=underlyings))
+    parameters = scale_money(account.parameters, QUOTE_UNITS_A_DOLLAR // PPM)
+    return replace(account, parameters=parameters, market=replace(account.market, underlyings=underlyings))
 
 
 def _name_case(case: Case | Refusal) -> Account | Refusal:
@@ -93,8 +95,7 @@ def _parse(document: Fields) -> Account:
         collateral=tuple(_parse_collateral(entry, names) for entry in kept),
         futures=tuple(sorted(futures, key=lambda f: (f.underlying, f.expiry))),
     )
-    parameters = scale_money(PARAMETER_SETS[name], QUOTE_UNITS_A_DOLLAR // PPM)
-    return Account(parameters, market, portfolio, names, expiries)
+    return Account(PARAMETER_SETS[name], market, portfolio, names, expiries)
 
 
 def _parse_underlying(entry: Fields) -> Underlying:

@@ -102,6 +102,8 @@ def check_portfolio(market: Market, portfolio: Portfolio) -> Refusal | None:
         is_within = 0 <= collateral.value <= VALUE_MAX and all(0 <= haircut <= ONE_Q38 for haircut in haircuts)
         if not is_within or not -1 <= collateral.follows < len(market.underlyings):
             return Refusal(RiskCode.COLLATERAL_OUT_OF_RANGE, f"collateral[{index}]")
+        if not all(0 <= c <= ONE_Q38 for c in (collateral.confidence_q38, collateral.confidence_threshold_q38)):
+            return Refusal(RiskCode.CONFIDENCE_OUT_OF_RANGE, f"collateral[{index}]")
     return check_futures(market, portfolio.futures) or check_options(market, portfolio.options)
 
 

@@ -80,9 +80,9 @@ def compute_notional(ledger: Ledger, account: Account) -> int:
 def do_both_exist(ledger: Ledger, context: StepContext, op: Operation) -> bool:
     """Two different accounts."""
     deleverage = cast(Deleverage, op)
-    bankrupt = ledger.get_account(deleverage.bankrupt)
-    counterparty = ledger.get_account(deleverage.counterparty)
-    return bankrupt is not None and counterparty is not None and deleverage.bankrupt != deleverage.counterparty
+    ledger.require_account(deleverage.bankrupt)
+    ledger.require_account(deleverage.counterparty)
+    return deleverage.bankrupt != deleverage.counterparty
 
 
 def is_auction_over(ledger: Ledger, context: StepContext, op: Operation) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from state.leaves import Account, Instrument
 from state.ledger import Ledger
+from state.marks import compute_payoff
 from state.tree import Collection, LeafKey, get_collection, get_index
 
 
@@ -16,7 +17,8 @@ def list_accounts(leaves: Mapping[LeafKey, bytes]) -> dict[int, Account]:
 
 
 def assert_conserved(leaves: Mapping[LeafKey, bytes]) -> None:
-    """Per asset: accounts and books add up to custody; per instrument: positions to 0, longs to open interest."""
+    """Accounts and books add up to custody, longs to open interest, positions to 0; and once some have settled, what
+    the others are still paid is what the house holds."""
     ledger, accounts = Ledger(leaves), list_accounts(leaves).values()
     state = ledger.get_globals()
     held = defaultdict[int, int](int)
@@ -32,9 +34,14 @@ def assert_conserved(leaves: Mapping[LeafKey, bytes]) -> None:
         booked = books.house_cash + books.fund + books.fees - books.bad_debt
         assert held[asset] + booked == books.custody, f"asset {asset} is not conserved"
     assert all(asset < state.asset_count for asset in held)
-    longs = defaultdict[int, int](int)
+    longs, unpaid = defaultdict[int, int](int), 0
     for instrument, quantities in lots.items():
-        assert sum(quantities) == 0, f"{instrument} is not conserved"
+        expiry = ledger.require_expiry(instrument.underlying, instrument.expiry) if instrument.expiry else None
+        if expiry is not None and expiry.settlement:
+            unpaid += sum(quantities) * compute_payoff(instrument, expiry.settlement)
+        else:
+            assert sum(quantities) == 0, f"{instrument} is not conserved"
         longs[instrument.underlying] += sum(quantity for quantity in quantities if quantity > 0)
     for index in range(state.underlying_count):
         assert ledger.require_underlying(index).open_interest == longs[index]
+    assert ledger.require_asset(0).house_cash == unpaid, "the house gains or loses by settlements"

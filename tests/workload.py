@@ -9,14 +9,25 @@ from dataclasses import replace
 
 from state.batches import FLAG_RESCUE
 from state.codes import Kind
-from state.constants import AMOUNT_MAX, FEE_PPM_MAX, NEVER, PRICE_MAX, QUANTITY_MAX, SLOTS_PER_ACCOUNT
-from state.leaves import Order, Underlying
+from state.constants import (
+    AMOUNT_MAX,
+    EXPIRY_SECOND_OF_DAY,
+    EXPIRY_STEP,
+    FEE_PPM_MAX,
+    NEVER,
+    PRICE_MAX,
+    QUANTITY_MAX,
+    SLOTS_PER_ACCOUNT,
+)
+from state.leaves import Order, Underlying, call, future, perpetual, put
 from state.ledger import Ledger, Slot
-from state.operations import Close, Open, Operation, OrderOp, Tick
-from state.process_inbox import MessageType, encode_amount
+from state.marks import compute_mark
+from state.operations import Close, Index, Open, Operation, OrderOp, Tick
+from state.process_inbox import MessageType, encode_amount, encode_close
 from state.transition import Valid
 from state.tree import Collection, get_collection, get_index
-from tests.world import Person, World
+from tests.workload_endings import Endings
+from tests.world import Legs, Person, World, make_legs
 
 WILD_UNDERLYING = 3
 """Its price jumps anywhere; those of the others walk, so that a market lives."""
@@ -29,7 +40,7 @@ def random_steps(world: World, count: int) -> Iterator[bytes]:
 
     Needs a world with funded people and prices (`open_market`). Batches are sealed and generations raised on the way.
     """
-    workload = _Workload(world)
+    workload = Workload(world)
     while count > 0:
         for op in workload.draw_steps():
             yield op
@@ -45,7 +56,13 @@ def pick_boundary(chance: random.Random, low: int, high: int) -> int:
     return max(low, min(high, drawn))
 
 
-class _Workload:
+def round_strike(price: int) -> int:
+    """A strike near a price: three digits and zeros."""
+    zeros = max(0, len(str(price)) - 3)
+    return price // 10**zeros * 10**zeros
+
+
+class Workload:
     """One drawn story at a time; what the rules refuse is dropped and drawn anew."""
 
     def __init__(self, world: World) -> None:
@@ -65,6 +82,9 @@ class _Workload:
             *[self._message] * 2,
             *[self._owner_message] * 2,
             self._seal,
+            *[self._surface] * 3,
+            *[self._index] * 2,
+            *Endings(self).list_stories(),
         ]
 
     def draw_steps(self) -> Iterator[bytes]:
@@ -73,14 +93,24 @@ class _Workload:
 
     # What there is
 
-    def _people(self) -> list[Person]:
+    def list_live_expiries(self) -> list[tuple[int, int]]:
+        """Every expiry that has a surface and has not come."""
+        leaves = self.world.state.leaves
+        days = [get_index(key) for key in leaves if get_collection(key) == Collection.EXPIRIES]
+        pairs = [(day >> 16, (day & 0xFFFF) * EXPIRY_STEP + EXPIRY_SECOND_OF_DAY) for day in days]
+        return sorted(pair for pair in pairs if pair[1] > self.world.globals.time)
+
+    def list_people(self) -> list[Person]:
+        """Who has an account."""
         return [person for person in self.world.people.values() if person.account]
 
-    def _pick_person(self) -> Person:
-        return self.chance.choice(self._people())
+    def pick_person(self) -> Person:
+        """One of them."""
+        return self.chance.choice(self.list_people())
 
-    def _pick_pair(self) -> tuple[Person, Person]:
-        first, second = self.chance.sample(self._people(), 2)
+    def pick_pair(self) -> tuple[Person, Person]:
+        """Two of them."""
+        first, second = self.chance.sample(self.list_people(), 2)
         return first, second
 
     def _pick_underlying(self) -> int:
@@ -97,10 +127,30 @@ class _Workload:
         gap = self.chance.choice((0, 0, 0, 0, 1, 9, 1 << 20))
         return self.world.position + gap
 
-    def _pick_price(self, underlying: int) -> int:
-        """Near mark, within the band more often than not."""
-        mark = self._get_underlying(underlying).mark
-        return max(1, min(PRICE_MAX - 1, mark + mark * self.chance.randint(-55, 55) // 1000))
+    def _pick_price(self, traded: Legs) -> int:
+        """Near the marks, within the band more often than not."""
+        ledger, now = Ledger(self.world.state.leaves), self.world.globals.time
+        underlying = ledger.require_underlying(traded[0][0].underlying)
+        fair = 0
+        for instrument, ratio in traded:
+            expiry = ledger.require_expiry(instrument.underlying, instrument.expiry) if instrument.expiry else None
+            fair += ratio * compute_mark(instrument, underlying, expiry, now)
+        price = fair + underlying.mark * self.chance.randint(-55, 55) // 1000
+        return max(1 if len(traded) == 1 else 1 - PRICE_MAX, min(PRICE_MAX - 1, price))
+
+    def _pick_traded(self) -> Legs:
+        """A perpetual; or, of what has an expiry, a future, an option, or two of these at once."""
+        underlying = self._pick_underlying()
+        live = [expiry for of, expiry in self.list_live_expiries() if of == underlying]
+        if not live or self.chance.random() < 0.4:
+            return make_legs(underlying)
+        expiry, spot = self.chance.choice(live), self._get_underlying(underlying).spot
+        strikes = [round_strike(max(1, spot * tenths // 10)) for tenths in self.chance.sample(range(7, 14), 2)]
+        dated = [put(underlying, expiry, strikes[0]), call(underlying, expiry, strikes[1]), future(underlying, expiry)]
+        if self.chance.random() < 0.6:
+            return make_legs(self.chance.choice(dated))
+        first, second = sorted(self.chance.sample([perpetual(underlying), *dated], 2))
+        return (first, 1), (second, self.chance.choice((1, -1, -2)))
 
     def _pick_size(self) -> int:
         if self.chance.random() < 0.1:
@@ -109,7 +159,7 @@ class _Workload:
 
     # Playing
 
-    def _play(self, op: Operation) -> Iterator[bytes]:
+    def play(self, op: Operation) -> Iterator[bytes]:
         """Play the op if it is valid."""
         if isinstance(self.world.judge(op), Valid):
             self.world.play(op)
@@ -118,7 +168,7 @@ class _Workload:
             yield op.encode()
 
     def _remember(self, op: OrderOp) -> None:
-        for person in self._people():
+        for person in self.list_people():
             if person.account == op.terms.account:
                 person.counters[op.terms.slot] = op.terms.counter
 
@@ -131,10 +181,17 @@ class _Workload:
     def _tick(self) -> Iterator[bytes]:
         """A little time, or so much that every price is stale; then most often all prices come anew."""
         seconds = self.chance.choice((1, 1, 1, 2, 2, 20, 20, 100, 30_000))
-        yield from self._play(Tick(self._pick_position(), self.world.globals.time + seconds))
+        yield from self.play(Tick(self._pick_position(), self.world.globals.time + seconds))
         if seconds >= 100 and self.chance.random() < 0.8:
-            for underlying in range(self.world.globals.underlying_count):
-                yield from self._publish(underlying)
+            yield from self.publish_all()
+
+    def publish_all(self) -> Iterator[bytes]:
+        """Every price and every surface anew."""
+        for underlying in range(self.world.globals.underlying_count):
+            yield from self._publish(underlying)
+        yield from self._index()
+        for underlying, expiry in self.list_live_expiries():
+            yield from self._read_surface(underlying, expiry)
 
     def _price(self) -> Iterator[bytes]:
         underlying = self._pick_underlying()
@@ -144,6 +201,8 @@ class _Workload:
 
     def _publish(self, underlying: int) -> Iterator[bytes]:
         before = self._get_underlying(underlying)
+        if before.basket:
+            return
         if underlying == WILD_UNDERLYING:
             spot = pick_boundary(self.chance, 1, PRICE_MAX - 1)
             mark = pick_boundary(self.chance, 1, PRICE_MAX - 1)
@@ -152,59 +211,91 @@ class _Workload:
             mark = max(1, min(PRICE_MAX - 1, spot * self.chance.randint(990, 1010) // 1000))
         time = max(before.oracle_time + 1, self.world.globals.time - self.chance.choice((0, 0, 1, 60)))
         mask = self.chance.choice((0b011, 0b101, 0b110, 0b111))
-        yield from self._play(self.world.sign_reading(underlying, spot, mark, time, mask))
+        yield from self.play(self.world.sign_reading(underlying, spot, mark, time, mask))
 
-    def _sign_order(self, person: Person, underlying: int, size: int, price: int, **changes: int) -> OrderOp:
+    def _index(self) -> Iterator[bytes]:
+        """Price every basket anew."""
+        for underlying in range(self.world.globals.underlying_count):
+            if self._get_underlying(underlying).basket:
+                yield from self.play(Index(self._pick_position(), underlying))
+
+    def _surface(self) -> Iterator[bytes]:
+        """A reading of an expiry that is known, or the first one of another."""
+        underlying = self.chance.choice((0, self.world.globals.underlying_count - 1))
+        day = self.world.globals.time // EXPIRY_STEP + self.chance.choice((1, 1, 3))
+        named = (underlying, day * EXPIRY_STEP + EXPIRY_SECOND_OF_DAY)
+        yield from self._read_surface(*self.chance.choice((named, *self.list_live_expiries())))
+
+    def _read_surface(self, underlying: int, expiry: int) -> Iterator[bytes]:
+        """Vols and a forward not far from spot."""
+        spot = self._get_underlying(underlying).spot
+        if not 0 < spot < PRICE_MAX // 2:
+            return
+        shape = {
+            "forward": max(1, spot * self.chance.randint(980, 1020) // 1000),
+            "a": self.chance.randint(1 << 28, 1 << 33),
+            "b": self.chance.randint(0, 1 << 36),
+            "rho": self.chance.randint(-(1 << 37), 1 << 37),
+            "sigma": self.chance.randint(1 << 34, 1 << 37),
+            "rate": self.chance.randint(-(1 << 33), 1 << 34),
+        }
+        yield from self.play(self.world.sign_surface(underlying, expiry, **shape))
+
+    def _sign_order(self, person: Person, traded: Legs, size: int, price: int, **changes: int) -> OrderOp:
         slot = changes.pop("slot", self.chance.choice((0, 0, 1, 2, SLOTS_PER_ACCOUNT - 1)))
         position = self._pick_position()
         accepted = max(0, position - self.chance.choice((0, 0, 0, 1, 5)))
         counter = person.counters.get(slot, 0) + self.chance.choice((1, 1, 1, 2, 1000))
         values = {"position": position, "accepted": accepted, "counter": counter, **changes}
-        return self.world.sign_order(person.name, underlying, size, price, slot, **values)
+        return self.world.sign_order(person.name, traded, size, price, slot, **values)
 
     def _order(self) -> Iterator[bytes]:
         """An order that waits, with terms of all kinds."""
-        person, underlying = self._pick_person(), self._pick_underlying()
+        person, traded = self.pick_person(), self._pick_traded()
         size = self._pick_size() * self.chance.choice((1, -1))
-        price = self.chance.choice((self._pick_price(underlying), pick_boundary(self.chance, 1, PRICE_MAX - 1)))
+        price = self.chance.choice((self._pick_price(traded), pick_boundary(self.chance, 1, PRICE_MAX - 1)))
         changes = {
             "flags": self.chance.choice((0, 0, 2, 4, 6)) | (size < 0),
             "max_fee_ppm": self.chance.choice((10_000, pick_boundary(self.chance, 0, FEE_PPM_MAX))),
             "valid_until": self.world.globals.time + self.chance.choice((0, 5, 10_000, 1 << 40)),
-            "counterparty": self.chance.choice((0, 0, 0, self._pick_person().account)),
+            "counterparty": self.chance.choice((0, 0, 0, self.pick_person().account)),
         }
-        yield from self._play(self._sign_order(person, underlying, size, price, **changes))
+        yield from self.play(self._sign_order(person, traded, size, price, **changes))
 
     def _trade(self) -> Iterator[bytes]:
         """Two orders of the same price and their fill, whole or in part."""
-        buyer, seller = self._pick_pair()
-        underlying = self._pick_underlying()
-        price, size = self._pick_price(underlying), self._pick_size()
-        buy = self._sign_order(buyer, underlying, size, price, counterparty=self.chance.choice((0, 0, seller.account)))
-        yield from self._play(buy)
-        sell = self._sign_order(seller, underlying, -size, price)
-        yield from self._play(sell)
+        buyer, seller = self.pick_pair()
+        traded = self._pick_traded()
+        price, size = self._pick_price(traded), self._pick_size()
+        terms = {"max_fee_ppm": FEE_PPM_MAX, "counterparty": self.chance.choice((0, 0, seller.account))}
+        buy = self._sign_order(buyer, traded, size, price, **terms)
+        yield from self.play(buy)
+        sell = self._sign_order(seller, traded, -size, price, max_fee_ppm=FEE_PPM_MAX)
+        yield from self.play(sell)
         quantity = self.chance.choice((size, 1, max(1, size // 2)))
         slots = buy.terms.slot, sell.terms.slot
-        yield from self._play(self.world.fill(buyer.name, seller.name, price, quantity, *slots))
+        yield from self.play(self.world.fill(buyer.name, seller.name, price, quantity, *slots))
 
     def _reduce(self) -> Iterator[bytes]:
         """Somebody closes a position, in part or whole, with a reduce-only order."""
-        person, other = self._pick_pair()
+        person, other = self.pick_pair()
         account = Ledger(self.world.state.leaves).require_account(person.account)
         if not account.positions:
             return
         instrument, held = self.chance.choice(account.positions)
-        price = self._pick_price(instrument.underlying)
+        if 0 < instrument.expiry <= self.world.globals.time:
+            return
+        traded = make_legs(instrument)
+        price = self._pick_price(traded)
         size = -self.chance.choice((held, held, held // 2 or held))
-        order = self._sign_order(person, instrument.underlying, size, price, flags=2 | (size < 0))
-        against = self._sign_order(other, instrument.underlying, -size, price)
-        yield from self._play(order)
-        yield from self._play(replace(against, position=self.world.position, accepted=self.world.position))
+        order = self._sign_order(person, traded, size, price, flags=2 | (size < 0))
+        against = self._sign_order(other, traded, -size, price)
+        yield from self.play(order)
+        yield from self.play(replace(against, position=self.world.position, accepted=self.world.position))
         sides = (person, order.terms.slot, other, against.terms.slot)
         buyer, buyer_slot, seller, seller_slot = sides if size > 0 else (*sides[2:], *sides[:2])
         fill = self.world.fill(buyer.name, seller.name, price, abs(size), buyer_slot, seller_slot)
-        yield from self._play(fill)
+        yield from self.play(fill)
 
     def _list_standing(self) -> list[tuple[Slot, Order]]:
         ledger, found, generation = Ledger(self.world.state.leaves), [], self.world.globals.generation
@@ -220,7 +311,7 @@ class _Workload:
         """Two orders that have waited, if any cross."""
         standing = self._list_standing()
         self.chance.shuffle(standing)
-        names = {person.account: person.name for person in self._people()}
+        names = {person.account: person.name for person in self.list_people()}
         for buy_slot, buy in standing[:12]:
             for sell_slot, sell in standing[:12]:
                 if not buy.is_sell and sell.is_sell and buy.legs == sell.legs:
@@ -228,14 +319,14 @@ class _Workload:
                     quantity = min(buy.remaining, sell.remaining)
                     buyer, seller = names[buy_slot.account], names[sell_slot.account]
                     slots = buy_slot.slot, sell_slot.slot
-                    yield from self._play(self.world.fill(buyer, seller, maker.price, quantity, *slots))
+                    yield from self.play(self.world.fill(buyer, seller, maker.price, quantity, *slots))
 
     def _cancel(self) -> Iterator[bytes]:
-        person = self._pick_person()
+        person = self.pick_person()
         slot = self.chance.choice((*person.counters, 7))
         counter = person.counters.get(slot, 1) + self.chance.choice((0, 0, 1, 100))
         op = self.world.sign_cancel(person.name, slot, counter=counter, position=self._pick_position())
-        for step in self._play(op):
+        for step in self.play(op):
             person.counters[slot] = counter
             yield step
 
@@ -248,29 +339,29 @@ class _Workload:
         return min(AMOUNT_MAX, pick_boundary(self.chance, 1, most))
 
     def _transfer(self) -> Iterator[bytes]:
-        person, to = self._pick_pair()
+        person, to = self.pick_pair()
         asset = self._pick_asset()
-        return self._play(self.world.sign_transfer(person.name, to.name, self._pick_amount(person, asset), asset))
+        return self.play(self.world.sign_transfer(person.name, to.name, self._pick_amount(person, asset), asset))
 
     def _withdraw(self) -> Iterator[bytes]:
-        person, asset = self._pick_person(), self._pick_asset()
-        return self._play(self.world.sign_withdraw(person.name, self._pick_amount(person, asset) // 3 or 1, asset))
+        person, asset = self.pick_person(), self._pick_asset()
+        return self.play(self.world.sign_withdraw(person.name, self._pick_amount(person, asset) // 3 or 1, asset))
 
     def _deposit(self) -> Iterator[bytes]:
         """To somebody who is there, or to a new one; in dollars or ether; now and then too little."""
         asset, amount = self._pick_asset(), pick_boundary(self.chance, 1, 1 << 42)
-        people = self._people()
+        people = self.list_people()
         if len(people) < PEOPLE_MAX and self.chance.random() < 0.3:
             before = len(self.world.batch_steps)
             self.world.deposit(f"person {len(self.world.people)}", amount, asset)
             yield from [step.op for step in self.world.batch_steps[before:]]
         else:
-            person = self._pick_person()
+            person = self.pick_person()
             yield from self._send(MessageType.DEPOSIT, person.address, person.account, encode_amount(asset, amount))
 
     def _message(self) -> Iterator[bytes]:
         """A message that has no effect, or a deposit that comes back."""
-        person, other = self._pick_pair()
+        person, other = self.pick_pair()
         kinds = [
             (MessageType.DEPOSIT, person.address, 1 << 23, encode_amount(0, 1)),
             (MessageType.DEPOSIT, person.address, NEVER & 0xFFFFFFFF, encode_amount(1, 1)),
@@ -282,6 +373,8 @@ class _Workload:
             (MessageType.FORCE_WITHDRAW, person.address, other.account, encode_amount(0, 1)),
             (MessageType.FORCE_WITHDRAW, person.address, person.account, encode_amount(0, 0)),
             (MessageType.FORCE_WITHDRAW, person.address, person.account, encode_amount(0, NEVER)),
+            (MessageType.FORCE_CLOSE, person.address, other.account, encode_close(True)),
+            (MessageType.FORCE_LIQUIDATE, person.address, 1 << 23, b""),
             (4, person.address, person.account, b""),
             (255, bytes(20), 0, bytes(60)),
         ]
@@ -289,7 +382,7 @@ class _Workload:
 
     def _owner_message(self) -> Iterator[bytes]:
         """What an owner asks of his account through L1."""
-        person = self._pick_person()
+        person = self.pick_person()
         asset = self._pick_asset()
         amount = encode_amount(asset, self._pick_amount(person, asset))
         key = self.chance.randbytes(32) + bytes([self.chance.randrange(256)]) + self.chance.randbytes(8)
@@ -298,6 +391,9 @@ class _Workload:
             (MessageType.REGISTER_KEY, key),
             (MessageType.FORCE_WITHDRAW, amount),
             (MessageType.FORCE_WITHDRAW, amount),
+            (MessageType.FORCE_CLOSE, encode_close(True)),
+            (MessageType.FORCE_CLOSE, encode_close(False)),
+            (MessageType.FORCE_LIQUIDATE, b""),
         ]
         kind, payload = self.chance.choice(kinds)
         yield from self._send(kind, person.address, person.account, payload)
@@ -308,8 +404,8 @@ class _Workload:
         flags = self.chance.choice((0, 0, 0, FLAG_RESCUE))
         yield from self._seal_into(self.world.globals.generation + raised, flags)
         if raised:
-            yield from self._play(Tick(self.world.position, self.world.globals.time + 1))
-            yield from self._play(Tick(self.world.position, self.world.globals.time + 10))
+            yield from self.play(Tick(self.world.position, self.world.globals.time + 1))
+            yield from self.play(Tick(self.world.position, self.world.globals.time + 10))
         if flags:
             yield from self._cancel()
             yield from self._seal_into(self.world.globals.generation, 0)

@@ -22,6 +22,7 @@ ACCOUNT = {
             "spot": 100_000,
             "mark": 100_010,
             "perpetuals": -0.5,
+            "volatility": 0.6,
             "expiries": [
                 {
                     "name": "30d",
@@ -32,6 +33,7 @@ ACCOUNT = {
             ],
         }
     ],
+    "futures": [{"underlying": "BTC", "expiry": "30d", "quantity": 1}],
     "options": [{"underlying": "BTC", "expiry": "30d", "strike": 110_000, "right": "call", "quantity": -2}],
     "collateral": [{"value": 50_000, "follows": "BTC", "haircut": 0.1}],
 }
@@ -165,9 +167,20 @@ def test_an_account_is_explained_and_drawn(run: Any, tmp_path: Path) -> None:
         (("options", 0, "quantity"), 1e9, "QUANTITY_OUT_OF_RANGE"),
         (("options", 0, "strike"), 0, "STRIKE_OUT_OF_RANGE"),
         (("options",), [ACCOUNT["options"][0]] * 2, "POSITION_DUPLICATED"),  # type: ignore[index]
+        (("futures", 0, "expiry"), "31d", "EXPIRY_WITHOUT_SURFACE"),
+        (("futures", 0, "underlying"), "ETH", "UNDERLYING_WITHOUT_PRICE"),
+        (("futures", 0, "quantity"), 0, "QUANTITY_OUT_OF_RANGE"),
+        (("futures", 0, "quantity"), -1e9, "QUANTITY_OUT_OF_RANGE"),
+        (("futures",), [ACCOUNT["futures"][0]] * 2, "POSITION_DUPLICATED"),  # type: ignore[index]
+        (("underlyings", 0, "volatility"), -0.1, "VOL_OUT_OF_RANGE"),
+        (("underlyings", 0, "volatility"), 21, "VOL_OUT_OF_RANGE"),
+        (("underlyings", 0, "volatility"), float("inf"), "FIELD_NOT_FINITE"),
+        (("underlyings", 0, "volatility"), "high", "FIELD_MALFORMED"),
         (("underlyings", 0, "spot"), 0, "SPOT_OUT_OF_RANGE"),
         (("underlyings", 0, "mark"), 0, "UNDERLYING_WITHOUT_PRICE"),
         (("underlyings", 0, "expiries", 0, "days"), -1, "TIME_OUT_OF_RANGE"),
+        (("underlyings", 0, "expiries", 0, "days"), 0, "TIME_OUT_OF_RANGE"),
+        (("underlyings", 0, "expiries", 0, "forward"), 0, "FORWARD_OUT_OF_RANGE"),
         (("underlyings", 0, "expiries", 0, "svi", "sigma"), 0, "SURFACE_OUT_OF_RANGE"),
         (("parameters",), "none such", "FIELD_MALFORMED"),
         (("cash",), float("nan"), "FIELD_NOT_FINITE"),

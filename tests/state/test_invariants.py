@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from collections.abc import Mapping
 
 import pytest
 
@@ -9,35 +10,45 @@ from state.codes import Kind
 from state.constants import CASH_MAX, CUSTODY_MAX
 from state.context import MessageUnknown
 from state.ledger import Ledger
+from state.operations import L1, Deleverage, Fill, Take, Transfer, Withdraw, decode_operation
 from state.transition import Invalid
-from state.tree import Collection, build_tree, get_collection
+from state.tree import Collection, LeafKey, build_tree, get_collection
 from state.valuation import compute_account_margin, is_within_caps, read_quotes
 from tests.conservation import assert_conserved, list_accounts
 from tests.workload import mutate, random_steps
-from tests.world import Attempt, World, open_market
+from tests.world import Attempt, PlayedStep, World, open_mixed_market
 
 STEPS = 250
 HISTORIES = 6
-OWN_ACTS = (Kind.L1, Kind.ORDER, Kind.CANCEL, Kind.FILL, Kind.TRANSFER, Kind.WITHDRAW)
-"""All that moves an account; of the other kinds tick and oracle move prices and funding under it."""
+PRICE_OPS = (Kind.TICK, Kind.ORACLE, Kind.SURFACE, Kind.INDEX)
+"""What moves prices and funding under everybody; all else leaves every price as it is."""
 
 histories = pytest.mark.parametrize("history", range(HISTORIES))
 
 
-def compute_excess(world_leaves: dict[int, bytes], account: int) -> int:
-    """Equity above the initial margin, at the prices of that state; who owes nothing needs no margin."""
-    ledger = Ledger(world_leaves)  # type: ignore[arg-type]
+def compute_margin(leaves: Mapping[LeafKey, bytes], account: int) -> tuple[int, int, int]:
+    """Equity and both surpluses, at the prices of that state."""
+    ledger = Ledger(leaves)
     held, params = ledger.require_account(account), ledger.get_params()
-    if not held.positions and held.cash >= 0:
-        return 0
     margin = compute_account_margin(held, read_quotes(ledger, held, params), ledger.get_globals().time, params)
-    return margin.initial
+    return margin.equity, margin.initial, margin.maintenance
+
+
+def compute_equity(leaves: Mapping[LeafKey, bytes], account: int) -> int:
+    """What an account is worth at the prices of that state."""
+    return compute_margin(leaves, account)[0]
+
+
+def compute_excess(leaves: Mapping[LeafKey, bytes], account: int) -> int:
+    """Equity above the initial margin, at the prices of that state; who owes nothing needs no margin."""
+    held = Ledger(leaves).require_account(account)
+    return 0 if not held.positions and held.cash >= 0 else compute_margin(leaves, account)[1]
 
 
 @histories
 def test_money_and_positions_are_conserved(history: int, seed: int) -> None:
     """After every step accounts and books add up to custody, positions to nothing, longs to open interest."""
-    world = open_market(seed)
+    world = open_mixed_market(seed)
     assert_conserved(world.state.leaves)
     kinds = Counter[int]()
     for op in random_steps(world, STEPS):
@@ -48,21 +59,65 @@ def test_money_and_positions_are_conserved(history: int, seed: int) -> None:
 
 @histories
 def test_no_own_act_goes_below_margin(history: int, seed: int) -> None:
-    """Who is above his initial margin is above it after every op but a tick or a reading, his own or another's."""
-    world = open_market(seed)
+    """Who is above his initial margin is above it after every op that moves no price, his own or another's; but for who
+    is closed with, and pays his share of a loss."""
+    world = open_mixed_market(seed)
     for op in random_steps(world, STEPS):
-        if op[0] not in OWN_ACTS:
+        if op[0] in (*PRICE_OPS, Kind.DELEVERAGE):
             continue
         before = world.steps[-1].leaves
         for account in list_accounts(before):
-            if compute_excess(before, account) >= 0:  # type: ignore[arg-type]
-                assert compute_excess(world.state.leaves, account) >= 0  # type: ignore[arg-type]
+            if compute_excess(before, account) >= 0:
+                assert compute_excess(world.state.leaves, account) >= 0
+
+
+def list_concerned(step: PlayedStep) -> list[int]:
+    """Whose equity an op may lower: who signed it, and who is auctioned or closed with."""
+    match decode_operation(step.op):
+        case Fill(buyer=buyer, seller=seller):
+            return [buyer, seller]
+        case Transfer(account=account) | Withdraw(account=account):
+            return [account]
+        case Take(account=account, target=target):
+            return [account, target]
+        case Deleverage(bankrupt=bankrupt, counterparty=counterparty):
+            return [bankrupt, counterparty]
+        case L1():
+            return [step.result.receipt.account]
+        case _:
+            return []
+
+
+@histories
+def test_nobody_pays_for_what_he_has_not_signed(history: int, seed: int) -> None:
+    """No op that moves no price lowers the equity of anybody but of those whom it is about."""
+    world = open_mixed_market(seed)
+    for op in random_steps(world, STEPS):
+        if op[0] in PRICE_OPS or op[0] in (Kind.OPEN, Kind.CLOSE):
+            continue
+        step = world.steps[-1]
+        concerned = list_concerned(step)
+        for account in list_accounts(step.leaves):
+            if account not in concerned:
+                before, after = (compute_equity(leaves, account) for leaves in (step.leaves, world.state.leaves))
+                assert after >= before
+
+
+@histories
+def test_a_settlement_pays_what_was_counted(history: int, seed: int) -> None:
+    """Margin counts a settled position as cash: settling it changes neither equity nor margin."""
+    world = open_mixed_market(seed)
+    for op in random_steps(world, STEPS):
+        if op[0] == Kind.SETTLE:
+            before = world.steps[-1].leaves
+            for account in list_accounts(before):
+                assert compute_margin(world.state.leaves, account) == compute_margin(before, account)
 
 
 @histories
 def test_an_invalid_op_changes_nothing(history: int, seed: int) -> None:
     """Ops beside each valid one are judged in the state before it; whatever the verdict, that state stays."""
-    world, chance = open_market(seed), random.Random(seed)
+    world, chance = open_mixed_market(seed), random.Random(seed)
     refused = 0
     for _ in random_steps(world, STEPS):
         played = world.steps[-1]
@@ -79,7 +134,7 @@ def test_an_invalid_op_changes_nothing(history: int, seed: int) -> None:
 @histories
 def test_the_root_is_that_of_the_leaves(history: int, seed: int) -> None:
     """Moved step by step, the tree is the one built from the leaves; a step's pre-root is the last one's post-root."""
-    world = open_market(seed)
+    world = open_mixed_market(seed)
     for _ in random_steps(world, STEPS):
         continue
     assert build_tree(world.state.leaves.items()).root == world.root
@@ -92,7 +147,7 @@ def test_the_root_is_that_of_the_leaves(history: int, seed: int) -> None:
 @histories
 def test_numbers_only_rise_that_may_only_rise(history: int, seed: int) -> None:
     """Time, batch, generation, cursors, counters, sequences and counts never fall; accounts never disappear."""
-    world = open_market(seed)
+    world = open_mixed_market(seed)
     before = dict(world.state.leaves)
     for _ in random_steps(world, STEPS):
         old, new = Ledger(before).get_globals(), world.globals
@@ -115,7 +170,7 @@ def test_numbers_only_rise_that_may_only_rise(history: int, seed: int) -> None:
 @histories
 def test_numbers_stay_within_their_bounds(history: int, seed: int) -> None:
     """Every account is within the caps that a proof about it relies on, whoever has sent it what."""
-    world = open_market(seed)
+    world = open_mixed_market(seed)
     for _ in random_steps(world, STEPS):
         for account in list_accounts(world.state.leaves).values():
             assert is_within_caps(account)
@@ -126,7 +181,7 @@ def test_numbers_stay_within_their_bounds(history: int, seed: int) -> None:
 
 def test_a_history_is_replayed_by_its_seed(seed: int) -> None:
     """The same seed plays the same ops to the same root; another seed others."""
-    worlds: list[World] = [open_market(number) for number in (seed, seed, seed + 1)]
+    worlds: list[World] = [open_mixed_market(number) for number in (seed, seed, seed + 1)]
     ops = [list(random_steps(world, 60)) for world in worlds]
     assert ops[0] == ops[1] != ops[2]
     assert worlds[0].root == worlds[1].root != worlds[2].root
@@ -135,8 +190,8 @@ def test_a_history_is_replayed_by_its_seed(seed: int) -> None:
 def test_histories_hold_ops_of_every_kind(seed: int) -> None:
     """Over a few histories every kind is played, and most reasons for which a message has no effect."""
     kinds, codes = Counter[int](), Counter[int]()
-    for number in range(4):
-        world = open_market(seed + number)
+    for number in range(6):
+        world = open_mixed_market(seed + number)
         kinds.update(op[0] for op in random_steps(world, STEPS))
         codes.update(step.result.receipt.message_code for step in world.steps)
     assert kinds.keys() == {*Kind}

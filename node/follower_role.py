@@ -25,12 +25,17 @@ from node.replica_checkpoint import ReplicaCheckpoint
 from node.rollup import Rollup
 from sequencer.fresh_state import FreshState
 from sequencer.log_check import EXPLANATIONS, Alarm, AlarmCode, LogCheck
+from sequencer.verdicts import Verdicts
 from state.batches import BatchData, decode_batch, decode_header
 from state.codec import Value
 from state.context import MessageUnknown
 from state.l1_events import BatchPosted, RolledBack
+from state.ledger import Ledger
 from state.store import Store
 from state.tree import LeafKey
+
+# Batches that L1 may post below what is shown before it is put together anew: until then it holds their leaves twice.
+BATCHES_BELOW_MAX = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,8 @@ class Follower:
         self._batches: list[tuple[int, BatchData]] = []
         self._check: LogCheck | None = None
         self._fresh: FreshState | None = None
+        self._batches_below = 0
+        self._verdicts = Verdicts()
         self.alarms: list[Alarm] = []
         self.counters = FollowerCounters()
         self.copy: FeedCopy | None = None
@@ -104,8 +111,22 @@ class Follower:
                 self._batches.append((event.block, batch))
         self._tell(progress)
         if progress.events or progress.is_restarted:
-            self._fresh = None
+            if not self._still_holds(progress):
+                self._fresh = None
             self._take_news()
+
+    def _still_holds(self, progress: Progress) -> bool:
+        """Whether what is shown stands as well upon what L1 holds now: more of the same, and not beyond it."""
+        if progress.is_restarted or self._fresh is None or self.copy is None:
+            return False
+        posted = [event for event in progress.events if isinstance(event, BatchPosted)]
+        self._batches_below += len(posted)
+        is_same = all(event.generation == self.copy.generation for event in posted)
+        has_rollback = any(isinstance(event, RolledBack) for event in progress.events)
+        reached = Ledger(self._chain.replica.state.leaves).get_globals().next_position
+        return (
+            is_same and not has_rollback and reached <= self._fresh.position and self._batches_below < BATCHES_BELOW_MAX
+        )
 
     def _tell(self, progress: Progress) -> None:
         for event, verdict in progress.verdicts:
@@ -143,12 +164,14 @@ class Follower:
     def _refresh(self, copy: FeedCopy) -> Alarm | None:
         """Come as close to the head of the log as it and L1 allow."""
         replica = self._chain.replica
-        posted = self._generations[-1][1] if self._generations else 0
-        if copy.generation < posted or self._has_alarm(copy.generation) or not replica.roots:
+        if not replica.roots or copy.generation < self._get_generation() or self._has_alarm(copy.generation):
             self._fresh = None
             return None
         if self._fresh is None:
-            self._fresh = FreshState(replica.state.leaves, replica.domain, self._get_message, copy.generation)
+            self._batches_below = 0
+            self._fresh = FreshState(
+                replica.state.leaves, replica.domain, self._get_message, copy.generation, self._verdicts.verify
+            )
         if self._fresh.position > copy.end:
             # L1 knows more than the feed.
             self._fresh = None
@@ -160,6 +183,11 @@ class Follower:
             self._log.info("the feed is ahead of L1", position=self._fresh.position)
         self.counters.fresh_position = self._fresh.position
         return None if code is None else Alarm(AlarmCode.OP_INVALID, copy.generation, self._fresh.position)
+
+    def _get_generation(self) -> int:
+        """The highest that L1 tells of: a rollback begins one before anything is posted in it."""
+        posted = Ledger(self._chain.replica.state.leaves).get_globals().generation
+        return max(posted, self._generations[-1][1] if self._generations else 0)
 
     def _get_message(self, index: int) -> bytes:
         messages = self._chain.replica.messages

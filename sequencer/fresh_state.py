@@ -11,21 +11,28 @@ from collections.abc import Callable, Iterable, Mapping
 
 from sequencer.oplog import LogRecord, RecordKind
 from state.codes import Code
-from state.context import StepContext, draft_header
+from state.context import StepContext, Verifier, draft_header
 from state.ledger import Ledger
 from state.operations import Open
+from state.signatures import is_ed25519_valid
 from state.transition import Invalid, apply_operation, apply_step
 from state.tree import LeafKey
 
 
 class FreshState:
-    """One generation's ops on top of `posted`, which must not change: when another batch is posted, begin anew.
+    """One generation's ops on top of `posted`. That may go on to a later batch, as long as it holds the same ops and
+    no more of them than were taken here; after any other change begin anew.
 
     Raises ValueError when what is posted is of a later generation.
     """
 
     def __init__(
-        self, posted: Mapping[LeafKey, bytes], domain: bytes, get_message: Callable[[int], bytes], generation: int
+        self,
+        posted: Mapping[LeafKey, bytes],
+        domain: bytes,
+        get_message: Callable[[int], bytes],
+        generation: int,
+        verify: Verifier = is_ed25519_valid,
     ) -> None:
         state = Ledger(posted).get_globals()
         if state.generation > generation:
@@ -40,7 +47,7 @@ class FreshState:
             position_from=self.position,
         )
         ledger = Ledger(posted)
-        context = StepContext(header, 0, domain, get_message)
+        context = StepContext(header, 0, domain, get_message, verify)
         opened = apply_operation(ledger, context, Open())
         assert not isinstance(opened, Invalid), f"an open batch on what is posted: {opened}"
         self._context = context.at(1)

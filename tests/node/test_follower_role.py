@@ -31,6 +31,7 @@ from state.operations import Cancel, Tick, Withdraw, hash_digest
 from state.store import Store
 from tests.fraud_proofs.broken_word import bend_batch
 from tests.node.clerk import Clerk
+from tests.node.reorgs import reorganize
 from tests.node.town import ETHER_ASSET, Town, open_town
 
 SESSION = Ed25519Key(bytes([8]) * 32)
@@ -152,6 +153,35 @@ async def test_what_was_acknowledged_is_shown_before_l1_has_it(town: Town, clerk
     sender = town.open_sender("stranger")
     require_mined(sender.send(town.rollup.claim(0, leaf, mask, siblings, batch)))
     assert town.rollup.view("balance_of", ETH, town.get_key("alice").address) == AMOUNT * 10**9
+
+
+async def test_a_reorg_changes_nothing_that_is_shown(town: Town, clerk: Clerk, tmp_path: Path) -> None:
+    """L1 forgets a batch and gets others with the same ops; the follower shows the head of the log all the while."""
+    async with trio.open_nursery() as nursery:
+        source = Source(clerk)
+        await nursery.start(source.serve)
+        async with follow(town, tmp_path / "one", source.port) as (port, one), open_client("127.0.0.1", port) as client:
+            for sequence in (1, 2, 3):
+                withdraw(town, clerk, sequence)
+            clerk.post()
+            source.feed.begin(1)
+            await until(lambda: one.counters.tip == 2 and one.counters.fresh_position == source.feed.end)
+
+            reorganize(town.anvil, 1)
+            clerk.forget_transactions()
+            await until(lambda: one.counters.tip == 1)
+            assert await read_amount(client, 2) == AMOUNT
+            withdraw(town, clerk, 4)
+            clerk.core.rewind(1, clerk.get_message)
+            clerk.post()
+            withdraw(town, clerk, 5)
+            clerk.post()
+            source.feed.begin(1)
+
+            await until(lambda: one.counters.tip == 3 and one.counters.fresh_position == source.feed.end)
+            assert [await read_amount(client, index) for index in range(6)] == [AMOUNT] * 5 + [None]
+            assert one.alarms == []
+        nursery.cancel_scope.cancel()
 
 
 # Feeds that are not the log

@@ -1,11 +1,9 @@
-"""The oracle: signs readings of a price source and hands them to the sequencer, by heartbeat and deviation.
+"""The oracle: signs readings of price sources and hands them to the sequencer, by heartbeat and deviation.
 
-A source is lines of JSON in quote units a lot, `{"symbol": "BTC", "spot": 17000000, "mark": 17010000}`, and if they are
-known `spot_confidence_ppm`, `mark_confidence_ppm` and `volatility_ppm`; the latest of a symbol counts. Readings enter
-the chain when a price has moved enough or its last one grows old, not at every line.
+What a line of a source says is node/oracle_source.py's; of several sources medians count. Readings enter the chain when
+a price has moved enough or its last one grows old, not at every line.
 """
 
-import json
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -17,29 +15,14 @@ from node.client import Client, GatewayUnreachable, open_client
 from node.gateway import MethodError
 from node.keys import Secp256k1Key
 from node.logs import Log
+from node.oracle_source import Price, SourceError, Sources
+from node.oracle_surfaces import SurfaceDesk
 from node.session import SessionError, fetch_globals, fetch_params, fetch_underlyings
 from sequencer.requests import build_request
-from state.constants import ORACLE_SIGNERS_MAX, PPM, PRICE_MAX
-from state.operations import Oracle, OracleSignature, hash_digest
+from state.constants import ORACLE_SIGNERS_MAX, PPM
+from state.operations import Oracle, OracleSignature, Surface, hash_digest
 
 LINE_BYTES_MAX = 4096
-VOLATILITY_MAX_PPM = 20 * PPM
-
-
-class SourceError(Exception):
-    """A line of the price source is not one; the text names the field."""
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """One line of a source: quote units a lot; confidences and vol a year, at the money, in parts per million."""
-
-    symbol: str
-    spot: int
-    mark: int
-    spot_confidence: int = PPM
-    mark_confidence: int = PPM
-    volatility: int = PPM
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,29 +35,6 @@ class OracleSettings:
     deviation_ppm: int = 2_000
     poll_seconds: float = 0.5
     tls: ssl.SSLContext | None = None
-
-
-def parse_price(line: str) -> Price:
-    """One line of a source. Raises SourceError."""
-    try:
-        value = json.loads(line)
-    except ValueError as error:
-        raise SourceError(f"not a line of JSON: {line[:80]!r}") from error
-    if not isinstance(value, dict) or not isinstance(value.get("symbol"), str):
-        raise SourceError('symbol: text is needed, as in {"symbol": "BTC", "spot": 17000000, "mark": 17010000}')
-    spot = value.get("spot")
-    mark = value.get("mark", spot)
-    prices = [take_whole(name, price, PRICE_MAX - 1) for name, price in (("spot", spot), ("mark", mark))]
-    bounds = (("spot_confidence_ppm", PPM), ("mark_confidence_ppm", PPM), ("volatility_ppm", VOLATILITY_MAX_PPM))
-    parts = [take_whole(name, value.get(name, PPM), most) for name, most in bounds]
-    return Price(value["symbol"], *prices, *parts)
-
-
-def take_whole(name: str, value: object, most: int) -> int:
-    """A whole number of a JSON line within bounds. Raises SourceError."""
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
-        raise SourceError(f"{name}: a whole number from 1 to {most} is needed, not {value!r}")
-    return value
 
 
 class OracleNode:
@@ -93,7 +53,8 @@ class OracleNode:
         self._settings = settings
         self._log = log
         self._clock = clock
-        self._prices: dict[str, Price] = {}
+        self._sources = Sources()
+        self._surfaces = SurfaceDesk(self._sources, settings.heartbeat, settings.deviation_ppm)
         self._sent: dict[str, tuple[Price, float]] = {}
         self.readings = 0
 
@@ -105,11 +66,9 @@ class OracleNode:
                 if not line.strip():
                     continue
                 try:
-                    price = parse_price(line)
+                    self._sources.take(line)
                 except SourceError as error:
                     self._log.warning("line skipped", reason=str(error))
-                    continue
-                self._prices[price.symbol] = price
 
     async def _publish_for_ever(self) -> None:
         while True:
@@ -137,10 +96,28 @@ class OracleNode:
     async def _publish_due(
         self, client: Client, symbols: Mapping[str, int], signers: list[tuple[int, Secp256k1Key]]
     ) -> None:
-        now = self._clock()
-        for symbol, price in self._prices.items():
-            if symbol in symbols and self._is_due(symbol, price, now):
-                await self._publish(client, symbols[symbol], price, signers)
+        now, prices = self._clock(), self._sources.list_prices()
+        # The chain's own time: a reading ahead of it would be refused, one behind the last one too.
+        time = (await fetch_globals(client)).time
+        for price in prices:
+            if price.symbol in symbols and self._is_due(price.symbol, price, now):
+                reading = draft_reading(symbols[price.symbol], price, time)
+                if await self._submit(client, reading, price.symbol, signers):
+                    self._sent[price.symbol] = (price, self._clock())
+        for surface in await self._surfaces.list_due(client, time, symbols, prices):
+            await self._submit(client, surface, f"underlying {surface.underlying}, expiry {surface.expiry}", signers)
+
+    async def _submit(
+        self, client: Client, bare: Oracle | Surface, name: str, signers: list[tuple[int, Secp256k1Key]]
+    ) -> bool:
+        """Sign and send; whether it was taken."""
+        try:
+            await client.call("submit", build_request(sign_reading(self._domain, bare, signers)))
+        except MethodError as error:
+            self._log.info("reading not taken", of=name, code=error.code, reason=error.text)
+            return False
+        self.readings += 1
+        return True
 
     def _is_due(self, symbol: str, price: Price, now: float) -> bool:
         if symbol not in self._sent:
@@ -149,27 +126,10 @@ class OracleNode:
         moved = max(abs(price.spot - last.spot), abs(price.mark - last.mark))
         return now - sent_at >= self._settings.heartbeat or moved * PPM >= last.spot * self._settings.deviation_ppm
 
-    async def _publish(
-        self, client: Client, underlying: int, price: Price, signers: list[tuple[int, Secp256k1Key]]
-    ) -> None:
-        state = await fetch_globals(client)
-        # The chain's own time: a reading ahead of it would be refused, one behind the last one too.
-        reading = sign_reading(self._domain, underlying, price, state.time, signers)
-        try:
-            await client.call("submit", build_request(reading))
-        except MethodError as error:
-            self._log.info("reading not taken", symbol=price.symbol, code=error.code, reason=error.text)
-            return
-        self._sent[price.symbol] = (price, self._clock())
-        self.readings += 1
 
-
-def sign_reading(
-    domain: bytes, underlying: int, price: Price, at: int, signers: Sequence[tuple[int, Secp256k1Key]]
-) -> Oracle:
-    """A reading at L2 time `at`, signed by keys given with their places among the chain's signers, in order."""
-    mask = sum(1 << place for place, _ in signers)
-    bare = Oracle(
+def draft_reading(underlying: int, price: Price, at: int) -> Oracle:
+    """A reading at L2 time `at` without signatures."""
+    return Oracle(
         position=0,
         underlying=underlying,
         time=at,
@@ -178,13 +138,19 @@ def sign_reading(
         spot_confidence=price.spot_confidence,
         mark_confidence=price.mark_confidence,
         volatility=price.volatility,
-        signer_mask=mask,
+        signer_mask=0,
         signatures=(),
     )
+
+
+def sign_reading(
+    domain: bytes, bare: Oracle | Surface, signers: Sequence[tuple[int, Secp256k1Key]]
+) -> Oracle | Surface:
+    """A reading signed by keys given with their places among the chain's signers, in order."""
     digest = hash_digest(domain, bare)
     signed = [key.sign(digest) for _, key in signers]
     signatures = tuple(OracleSignature(one[:32], one[32:64], one[64]) for one in signed)
-    return replace(bare, signatures=signatures)
+    return replace(bare, signer_mask=sum(1 << place for place, _ in signers), signatures=signatures)
 
 
 async def read_lines(stream: trio.abc.ReceiveStream) -> AsyncIterator[str]:

@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from fraud_proofs.replica import Replica
 from node.gateway import ARGUMENT_WRONG, Method, MethodError, take_bytes, take_int
 from state.codec import Value
-from state.constants import ACCOUNTS_MAX, SLOTS_PER_ACCOUNT, UNDERLYINGS_MAX
+from state.constants import ACCOUNTS_MAX, RULES_OFFSET, SLOTS_PER_ACCOUNT, UNDERLYINGS_MAX
 from state.leaves import decode_account, decode_withdrawal
 from state.ledger import Ledger
-from state.tree import DEPTHS, Collection, LeafKey, account_key, leaf_key, order_key, underlying_key
+from state.tree import DEPTHS, Collection, LeafKey, account_key, expiry_key, leaf_key, order_key, underlying_key
 
 Leaves = Mapping[LeafKey, bytes]
 
@@ -94,6 +94,11 @@ def build_read_methods(get_leaves: Callable[[], Leaves]) -> dict[str, Method]:
         count = Ledger(get_leaves()).get_globals().underlying_count
         return [get_leaves().get(underlying_key(index), b"") for index in range(count)]
 
+    async def get_expiry(arguments: list[Value]) -> Value:
+        """[underlying, expiry in seconds] -> expiry leaf, empty when nothing is listed on it."""
+        underlying = take_int(arguments, 0, "underlying", UNDERLYINGS_MAX)
+        return get_leaves().get(expiry_key(underlying, take_int(arguments, 1, "expiry", 1 << 32)), b"")
+
     async def get_globals(arguments: list[Value]) -> Value:
         """[] -> globals leaf."""
         return Ledger(get_leaves()).get_globals().encode()
@@ -101,6 +106,11 @@ def build_read_methods(get_leaves: Callable[[], Leaves]) -> dict[str, Method]:
     async def get_params(arguments: list[Value]) -> Value:
         """[] -> the active parameters' leaf."""
         return Ledger(get_leaves()).get_params().encode()
+
+    async def get_rules(arguments: list[Value]) -> Value:
+        """[] -> the active rules of margin, as their leaf."""
+        version = Ledger(get_leaves()).get_globals().params_version
+        return get_leaves().get(leaf_key(Collection.PARAMS, RULES_OFFSET + version), b"")
 
     return {
         "account": get_account,
@@ -110,8 +120,10 @@ def build_read_methods(get_leaves: Callable[[], Leaves]) -> dict[str, Method]:
         "order_slot": get_order,
         "underlying": get_underlying,
         "underlyings": get_underlyings,
+        "expiry": get_expiry,
         "globals": get_globals,
         "params": get_params,
+        "rules": get_rules,
     }
 
 

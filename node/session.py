@@ -20,11 +20,13 @@ from state.codec import Value
 from state.leaves import (
     FLAG_SELL,
     Account,
+    Expiry,
     Globals,
     Instrument,
     Params,
     Underlying,
     decode_account,
+    decode_expiry,
     decode_globals,
     decode_params,
     decode_underlying,
@@ -208,6 +210,11 @@ async def fetch_underlyings(client: Client) -> list[Underlying]:
     found = await client.call("underlyings")
     leaves = [decode_underlying(_expect_bytes(leaf)) for leaf in found] if isinstance(found, list) else []
     return [leaf for leaf in leaves if leaf is not None]
+
+
+async def fetch_expiry(client: Client, underlying: int, expiry: int) -> Expiry | None:
+    """An expiry's reading; None when it has none yet."""
+    return decode_expiry(_expect_bytes(await client.call("expiry", underlying, expiry)))
 
 
 def _expect_bytes(value: Value) -> bytes:

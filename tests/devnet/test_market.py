@@ -5,7 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from devnet.market import DATA, QUOTE_UNITS, Market, compute_minute, list_lines, read_markets
-from node.oracle_role import Price, parse_price
+from node.oracle_source import Price, parse_line
 
 LOTS = {"BTC": Decimal("0.001"), "ETH": Decimal("0.01"), "LTC": Decimal("0.01"), "XRP": Decimal(1)}
 
@@ -49,6 +49,6 @@ def test_replay_runs_at_its_speed_and_an_oracle_reads_it() -> None:
 
     lines = list(list_lines(markets, compute_minute(0, 60)))
 
-    assert [parse_price(line) for line in lines] == [
+    assert [parse_line(line)[1] for line in lines] == [
         Price(m.symbol, m.compute_spot_floor(1800), m.get_mark(1800)) for m in markets
     ]

@@ -8,7 +8,8 @@ import pytest
 
 from node.errors import CallReverted, L1Error, WrongContract
 from node.keys import Ed25519Key, Secp256k1Key
-from node.oracle_role import Price, sign_reading
+from node.oracle_role import draft_reading, sign_reading
+from node.oracle_source import Price
 from node.wallet import Wallet, WalletError
 from sequencer.requests import build_request
 from state.batches import BatchData, decode_frame, decode_header
@@ -191,7 +192,7 @@ def sign_price(town: Town, clerk: Clerk, underlying: int) -> bytes:
     signers = [(place, Secp256k1Key(key.secret)) for place, key in enumerate(ORACLE_KEYS)]
     now = clerk.core.engine.globals.time
     price = Price(SYMBOLS[underlying].decode(), PRICE, PRICE)
-    return build_request(sign_reading(town.rollup.get_domain(), underlying, price, now, signers))
+    return build_request(sign_reading(town.rollup.get_domain(), draft_reading(underlying, price, now), signers))
 
 
 def sign_order(town: Town, account: int, size: int, slot: int) -> bytes:

@@ -46,9 +46,8 @@ def test_codes() -> None:
 
 def test_margin_calls() -> None:
     """The table of margin-call levels is the enumeration."""
-    assert [(int(row[0]), row[1]) for row in read_tables("level", "margin call")] == [
-        (int(a), a.name) for a in CallLevel
-    ]
+    told = [(int(level), name) for level, name, _ in read_tables("level", "margin call")]
+    assert told == [(int(level), level.name) for level in CallLevel]
 
 
 def test_bounds_of_parameters() -> None:

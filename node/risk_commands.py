@@ -14,7 +14,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from risk.account_files import Account, parse_account
+from risk.account_files import Account, find_market, parse_account
+from risk.attribution import Attribution, add_attributions, attribute_pnl
 from risk.bounds import Refusal, RiskCode
 from risk.explain import SURFACE_MOVES_PPM, SURFACE_VOLS, Explanation, explain_margin, name_scenario
 from risk.margin import Margin, compute_margin
@@ -33,6 +34,9 @@ def add_risk_parser(subparsers: Any) -> None:
     pm2.set_defaults(run=lambda arguments: print_lines(answer_cases(arguments.files)))
     explain = commands.add_parser("explain", help="where an account's margin comes from")
     explain.add_argument("file", type=Path, metavar="ACCOUNT.json")
+    explain.add_argument(
+        "after", nargs="?", type=Path, metavar="AFTER.json", help="explain the P&L from the first market to this one"
+    )
     explain.add_argument("--plot", type=Path, metavar="FILE.png", help="also draw it")
     explain.set_defaults(run=run_explain)
 
@@ -112,6 +116,8 @@ def run_explain(arguments: argparse.Namespace) -> int:
     account = text if isinstance(text, Refusal) else parse_account(text)
     if isinstance(account, Refusal):
         return print_lines([describe(account)])
+    if arguments.after is not None:
+        return print_attribution(account, arguments.after)
     explanation = explain_margin(account.parameters, account.market, account.portfolio)
     for line in render_explanation(account, explanation):
         print(line)
@@ -121,6 +127,21 @@ def run_explain(arguments: argparse.Namespace) -> int:
 
         draw_explanation(explanation, QUOTE_UNITS_A_DOLLAR, arguments.plot)
         print(f"drawn: {arguments.plot}")
+    return 0
+
+
+def print_attribution(account: Account, file: Path) -> int:
+    """Print what made the account's P&L up to the market of another file, by underlying and Greek."""
+    text = read_text(file)
+    later = text if isinstance(text, Refusal) else parse_account(text)
+    market = later if isinstance(later, Refusal) else find_market(account, later)
+    if isinstance(market, Refusal):
+        return print_lines([describe(market)])
+    parts = attribute_pnl(account.parameters, account.market, market, account.portfolio)
+    columns = [*zip(account.underlyings, parts, strict=True), ("total", add_attributions(parts))]
+    print(f"{'P&L by cause':<14}" + "".join(f"{name:>18}" for name, _ in columns))
+    for name in Attribution.__slots__:
+        print(f"  {name:<12}" + "".join(f"{to_dollars(getattr(part, name)):>18,.2f}" for _, part in columns))
     return 0
 
 

@@ -16,7 +16,7 @@ the surface's at the money of the expiry nearest to 30 days. A case file of pm2.
 from dataclasses import dataclass, replace
 
 from risk.bounds import Refusal, RiskCode
-from risk.checks import VOLATILITY_MAX_Q38, check_inputs
+from risk.checks import VOLATILITY_MAX_Q38, check_inputs, check_portfolio
 from risk.decimals import Fields, Refused, parse_json
 from risk.fixed_point import DAY_MS, ONE_Q38
 from risk.market import Collateral, Expiry, Future, Market, Option, Portfolio, Underlying
@@ -48,6 +48,23 @@ def parse_account(text: str) -> Account | Refusal:
         return checked or _complete(account)
     except Refused as error:
         return error.refusal
+
+
+def find_market(account: Account, later: Account) -> Market | Refusal:
+    """The later file's market for what the account's file lists, in its order, by the names that they give."""
+    underlyings = []
+    for name, expiry_names in zip(account.underlyings, account.expiries, strict=True):
+        if name not in later.underlyings:
+            return Refusal(RiskCode.UNDERLYING_WITHOUT_PRICE, f"underlyings {name}")
+        place = later.underlyings.index(name)
+        own, listed = later.market.underlyings[place], later.expiries[place]
+        missing = [expiry for expiry in expiry_names if expiry not in listed]
+        if missing:
+            return Refusal(RiskCode.EXPIRY_WITHOUT_SURFACE, f"underlyings {name}, expiries {missing[0]}")
+        expiries = tuple(own.expiries[listed.index(expiry)] for expiry in expiry_names)
+        underlyings.append(replace(own, expiries=expiries))
+    market = Market(tuple(underlyings), later.market.stable_q38)
+    return check_portfolio(market, account.portfolio) or market
 
 
 def _complete(account: Account) -> Account:

@@ -1,4 +1,4 @@
-"""Value at risk and expected shortfall of every account, by simulation and by history. Advisory: alarms come from it.
+"""Value at risk and expected shortfall of every account, simulated and historical. Advisory: for margin calls.
 
 Every instrument is revalued in full on every path with the kernel's own integers; an account's P&L is then a sum over
 its positions. Quote units throughout; losses are positive. A sweep over accounts goes through one seam, `Run`:
@@ -7,7 +7,6 @@ anything that maps a function over blocks of accounts, in order, may stand in fo
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +17,7 @@ from risk.fast_margin import Book, Instrument
 from risk.fast_scenarios import integers, saturate
 from risk.fixed_point import LN_2_Q38, ONE_Q38, sqrt_years_floor_q38
 from risk.fixed_point import ln_q38 as exact_ln_q38
+from risk.margin_calls import CallLevel, rate_account
 from risk.market import Market
 from risk.parameters import Parameters
 from risk.svi import clamp_to_wings_q38, reading_total_vol_q38
@@ -166,17 +166,8 @@ def measure_tails(pnl: Reals) -> Reals:
     return np.stack([quantiles, shortfalls], axis=1)
 
 
-class Alarm(Enum):
-    """What an account's owner is told before liquidation tells him."""
-
-    NONE = 0
-    WATCH = 1  # a shortfall at 99 % would take it under maintenance margin
-    CALL = 2  # a loss at the 95 % quantile would
-
-
-def rate_accounts(maintenance: Reals, tail: TailRisk) -> list[Alarm]:
-    """Margin-call levels from maintenance surpluses (quote units) and the tail over the horizon."""
-    calls = maintenance < tail.value_at_risk[:, 0]
-    watches = maintenance < tail.expected_shortfall[:, 1]
-    levels = np.where(calls, Alarm.CALL.value, np.where(watches, Alarm.WATCH.value, Alarm.NONE.value))
-    return [Alarm(level) for level in levels.tolist()]
+def rate_accounts(maintenance: Integers, tail: TailRisk) -> list[CallLevel]:
+    """The level of every account from its maintenance surplus and its tail over the horizon, rounded against it."""
+    columns = np.ceil(tail.value_at_risk[:, 0]), np.ceil(tail.expected_shortfall[:, 1])
+    rows = zip(maintenance.tolist(), *(column.tolist() for column in columns), strict=True)
+    return [rate_account(surplus, int(quantile), int(shortfall)) for surplus, quantile, shortfall in rows]

@@ -40,7 +40,7 @@ ADVISORY = {
     "risk/pm2.py": "reads a venue's case files",
     "risk/fast_margin.py": "margin of many accounts over arrays; its test holds it to the reference",
     "risk/implied.py": "implied vols and fitted surfaces, for readings; never margin",
-    "risk/value_at_risk.py": "simulated and historical tails, for alarms; never margin",
+    "risk/value_at_risk.py": "simulated and historical tails, for margin calls; never margin",
     "risk/generate_tables.py": "computes the tables that are pinned in risk/SPEC.md; not imported by the core",
 }
 """File in a pure package -> why it may use floats, arrays and files: nothing that reaches a root imports it."""

@@ -158,6 +158,54 @@ def test_an_account_is_explained_and_drawn(run: Any, tmp_path: Path) -> None:
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def write_later(folder: Path, changes: dict[tuple[str | int, ...], Any]) -> tuple[str, str]:
+    """The account's file, and another in which some of the market is different."""
+    document = json.loads(json.dumps(ACCOUNT))
+    for path, value in changes.items():
+        place = document
+        for step in path[:-1]:
+            place = place[step]
+        place[path[-1]] = value
+    before, after = folder / "before.json", folder / "after.json"
+    before.write_text(json.dumps(ACCOUNT))
+    after.write_text(json.dumps(document))
+    return str(before), str(after)
+
+
+def test_pnl_is_explained_by_cause(run: Any, tmp_path: Path) -> None:
+    """Between two markets every cause has its line, the columns add up, and the residual of a small move is small."""
+    first = ("underlyings", 0, "expiries", 0)
+    changes = {("underlyings", 0, "mark"): 100_210, (*first, "forward"): 100_700, (*first, "days"): 29.99}
+    status, printed = run("explain", *write_later(tmp_path, changes))
+    assert status == 0
+    rows = [line.split() for line in printed.splitlines()[1:]]
+    amounts = {name: float(total.replace(",", "")) for name, _, total in rows}
+    assert list(amounts) == ["delta", "gamma", "vega", "theta", "vanna", "volga", "residual", "total"]
+    total = amounts.pop("total")
+    assert total == pytest.approx(sum(amounts.values()), abs=0.05)
+    assert abs(amounts["residual"]) < 1
+    assert amounts["theta"] > 0
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "name"),
+    [
+        (("underlyings", 0, "name"), "ETH", "UNDERLYING_WITHOUT_PRICE"),
+        (("underlyings", 0, "expiries", 0, "name"), "60d", "EXPIRY_WITHOUT_SURFACE"),
+        (("underlyings", 0, "spot"), 0, "SPOT_OUT_OF_RANGE"),
+        (("cash",), float("nan"), "FIELD_NOT_FINITE"),
+    ],
+)
+def test_a_later_market_must_list_what_is_held(
+    run: Any, tmp_path: Path, path: tuple[str | int, ...], value: Any, name: str
+) -> None:
+    """A second file that lacks an underlying or an expiry, or is wrong itself, is refused by name."""
+    changes: dict[tuple[str | int, ...], Any] = {path: value, ("futures",): [], ("options",): [], ("collateral",): []}
+    status, printed = run("explain", *write_later(tmp_path, changes))
+    assert status == 1
+    assert json.loads(printed)["error"]["name"] == name
+
+
 @pytest.mark.parametrize(
     ("path", "value", "name"),
     [

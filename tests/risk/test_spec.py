@@ -9,6 +9,7 @@ import pytest
 
 from risk import black76, bounds, fixed_point, greeks, normal, parameter_bounds, svi, tables
 from risk.bounds import RiskCode
+from risk.margin_calls import CallLevel
 from tests.risk.exact import REAL, Real, from_fixed, mills, otm_fraction
 
 SPEC = Path(__file__).resolve().parents[2] / "risk" / "SPEC.md"
@@ -41,6 +42,12 @@ def test_constants(name: str, value: str, meaning: str) -> None:
 def test_codes() -> None:
     """The table of refusals is the enumeration."""
     assert [(int(row[0]), row[1]) for row in read_tables("code", "name")] == [(int(c), c.name) for c in RiskCode]
+
+
+def test_margin_calls() -> None:
+    """The table of margin-call levels is the enumeration."""
+    told = [(int(level), name) for level, name, _ in read_tables("level", "margin call")]
+    assert told == [(int(level), level.name) for level in CallLevel]
 
 
 def test_bounds_of_parameters() -> None:

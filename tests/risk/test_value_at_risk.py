@@ -10,11 +10,11 @@ import pytest
 
 from risk.fast_margin import Book, make_book
 from risk.fixed_point import ONE_Q38
+from risk.margin_calls import CallLevel
 from risk.market import Market, Portfolio
 from risk.parameter_sets import PARAMETER_SETS
 from risk.value_at_risk import (
     LEVELS,
-    Alarm,
     Block,
     Paths,
     Reals,
@@ -112,10 +112,11 @@ def test_history_gives_every_overlapping_move() -> None:
     assert np.all(paths.vol_q38 == ONE_Q38)
 
 
-def test_alarms_come_in_order() -> None:
-    """As the surplus shrinks an account is watched, then called."""
-    tail = TailRisk(np.full((3, 3), 100.0), np.full((3, 3), 150.0))
-    assert rate_accounts(np.array([200.0, 120.0, 50.0]), tail) == [Alarm.NONE, Alarm.WATCH, Alarm.CALL]
+def test_every_account_is_rated() -> None:
+    """Surpluses and tails of many accounts become levels, each from its own."""
+    tail = TailRisk(np.full((4, 3), 100.0), np.full((4, 3), 150.0))
+    levels = [CallLevel.NONE, CallLevel.WATCH, CallLevel.CALL, CallLevel.LIQUIDATION]
+    assert rate_accounts(np.array([200, 120, 50, -1]), tail) == levels
 
 
 def test_more_of_everything_loses_more(seed: int) -> None:

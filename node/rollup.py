@@ -34,6 +34,8 @@ ABI: dict[str, Signature] = {
     "register_key": Signature(("uint32", "bytes32", "uint8", "uint64")),
     "force_withdraw": Signature(("uint32", "uint16", "uint64")),
     "cancel_all": Signature(("uint32",)),
+    "force_close": Signature(("uint32", "bool")),
+    "force_liquidate": Signature(("uint32",)),
     "post_bond": Signature(),
     "take_slot": Signature(),
     "evict": Signature(),
@@ -200,6 +202,14 @@ class Rollup:
     def cancel_all(self, account: int, message_fee: int) -> Call:
         """Kill every order that the account has signed."""
         return self._call("cancel_all", account, value=message_fee)
+
+    def force_close(self, account: int, is_on: bool, message_fee: int) -> Call:
+        """Put the account up for sale after a delay, or no more."""
+        return self._call("force_close", account, is_on, value=message_fee)
+
+    def force_liquidate(self, account: int, message_fee: int) -> Call:
+        """Put an account that is short of margin up for auction."""
+        return self._call("force_liquidate", account, value=message_fee)
 
     def post_bond(self, wei: int) -> Call:
         """Add to the sender's bond."""

@@ -123,6 +123,16 @@ class Wallet:
         call = self.rollup.cancel_all(account, self.message_fee)
         return self._send_message(call, MessageType.CANCEL_ALL, account, b"")
 
+    def force_close(self, account: int, is_on: bool) -> SentMessage:
+        """Ask that the account be sold after a delay, or no more."""
+        call = self.rollup.force_close(account, is_on, self.message_fee)
+        return self._send_message(call, MessageType.FORCE_CLOSE, account, bytes([is_on]))
+
+    def force_liquidate(self, account: int) -> SentMessage:
+        """Ask that an account which is short of margin, anybody's, be put up for auction."""
+        call = self.rollup.force_liquidate(account, self.message_fee)
+        return self._send_message(call, MessageType.FORCE_LIQUIDATE, account, b"")
+
     def _send_message(self, call: Call, kind: MessageType, account: int, payload: bytes) -> SentMessage:
         """Send, and find the message among those of its block; of equal ones the last."""
         mined = require_mined(self.sender.send(call))

@@ -45,6 +45,10 @@ def add_parsers(verbs: Any) -> None:
     force = add_verb(verbs, "force-withdraw", "withdraw through L1, with or without the sequencer", run_force_withdraw)
     add_amount(force)
     add_verb(verbs, "cancel-all", "kill every order the account has signed, through L1", run_cancel_all)
+    close = add_verb(verbs, "force-close", "have all positions sold by auction, through L1", run_force_close)
+    close.add_argument("--off", action="store_true", help="call it off")
+    liquidate = add_verb(verbs, "force-liquidate", "have an account short of margin auctioned", run_force_liquidate)
+    liquidate.add_argument("target", type=int, metavar="ACCOUNT", help="anybody's account")
 
 
 def _add_wait(parser: Any) -> None:
@@ -93,6 +97,25 @@ def run_cancel_all(arguments: argparse.Namespace) -> int:
     chain = Chain(arguments)
     with open_wallet(chain) as wallet:
         _report_message(wallet.cancel_all(require_account(chain, wallet)), "cancel-all")
+    return 0
+
+
+def run_force_close(arguments: argparse.Namespace) -> int:
+    """`keel wallet force-close`."""
+    chain = Chain(arguments)
+    with open_wallet(chain) as wallet:
+        sent = wallet.force_close(require_account(chain, wallet), not arguments.off)
+        _report_message(sent, "forced close called off" if arguments.off else "forced close")
+        if not arguments.off:
+            print("trade out of your positions meanwhile; what is left after the rollup's delay goes to whoever bids")
+    return 0
+
+
+def run_force_liquidate(arguments: argparse.Namespace) -> int:
+    """`keel wallet force-liquidate`."""
+    chain = Chain(arguments)
+    with open_wallet(chain) as wallet:
+        _report_message(wallet.force_liquidate(arguments.target), f"liquidation of account {arguments.target}")
     return 0
 
 

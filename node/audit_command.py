@@ -3,15 +3,7 @@
 import argparse
 from typing import Any
 
-from fraud_proofs.replica import ForeignContract, Replica
-from fraud_proofs.solvency import Solvency, examine_solvency
 from node.command_options import Chain, add_chain_options
-from node.errors import WrongContract
-from node.event_reader import EventReader
-from node.rollup import ETH, BridgedAsset, Rollup
-from state.leaves import decode_withdrawal
-from state.ledger import Ledger
-from state.tree import Collection, leaf_key
 
 DESCRIPTION = """\
 Derive the whole state from L1, re-executing every batch, and add it up: what the contract holds of each asset, what
@@ -39,67 +31,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run_audit(arguments: argparse.Namespace) -> int:
-    """Derive, add up, print."""
-    rollup = Chain(arguments).rollup
-    replica = derive(rollup)
-    solvency = examine_solvency(replica.state.leaves)
-    print(f"state after batch {replica.tip}, of which {replica.final} are final; root {replica.state.tree.root.hex()}")
-    if replica.wrong is not None:
-        print(f"batch {replica.wrong} is WRONG: run `keel watchtower` to convict it; what follows is the state before")
-    is_covered = all([print_asset(rollup, replica, solvency, asset) for asset in range(len(solvency.assets))])
-    print_accounts(solvency, arguments.worst)
-    for departure in solvency.departures:
-        print(f"INVARIANT BROKEN: {departure}")
-    return 0 if is_covered and not solvency.departures and replica.wrong is None else 1
+    """`keel audit`."""
+    from node import solvency_audit
 
-
-def derive(rollup: Rollup) -> Replica:
-    """The state that L1's data gives. Raises WrongContract, L1Error."""
-    replica = Replica(rollup.get_domain())
-    try:
-        for event in EventReader(rollup).read().events:
-            replica.apply(event)
-    except ForeignContract as error:
-        raise WrongContract(f"this rollup cannot be followed: {error}") from error
-    return replica
-
-
-def count_unclaimed(rollup: Rollup, replica: Replica, asset: int) -> int:
-    """Units that have left the state and not yet the contract, or not yet its credits."""
-    leaves, unclaimed = replica.state.leaves, 0
-    for index in range(Ledger(leaves).get_globals().outbox_count):
-        withdrawal = decode_withdrawal(leaves.get(leaf_key(Collection.OUTBOX, index), b""))
-        if withdrawal is not None and withdrawal.asset == asset and not rollup.view("claimed", index):
-            unclaimed += withdrawal.amount
-    return unclaimed
-
-
-def print_asset(rollup: Rollup, replica: Replica, solvency: Solvency, asset: int) -> bool:
-    """One asset's lines; whether the contract holds what is owed."""
-    report, terms = solvency.assets[asset], rollup.get_asset(asset)
-    unclaimed = count_unclaimed(rollup, replica, asset)
-    owed, holdings = (report.books.custody + unclaimed) * terms.unit, get_holdings(rollup, terms)
-    books = report.books
-    print(f"asset {asset}, in units:")
-    print(f"  custody {books.custody}, unclaimed withdrawals {unclaimed}; accounts hold {report.claims}")
-    print(f"  house cash {books.house_cash}, fund {books.fund}, fees {books.fees}, bad debt {books.bad_debt}")
-    print(f"  the contract holds {holdings // terms.unit}: {'enough' if holdings >= owed else 'TOO LITTLE'}")
-    return holdings >= owed
-
-
-def get_holdings(rollup: Rollup, terms: BridgedAsset) -> int:
-    """Base units of an asset that the contract holds; of ether bonds and fees are among them."""
-    if terms.token == ETH:
-        return rollup.l1.get_balance(rollup.address)
-    return rollup.get_token_balance(terms.token, rollup.address)
-
-
-def print_accounts(solvency: Solvency, worst: int) -> None:
-    """Those with the least maintenance surplus, quote units."""
-    print(f"accounts at risk: {len(solvency.accounts)}; owed beyond all they have: {-solvency.negative_equity}")
-    for account in solvency.accounts[:worst]:
-        note = ", in auction" if account.is_in_auction else ""
-        print(
-            f"  account {account.account}: equity {account.equity}, above initial margin {account.initial}, "
-            f"above maintenance {account.maintenance}{note}"
-        )
+    return solvency_audit.audit(Chain(arguments).rollup, arguments.worst)

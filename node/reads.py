@@ -83,6 +83,18 @@ def build_read_methods(get_leaves: Callable[[], Leaves]) -> dict[str, Method]:
         account = take_int(arguments, 0, "account", ACCOUNTS_MAX)
         return get_leaves().get(order_key(account, take_int(arguments, 1, "slot", SLOTS_PER_ACCOUNT)), b"")
 
+    return {
+        "account": get_account,
+        "accounts_of": find_accounts,
+        "withdrawal": get_withdrawal,
+        "withdrawals_of": find_withdrawals,
+        "order_slot": get_order,
+    } | _build_market_methods(get_leaves)
+
+
+def _build_market_methods(get_leaves: Callable[[], Leaves]) -> dict[str, Method]:
+    """What is nobody's own: prices, time, rules."""
+
     async def get_underlying(arguments: list[Value]) -> Value:
         """[underlying] -> underlying leaf."""
         return get_leaves().get(underlying_key(take_int(arguments, 0, "underlying", UNDERLYINGS_MAX)), b"")
@@ -113,11 +125,6 @@ def build_read_methods(get_leaves: Callable[[], Leaves]) -> dict[str, Method]:
         return get_leaves().get(leaf_key(Collection.PARAMS, RULES_OFFSET + version), b"")
 
     return {
-        "account": get_account,
-        "accounts_of": find_accounts,
-        "withdrawal": get_withdrawal,
-        "withdrawals_of": find_withdrawals,
-        "order_slot": get_order,
         "underlying": get_underlying,
         "underlyings": get_underlyings,
         "expiry": get_expiry,

@@ -126,7 +126,7 @@ async def test_a_preference_is_named_at_its_position(market: Market, monkeypatch
 
     assert status == 1
     done, due = (f"an order, posted, of account {ACCOUNTS[name]} slot" for name in ("carol", "alice"))
-    assert text.startswith(f"departure: generation 1, position {position}: done was {done}")
+    assert text.startswith(f"departure: 9306 PRIORITY_BROKEN: generation 1, position {position}: done was {done}")
     assert f"; due was {due}" in text
 
 

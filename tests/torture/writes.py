@@ -41,7 +41,7 @@ _BY_FIRST_KEY = {
     b"metalog epoch": Kind.LOG_TAKEN_OVER,
     b"metaidentity": Kind.GENERATION_BEGUN,
     b"metahead": Kind.SEALED_BATCH,
-    b"seal": Kind.FORGOTTEN_BATCH,
+    b"metaforgotten": Kind.FORGOTTEN_BATCH,
     b"metareplica": Kind.CHECKPOINT,
 }
 

@@ -110,14 +110,14 @@ def decode_sealed(data: bytes) -> SealedRecord:
 
 
 class SealedBatches(Mapping[int, BatchData]):
-    """Batches that are sealed and not final, by index, in order: those on disk when it is made, and those put later.
+    """Batches that are sealed and not final, by index, in order: those on disk, `written`, and those put later.
 
     A window can be days long: they are read from disk when they are asked for, and held only until they are there.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, written: Iterable[int]) -> None:
         self._store = store
-        self._batches: dict[int, BatchData | None] = dict.fromkeys(store.list_sealed())
+        self._batches: dict[int, BatchData | None] = dict.fromkeys(written)
 
     def __getitem__(self, index: int) -> BatchData:
         batch = self._batches[index]

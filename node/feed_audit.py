@@ -151,6 +151,7 @@ async def audit_feed(
         head, end = await _ask_head(client)
         audit = FeedAudit(rollup, head if generation is None else generation)
         await in_thread(audit.look)
+        next_look = trio.current_time()
         parts = client.stream("subscribe", head if generation is None else generation, 0)
         async with aclosing(parts):
             async for part in parts:
@@ -158,10 +159,11 @@ async def audit_feed(
                     break
                 await _take_part(audit, part, poll_seconds)
                 is_at_end = audit.position >= end and generation in (None, head)
+                if is_at_end and trio.current_time() >= next_look:
+                    await in_thread(audit.look)
+                    next_look = trio.current_time() + poll_seconds
                 if audit.departure is not None or (is_at_end and not is_endless):
                     break
-                if is_at_end:
-                    await in_thread(audit.look)
         return audit.report()
 
 

@@ -10,6 +10,7 @@ none of those that were lost was posted.
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from struct import Struct
 
 from node.checkpoint import (
     DIGEST_BYTES,
@@ -32,7 +33,6 @@ from sequencer.requests import Request, decode_request
 from sequencer.sweep import BookSweep
 from sequencer.verdicts import Verdicts
 from state.batches import BatchData
-from state.codec import decode, encode
 from state.ledger import Slot
 from state.operations import OrderOp
 from state.receipts import ReceiptBody
@@ -41,6 +41,7 @@ from state.tree import LeafKey, Tree, build_tree
 
 _HEAD = "head"
 _BASE_HEAD = "base head"
+_FORGOTTEN = "forgotten"
 _SLOTS_DIGEST = "slots digest"
 _IDENTITY = "identity"
 
@@ -97,7 +98,7 @@ class SequencerCore:
         self.keeper = self._build_keeper()
         self.batcher = Batcher(build_tree(()), bytes(32))
         self.head: Head | None = None
-        self.sealed = SealedBatches(store)
+        self.sealed = SealedBatches(store, ())
         self.is_rebuilt = False
         self._slots_on_disk: dict[bytes, bytes] = {}
         self._slots_ahead: dict[bytes, bytes] = {}
@@ -124,7 +125,7 @@ class SequencerCore:
         if self.is_rebuilt:
             base = self._store.read_meta(_BASE_HEAD)
             assert base is not None
-            self._store.fall_back({_HEAD: base, _SLOTS_DIGEST: b""})
+            self._store.fall_back({_HEAD: base, _SLOTS_DIGEST: b"", _FORGOTTEN: b""})
             if not self._load(decode_head(base)):
                 raise StoreError(f"{self._store.folder}: the state under the log is damaged: restore a copy")
         self._replay(get_message)
@@ -142,9 +143,16 @@ class SequencerCore:
         known = [(_decode_slot_key(key), _decode_slot(value)) for key, value in slots.items()]
         for slot, state in sorted(known, key=lambda item: item[1].order.accepted if item[1].order else -1):
             self.engine.restore_slot(slot, state)
-        self.sealed = SealedBatches(self._store)
+        self.sealed = SealedBatches(self._store, self._list_sealed(head))
         self.engine.open_batch(head.generation)
         return True
+
+    def _list_sealed(self, head: Head) -> range:
+        """Batches of the generation up to `head` that are not forgotten: to look which there are takes too long."""
+        base, forgotten = self._store.read_meta(_BASE_HEAD), self._store.read_meta(_FORGOTTEN)
+        assert base is not None
+        first = decode_head(base).index if forgotten is None else int.from_bytes(forgotten)
+        return range(first + 1, head.index + 1)
 
     def rewind(self, index: int, get_message: Callable[[int], bytes]) -> None:
         """Take back every sealed batch after `index`, none of which L1 holds, and batch the same log anew.
@@ -152,7 +160,7 @@ class SequencerCore:
         Positions and receipts stay what they were; only where one batch ends and the next begins changes. That is how
         ops are posted whose batch has grown too old for L1 to take.
         """
-        records = {number: self.sealed.read(number) for number in self._store.list_sealed() if number > index}
+        records = {number: self.sealed.read(number) for number in self.sealed if number > index}
         if not records:
             return
         leaves: dict[LeafKey, bytes] = {}
@@ -189,10 +197,10 @@ class SequencerCore:
         """Begin a generation on another state than the one on disk: after a rollback, or for the first time."""
         tree = build_tree(leaves.items())
         head = Head(generation, index, parent, 0, log_hash, tree.root)
-        names = {_IDENTITY: self._domain, _HEAD: head.encode(), _BASE_HEAD: head.encode(), _SLOTS_DIGEST: b""}
-        self._store.reset(leaves, names)
+        names = {_IDENTITY: self._domain, _HEAD: head.encode(), _BASE_HEAD: head.encode()}
+        self._store.reset(leaves, names | {_SLOTS_DIGEST: b"", _FORGOTTEN: b""})
         self._restore(head, dict(leaves), tree)
-        self.sealed, self._slots_on_disk = SealedBatches(self._store), {}
+        self.sealed, self._slots_on_disk = SealedBatches(self._store, ()), {}
         self._slots_digest = bytes(DIGEST_BYTES)
         self.engine.open_batch(generation)
 
@@ -335,9 +343,13 @@ class SequencerCore:
         """Batches up to `index` are final: they need not be kept for posting again."""
         old = [batch for batch in self.sealed if batch <= index]
         if old:
-            self._store.commit(forget_batches=old)
+            self._store.commit(forget_batches=old, meta={_FORGOTTEN: max(old).to_bytes(8)})
             for batch in old:
                 self.sealed.forget(batch)
+
+
+_COUNTER = Struct(">Q")
+_ORDER = Struct(">QQQ?")
 
 
 def _encode_slot(known: SlotState | None) -> bytes:
@@ -346,8 +358,8 @@ def _encode_slot(known: SlotState | None) -> bytes:
         return b""
     order = known.order
     if order is None:
-        return encode([known.counter])
-    return encode([known.counter, order.request, order.accepted, order.remaining, order.is_registered])
+        return _COUNTER.pack(known.counter)
+    return _ORDER.pack(known.counter, order.accepted, order.remaining, order.is_registered) + order.request
 
 
 def _encode_slot_key(slot: Slot) -> bytes:
@@ -359,14 +371,12 @@ def _decode_slot_key(key: bytes) -> Slot:
 
 
 def _decode_slot(data: bytes) -> SlotState:
-    value = decode(data)
-    assert isinstance(value, list)
-    counter, *rest = value
-    if not rest:
-        return SlotState(counter)  # type: ignore[arg-type]
-    request, accepted, remaining, is_registered = rest
-    decoded = decode_request(request)  # type: ignore[arg-type]
+    """There can be very many, and a start waits for all of them."""
+    if len(data) == _COUNTER.size:
+        return SlotState(*_COUNTER.unpack(data))
+    counter, accepted, remaining, is_registered = _ORDER.unpack_from(data)
+    request = data[_ORDER.size :]
+    decoded = decode_request(request)
     assert decoded is not None
     assert isinstance(decoded.op, OrderOp)
-    order = RestingOrder(decoded.op.terms, request, accepted, remaining, is_registered)  # type: ignore[arg-type]
-    return SlotState(counter, order)  # type: ignore[arg-type]
+    return SlotState(counter, RestingOrder(decoded.op.terms, request, accepted, remaining, is_registered))

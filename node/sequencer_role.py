@@ -32,7 +32,7 @@ from node.replica_checkpoint import ReplicaCheckpoint
 from node.rollup import Rollup
 from node.sequencer_core import Sealing, SequencerCore
 from node.signature_process import run_signature_process
-from node.transactions import Mined, Sender
+from node.transactions import Mined, Outcome, Sender
 from sequencer.batcher import SealRule
 from sequencer.engine import Sealed
 from sequencer.matching import single
@@ -57,6 +57,11 @@ DEPTH_MAX = 50
 SWITCH_SECONDS = 0.0001
 # A failing disk ends the node, but not before those in line have been told.
 FAREWELL_SECONDS = 1.0
+# Of batches that may be on their way to L1 together: full ones take a third of a block of 60 M gas.
+IN_LINE_MAX = 6
+# What a submission may use at most, and for each of its bytes: the least that the L1 takes for a byte is 40.
+SUBMIT_GAS_MAX = 600_000
+SUBMIT_BYTE_GAS_MAX = 48
 # State time may run so far ahead of the L1's head; posting waits until it has caught up.
 CLOCK_AHEAD_MAX = 10
 # What L1 says to a batch that was sealed too long ago: it lags, or leaves out messages that have become overdue.
@@ -449,30 +454,52 @@ class Sequencer:
             if not self._outgoing or self._must_begin_anew or self._must_post_again or self._must_rebatch:
                 await trio.sleep(self._settings.poll_seconds / 4)
                 continue
-            outgoing = self._outgoing[0]
-            if not outgoing.is_written or decode_header(outgoing.batch.header).time > self._head_time:
-                # The contract takes no time that its block has not reached.
+            line = self._list_postable()
+            if not line:
                 await trio.sleep(self._settings.poll_seconds / 4)
                 continue
-            data = self._tampered(outgoing) or outgoing.batch.encode()
+            datas = [self._tampered(outgoing) or outgoing.batch.encode() for outgoing in line]
             try:
-                outcome = await self._sender.send_async(self._rollup.submit_batch(data))
+                outcomes = await self._submit(datas)
             except L1Error as error:
-                self._log.warning("not posted", index=outgoing.index, error=str(error))
+                self._log.warning("not posted", index=line[0].index, error=str(error))
                 self._must_rebatch = isinstance(error, CallReverted) and error.reason in TOO_OLD
                 self._wake.set()
                 await trio.sleep(self._settings.poll_seconds)
                 continue
-            if not isinstance(outcome, Mined):
-                self._log.warning("not posted", index=outgoing.index, outcome=str(outcome))
-                await trio.sleep(self._settings.poll_seconds)
-                continue
-            if self._outgoing and self._outgoing[0].batch == outgoing.batch:
-                self._take_off()
-            self.counters.batches_posted += 1
-            self.counters.posted_bytes += len(data)
-            self.counters.posted_gas += outcome.gas_used
-            self._log.info("posted", index=outgoing.index, size=len(data), gas=outcome.gas_used)
+            for outgoing, data, outcome in zip(line, datas, outcomes, strict=False):
+                if not isinstance(outcome, Mined):
+                    # Those behind it have failed with it; they are sent again when it is in a block.
+                    self._log.warning("not posted", index=outgoing.index, outcome=str(outcome))
+                    await trio.sleep(self._settings.poll_seconds)
+                    break
+                self._mark_posted(outgoing, len(data), outcome)
+
+    def _list_postable(self) -> list[_Outgoing]:
+        """From the first on, those that are on disk, of a time that an L1 block has reached, and fit one block."""
+        line: list[_Outgoing] = []
+        for outgoing in self._outgoing:
+            is_ready = outgoing.is_written and decode_header(outgoing.batch.header).time <= self._head_time
+            # Whoever tampers with one does not know what those behind it would have to say.
+            if not is_ready or len(line) == (1 if self._tamper else IN_LINE_MAX):
+                break
+            line.append(outgoing)
+        return line
+
+    async def _submit(self, datas: list[bytes]) -> list[Outcome]:
+        calls = [self._rollup.submit_batch(data) for data in datas]
+        if len(calls) == 1:
+            return [await self._sender.send_async(calls[0])]
+        later_gas = SUBMIT_GAS_MAX + SUBMIT_BYTE_GAS_MAX * max(map(len, datas))
+        return await self._sender.send_in_line_async(calls, later_gas)
+
+    def _mark_posted(self, outgoing: _Outgoing, size: int, mined: Mined) -> None:
+        if self._outgoing and self._outgoing[0].batch == outgoing.batch:
+            self._take_off()
+        self.counters.batches_posted += 1
+        self.counters.posted_bytes += size
+        self.counters.posted_gas += mined.gas_used
+        self._log.info("posted", index=outgoing.index, size=size, gas=mined.gas_used)
 
     def _drop_posted(self) -> None:
         """What L1 holds is posted: after a reorg a transaction of before it may have brought it there."""

@@ -12,8 +12,8 @@ takes it up. Who needs to know that no reorg takes it back follows the rollup's 
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -122,11 +122,33 @@ class Sender:
         """The same for trio, without a timeout of its own; while no endpoint answers it goes on asking."""
         nonce = await in_thread(self.begin, call)
         with self._waiting_for(nonce):
-            while True:
-                outcome = await in_thread(self._poll_patiently, nonce)
-                if outcome is not None:
-                    return outcome
-                await trio.sleep(self._poll_seconds)
+            return await self._wait_async(nonce)
+
+    async def send_in_line_async(self, calls: Sequence[Call], later_gas: int) -> list[Outcome]:
+        """Send calls each of which builds on the one before it, so that one block may take them all; their ends.
+
+        Only the first can be tried out beforehand: the others get `later_gas`. Where one of them cannot be sent, the
+        line ends before it, and there are fewer ends than calls. Raises what `begin` does, for the first.
+        """
+        nonces: list[int] = []
+        with ExitStack() as waiting:
+            for call in calls:
+                try:
+                    nonce = await in_thread(self.begin, call, later_gas if nonces else None)
+                except L1Error:
+                    if not nonces:
+                        raise
+                    break
+                nonces.append(nonce)
+                waiting.enter_context(self._waiting_for(nonce))
+            return [await self._wait_async(nonce) for nonce in nonces]
+
+    async def _wait_async(self, nonce: int) -> Outcome:
+        while True:
+            outcome = await in_thread(self._poll_patiently, nonce)
+            if outcome is not None:
+                return outcome
+            await trio.sleep(self._poll_seconds)
 
     def settle(self, timeout_seconds: float = 180) -> list[Outcome]:
         """Wait for what an earlier run left on its way; call this before deciding anything anew."""
@@ -168,11 +190,11 @@ class Sender:
 
     # Steps of the way
 
-    def begin(self, call: Call) -> int:
+    def begin(self, call: Call, gas: int | None = None) -> int:
         """Sign, write down and broadcast; the nonce names the transaction from here on.
 
-        A call that somebody left on its way, or that a reorg undid, is taken up, not sent again. Raises CallReverted,
-        Underfunded, FeeTooHigh, L1Refused, and then nothing was sent.
+        A call that somebody left on its way, or that a reorg undid, is taken up, not sent again. With `gas` it is not
+        tried out. Raises CallReverted, Underfunded, FeeTooHigh, L1Refused, and then nothing was sent.
         """
         with self._lock:
             for nonce in self._orphans:
@@ -185,7 +207,8 @@ class Sender:
                 if _is_same(self._journal.entries[nonce].call, call):
                     self._journal.end(nonce, None)
                     return nonce
-            gas = min(self.l1.estimate_gas(call, self.address) * 5 // 4, TRANSACTION_GAS_MAX)
+            if gas is None:
+                gas = min(self.l1.estimate_gas(call, self.address) * 5 // 4, TRANSACTION_GAS_MAX)
             max_fee, priority_fee = self._choose_fees()
             self._check_funds(call, gas * max_fee)
             nonce = max([mined_count - 1, *self._journal.entries]) + 1

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sequencer.engine import Engine
+from sequencer.log_check import AlarmCode
 from sequencer.oplog import LogRecord, RecordKind
 from sequencer.refusals import Refused
 from sequencer.requests import decode_request
@@ -43,10 +44,9 @@ class Departure:
                 due = f"a refusal ({refused.code.value}: {refused.text})"
             case _:
                 due = describe_record(self.due)
-        return (
-            f"generation {self.generation}, position {self.position}: done was {describe_record(self.done)}; "
-            f"due was {due}"
-        )
+        code, done = AlarmCode.PRIORITY_BROKEN, describe_record(self.done)
+        place = f"{code.value} {code.name}: generation {self.generation}, position {self.position}"
+        return f"{place}: done was {done}; due was {due}"
 
 
 class MatchingAudit:

@@ -98,10 +98,6 @@ class Store:
         found: bytes | None = self._db.get(_SEAL + _u64(index))
         return found
 
-    def list_sealed(self) -> list[int]:
-        """The index of every sealed batch that is kept, in order."""
-        return [int.from_bytes(key[len(_SEAL) :]) for key in self._db.iterator(prefix=_SEAL, include_value=False)]
-
     def read_messages(self) -> list[bytes]:
         """L1 messages as a replica keeps them, in order."""
         return [data for _, data in self._db.iterator(prefix=_MESSAGE)]

@@ -121,6 +121,7 @@ TESTS_WITHOUT_MODULE = {
     "tests/parity/*": "about Python and contract together",
     "tests/simulation/*": "about the whole system",
     "tests/attacks/*": "about whoever means harm",
+    "tests/torture/*": "about kill -9 of any process",
     "tests/node/test_vertical.py": "about all roles together",
     "tests/fraud_proofs/test_worst_case.py": "about the dearest proof of every kind",
 }

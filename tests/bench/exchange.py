@@ -217,7 +217,7 @@ def open_exchange() -> Iterator[Exchange]:
 def open_funded_exchange(accounts: int) -> Iterator[tuple[Exchange, Town]]:
     """So many accounts with CASH each and the keys of `get_key`, by deposits that the L1 holds; settings as shipped.
 
-    The L1 makes a block a second.
+    The L1 makes a block a second from then on.
     """
     launch = build_bench_launch(int(time.time()))
     with TemporaryDirectory(prefix="keel-bench-") as name, open_town(Path(name), launch) as town:

@@ -141,7 +141,7 @@ HEADER_LIES: list[tuple[dict[str, object], Code]] = [
     ({"time": NEVER}, Code.CLOSE_TIME_MUST_MATCH),
     ({"time": 6}, Code.TICK_TIME_MUST_NOT_PASS_HEADER),
     ({"oracle_time": 0}, Code.CLOSE_ORACLE_TIME_MUST_MATCH),
-    ({"flags": 1}, Code.ORACLE_MUST_DECODE),
+    ({"flags": 1}, Code.ORDER_MUST_DECODE),
 ]
 
 

@@ -8,7 +8,15 @@ import pytest
 from fraud_proofs.ed25519 import Verdict, judge_signature
 from fraud_proofs.grounds import EFFECT, MALFORMED, check_ground
 from fraud_proofs.step import fold_witness
-from fraud_proofs.witness import HINTS_BYTES, SIGNATURE_CODES, Witness, WitnessLeaf, build_witness, decode_hints
+from fraud_proofs.witness import (
+    EXHIBIT_AT,
+    HINTS_BYTES,
+    SIGNATURE_CODES,
+    Witness,
+    WitnessLeaf,
+    build_witness,
+    decode_hints,
+)
 from state.codes import Code
 from state.context import MessageUnknown
 from state.ledger import Ledger
@@ -36,7 +44,7 @@ def read_entries(data: bytes, keys: list[LeafKey]) -> tuple[list[WitnessLeaf], b
 
 @pytest.mark.parametrize("story", [*STORIES, *MESSAGE_STORIES], ids=lambda story: story.name)
 def test_witnesses_are_their_bytes(story: Story) -> None:
-    """Message, leaves and hints stand in the bytes one after the other, and nothing follows."""
+    """Message, leaves, who is exhibited before his, and hints stand in the bytes one after the other; nothing follows."""
     dispute = dispute_honest(story.tell()[1])
     for ground in dispute.grounds:
         witness = dispute.build(ground)
@@ -45,8 +53,13 @@ def test_witnesses_are_their_bytes(story: Story) -> None:
             size = 2 + len(witness.message)
             assert data[:size] == len(witness.message).to_bytes(2) + witness.message
             data = data[size:]
-        leaves, rest = read_entries(data, [leaf.key for leaf in witness.leaves])
-        assert tuple(leaves) == witness.leaves
+        keys = [leaf.key for leaf in witness.leaves]
+        leaves, rest = read_entries(data, keys[:EXHIBIT_AT])
+        if witness.exhibit is not None:
+            assert rest[:4] == witness.exhibit.to_bytes(4)
+            rest = rest[4:]
+        behind, rest = read_entries(rest, keys[EXHIBIT_AT:])
+        assert (*leaves, *behind) == witness.leaves
         assert rest == witness.hints
         assert (len(rest) == HINTS_BYTES) == (ground.code in SIGNATURE_CODES)
 

@@ -133,13 +133,13 @@ def change_margin(number: int, **changes: int) -> Callable[[Launch], Launch]:
         (change_params(price_age_max=59), "price_age_max must be at least age_max"),
         (change_params(funding_period=0), "funding.period"),
         (change_params(underlyings=()), "each underlying needs"),
-        (change_params(band_ppm=100_000), "BTC: initial_ppm must exceed fees.band_ppm"),
+        (change_params(band_ppm=100_000), "fees.band_ppm must be below 99999"),
         (change_params(assets=()), "each with its terms"),
         (change_asset(1, unit=0), "ETH: unit must be"),
         (change_asset(1, deposit_max=1), "ETH: deposit_max must be from create_min"),
-        (change_margin(0, haircut_ppm=1), "USD: the first asset is the quote dollar"),
+        (change_margin(0, maintenance_haircut_ppm=1), "USD: the first asset is the quote dollar"),
         (change_margin(1, underlying=4), "ETH: underlying must be one of the listed"),
-        (change_margin(1, haircut_ppm=1_000_001), "ETH: haircut_ppm must be at most"),
+        (change_margin(1, maintenance_haircut_ppm=1_000_001), "ETH: both haircuts must be at most"),
     ],
 )
 def test_terms_that_cannot_work_are_refused(change: Callable[[Launch], Launch], complaint: str) -> None:

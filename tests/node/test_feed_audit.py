@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from node.anvil import PROJECT
 from node.cli import explain
@@ -16,13 +17,14 @@ from node.gateway import Gateway
 from node.keys import Ed25519Key
 from node.wallet import Wallet
 from sequencer.log_check import AlarmCode
+from sequencer.matching_audit import Departure
 from sequencer.oplog import LogRecord
 from sequencer.requests import build_request
 from state.constants import NEVER
 from state.leaves import SessionKey, perpetual
 from state.operations import Cancel, OrderOp, OrderTerms, hash_digest
 from tests.node.clerk import Clerk
-from tests.node.test_follower_role import Source
+from tests.node.test_follower_role import Source, until
 from tests.node.town import DOLLAR, Town, open_town
 from tests.sequencer.test_matching_audit import patch_book
 from tests.world import World, build_params
@@ -126,7 +128,7 @@ async def test_a_preference_is_named_at_its_position(market: Market, monkeypatch
 
     assert status == 1
     done, due = (f"an order, posted, of account {ACCOUNTS[name]} slot" for name in ("carol", "alice"))
-    assert text.startswith(f"departure: generation 1, position {position}: done was {done}")
+    assert text.startswith(f"departure: 9306 PRIORITY_BROKEN: generation 1, position {position}: done was {done}")
     assert f"; due was {due}" in text
 
 
@@ -143,6 +145,41 @@ async def test_a_log_that_l1_does_not_commit_to_is_told(market: Market) -> None:
 
     assert status == 1
     assert text.startswith(f"departure: {AlarmCode.OTHER_LOG.value} OTHER_LOG: generation 1, position ")
+
+
+async def test_an_endless_audit_ends_with_a_departure(market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes on with what comes, batches too; then the sequencer begins to prefer somebody."""
+    reports: list[AuditReport] = []
+    source = Source(market.clerk)
+
+    async def audit() -> None:
+        at = GatewayAddress("127.0.0.1", source.port)
+        reports.append(await audit_feed(market.town.rollup, at, None, is_endless=True, poll_seconds=0.01))
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(source.serve)
+        nursery.start_soon(audit)
+        for _ in range(3):
+            market.order("alice", 4, PRICE)
+            market.order("bob", -4, PRICE)
+            market.clerk.post()
+            source.feed.begin(1)
+            await trio.testing.wait_all_tasks_blocked(0.02)
+        committed = market.clerk.core.engine.next_position
+        market.order("alice", 10, PRICE)
+        market.order("carol", 10, PRICE)
+        patch_book(monkeypatch, lambda rest: rest[-1])
+        position = market.order("bob", -4, PRICE) + 1
+        monkeypatch.undo()
+        assert reports == []
+        source.feed.begin(1)
+        await until(lambda: bool(reports))
+        nursery.cancel_scope.cancel()
+
+    (report,) = reports
+    assert (report.fills, report.committed) == (3, committed)
+    assert isinstance(report.departure, Departure)
+    assert report.departure.position == position
 
 
 async def test_what_cannot_be_audited_is_said(market: Market) -> None:

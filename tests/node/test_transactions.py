@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from node.amounts import GWEI
 from node.errors import CallReverted, FeeTooHigh, JournalError, L1Refused, NotMined, Underfunded
@@ -22,7 +23,7 @@ from node.transactions import (
     require_mined,
 )
 from tests.node.flaky_proxy import Answer, Proxy, Refusal, Silence, SilenceAfter, run_proxy
-from tests.node.town import Town, open_town
+from tests.node.town import DOLLAR, TERMS, Town, open_town
 
 SHOP = bytes([9]) * 20
 
@@ -271,6 +272,44 @@ async def test_sending_beside_other_tasks_survives_a_silent_endpoint(town: Town,
 
     assert isinstance(await sender.send_async(pay()), Mined)
     assert troubles == []
+
+
+async def test_calls_in_line_may_all_be_in_one_block(town: Town, name: str) -> None:
+    """The second builds on the first, so it fails when it is tried out; sent behind it, it is mined with it."""
+    sender, rollup = town.open_sender(name), town.rollup
+    town.give_dollars(name, 100_000_000)
+    approve = rollup.approve(town.dollar, 100_000_000)
+    deposit = rollup.deposit(DOLLAR, 50_000_000, 0, TERMS.message_fee, rollup.get_asset(DOLLAR))
+    with pytest.raises(CallReverted):
+        sender.begin(deposit)
+
+    with hand_mined(town):
+        async with trio.open_nursery() as nursery:
+
+            async def mine_when_both_wait() -> None:
+                while town.anvil.request("txpool_status")["pending"] != "0x2":
+                    await trio.lowlevel.checkpoint()
+                town.anvil.request("evm_mine")
+
+            nursery.start_soon(mine_when_both_wait)
+            outcomes = await sender.send_in_line_async([approve, deposit], 500_000)
+
+    assert [type(outcome) for outcome in outcomes] == [Mined, Mined]
+    assert len({require_mined(outcome).block for outcome in outcomes}) == 1
+
+
+async def test_of_a_line_the_first_is_tried_out_and_the_rest_fail_alone(town: Town, name: str) -> None:
+    """A first that would fail sends nothing; a later one that fails takes nothing back of those before it."""
+    sender, rollup = town.open_sender(name), town.rollup
+    too_much = rollup.deposit(DOLLAR, 50_000_000, 0, TERMS.message_fee, rollup.get_asset(DOLLAR))
+
+    with pytest.raises(CallReverted):
+        await sender.send_in_line_async([too_much, pay()], 500_000)
+    assert town.l1.get_nonce(sender.address) == 0
+    outcomes = await sender.send_in_line_async([pay(), too_much, pay(2)], 500_000)
+
+    assert [type(outcome) for outcome in outcomes] == [Mined, Reverted, Mined]
+    assert town.l1.get_nonce(sender.address) == 3
 
 
 def test_who_gives_up_waiting_leaves_it_to_the_next(town: Town, name: str) -> None:

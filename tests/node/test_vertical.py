@@ -99,12 +99,12 @@ class Stage:
         return sender
 
     async def start_sequencer(
-        self, tamper: Tamper | None = None, *, folder: str = "data", rebond: bool = True
+        self, tamper: Tamper | None = None, *, rebond: bool = True, seal: SealRule | None = None
     ) -> "Desk":
         """The operator's, on a data folder of the story's."""
         settings = SequencerSettings(
             port=0,
-            seal=SealRule(age_max=1),
+            seal=seal or SealRule(age_max=1),
             poll_seconds=0.1,
             tick_seconds=0.2,
             rebond_after_conviction=rebond,
@@ -255,6 +255,18 @@ def lie_once(told: list[int]) -> Tamper:
     return tamper
 
 
+async def audit_generations(stage: Stage, desk: Desk, follower: Follower) -> None:
+    """The lie was in a root: log and matching are honest in both generations, for whoever copies or replays them."""
+    copy = follower.copy
+    assert copy is not None
+    await until(lambda: copy.generation == 2 and follower.counters.fresh_position > 0)
+    assert follower.alarms == []
+    for generation in (1, 2):
+        at = GatewayAddress("127.0.0.1", desk.port)
+        report = await audit_feed(stage.rollup, at, generation, is_endless=False, poll_seconds=0.1)
+        assert (report.departure, report.fills) == (None, 1), str(report)
+
+
 @pytest.mark.slow
 async def test_deposit_trade_lie_convict_withdraw_claim(tmp_path: Path) -> None:
     """One L1 transaction convicts the lie; the chain goes on, and money leaves as it came."""
@@ -311,14 +323,7 @@ async def test_deposit_trade_lie_convict_withdraw_claim(tmp_path: Path) -> None:
             path = chain.replica.state.tree.prove(leaf_key(Collection.OUTBOX, 0))
             await until(lambda: stage.rollup.view("final_index") >= index, seconds=90)
 
-        # The lie was in a root: log and matching were honest in both generations, for whoever replays them.
-        assert follower.copy is not None
-        await until(lambda: follower.copy.generation == 2 and follower.counters.fresh_position > 0)  # type: ignore[union-attr]
-        assert follower.alarms == []
-        for generation in (1, 2):
-            at = GatewayAddress("127.0.0.1", desk.port)
-            report = await audit_feed(stage.rollup, at, generation, is_endless=False, poll_seconds=0.1)
-            assert (report.departure, report.fills) == (None, 1), str(report)
+        await audit_generations(stage, desk, follower)
 
         # Anybody may prove the leaf in a final root; the owner collects.
         withdrawal = decode_withdrawal(leaf)

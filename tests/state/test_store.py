@@ -26,7 +26,7 @@ def test_everything_written_is_read_back(tmp_path: Path) -> None:
         assert list(store.read_log(3, 1)) == [(1, b"b"), (2, b"c")]
         assert list(store.read_log(4, 0)) == [(0, b"z")]
         assert list(store.read_slots()) == [(b"slot1", b"s")]
-        assert (store.list_sealed(), store.read_sealed(7)) == ([7], b"batch")
+        assert store.read_sealed(7) == b"batch"
         assert store.read_meta("head") == b"h"
         assert store.read_meta("tail") is None
 
@@ -39,7 +39,7 @@ def test_empty_bytes_remove(tmp_path: Path) -> None:
 
         assert store.read_leaves() == {OTHER: b"x"}
         assert list(store.read_slots()) == []
-        assert (store.list_sealed(), store.read_sealed(7)) == ([], None)
+        assert store.read_sealed(7) is None
 
 
 def test_a_reset_keeps_the_log_and_nothing_else(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_a_reset_keeps_the_log_and_nothing_else(tmp_path: Path) -> None:
 
         assert store.read_leaves() == {OTHER: b"new"}
         assert list(store.read_slots()) == []
-        assert (store.list_sealed(), store.read_sealed(7)) == ([], None)
+        assert store.read_sealed(7) is None
         assert store.read_meta("head") == b"h2"
         assert list(store.read_log(1, 0)) == [(0, b"a")]
 

@@ -41,7 +41,7 @@ AT_WORK = (
     Kind.NONCES_WRITTEN,
     Kind.NONCES_RENAMED,
 )
-SKIPS_MAX = {Kind.LOG_GROUP: 200, Kind.LOG_SYNC: 200, Kind.RECEIPT: 300, Kind.TABLES: 4, Kind.NONCES_RENAMED: 3}
+SKIPS_MAX = {Kind.LOG_GROUP: 50, Kind.LOG_SYNC: 50, Kind.RECEIPT: 100, Kind.TABLES: 4, Kind.NONCES_RENAMED: 3}
 """So many calls of a kind may pass before the kill; of the others, none or one."""
 
 INSTANTS = ("sequencer", "sequencer's child", "watchtower", "follower", "oracle")

@@ -76,6 +76,12 @@ class Role:
         self.starts += 1
         return self.process.pid
 
+    async def stop(self) -> None:
+        """As an operator does, with a tracer around it or without."""
+        if self.process is not None:
+            os.killpg(self.process.pid, signal.SIGTERM)
+            await self.wait()
+
     async def kill(self) -> None:
         """As a power cut would, and wait until nothing of it is left."""
         if self.process is not None:
@@ -148,7 +154,8 @@ class Site:
         """Everybody deposits and registers a key; returns when the sequencer has taken all of it."""
         async with trio.open_nursery() as nursery:
             for person in self.people:
-                nursery.start_soon(self._open_account, person)
+                if not person.account:
+                    nursery.start_soon(self._open_account, person)
 
     async def _open_account(self, person: Person) -> None:
         await trio.to_thread.run_sync(person.open_account, DOLLARS)

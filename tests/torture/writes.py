@@ -41,9 +41,14 @@ _BY_FIRST_KEY = {
     b"metalog epoch": Kind.LOG_TAKEN_OVER,
     b"metaidentity": Kind.GENERATION_BEGUN,
     b"metahead": Kind.SEALED_BATCH,
-    b"seal": Kind.FORGOTTEN_BATCH,
+    b"metaforgotten": Kind.FORGOTTEN_BATCH,
     b"metareplica": Kind.CHECKPOINT,
 }
+
+
+def holds_receipt(sent: bytes) -> bool:
+    """Whether bytes on a socket are answers of the gateway, `[id, code, result]` each, and a receipt is among them."""
+    return sent[4:5] == b"\x93" and bytes([0xC4, RECEIPT_BYTES]) in sent
 
 
 class Classifier:
@@ -55,7 +60,7 @@ class Classifier:
     def classify(self, call: Call) -> Kind | None:
         """The kind of a call; None for what is neither kept nor told."""
         if call.name == "sendto":
-            return Kind.RECEIPT if bytes([0xC4, RECEIPT_BYTES]) in call.data else None
+            return Kind.RECEIPT if holds_receipt(call.data) else None
         if call.path.endswith((".nonces", ".nonces.new")):
             return self._classify_nonces(call)
         if _TABLES.search(call.path):

@@ -29,6 +29,7 @@ from tests.contracts.scene import (
     assert_same_effect,
     open_random_market,
     play_random_trades,
+    refresh_prices,
 )
 from tests.world import World
 
@@ -50,6 +51,7 @@ def world(seed: int) -> World:
     world = open_random_market(seed)
     world.deposit("erin", 10**14)
     play_random_trades(world, random.Random(seed), 8)
+    refresh_prices(world, random.Random(seed))
     return world
 
 

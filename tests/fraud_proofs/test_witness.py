@@ -8,7 +8,15 @@ import pytest
 from fraud_proofs.ed25519 import Verdict, judge_signature
 from fraud_proofs.grounds import EFFECT, MALFORMED, check_ground
 from fraud_proofs.step import fold_witness
-from fraud_proofs.witness import HINTS_BYTES, SIGNATURE_CODES, Witness, WitnessLeaf, build_witness, decode_hints
+from fraud_proofs.witness import (
+    EXHIBIT_AT,
+    HINTS_BYTES,
+    SIGNATURE_CODES,
+    Witness,
+    WitnessLeaf,
+    build_witness,
+    decode_hints,
+)
 from state.codes import Code
 from state.context import MessageUnknown
 from state.ledger import Ledger
@@ -19,7 +27,7 @@ from state.tree import LeafKey, Path, build_tree, compute_root, hash_leaf
 from tests.fraud_proofs.disputes import dispute_honest, dispute_lie
 from tests.stories import MESSAGE_STORIES, STORIES, Story, set_scene
 from tests.workload import random_steps
-from tests.world import open_market
+from tests.world import open_market, open_mixed_market
 
 
 def read_entries(data: bytes, keys: list[LeafKey]) -> tuple[list[WitnessLeaf], bytes]:
@@ -36,7 +44,7 @@ def read_entries(data: bytes, keys: list[LeafKey]) -> tuple[list[WitnessLeaf], b
 
 @pytest.mark.parametrize("story", [*STORIES, *MESSAGE_STORIES], ids=lambda story: story.name)
 def test_witnesses_are_their_bytes(story: Story) -> None:
-    """Message, leaves and hints stand in the bytes one after the other, and nothing follows."""
+    """Message, leaves with an exhibit's number among them, and hints stand in the bytes, and nothing follows."""
     dispute = dispute_honest(story.tell()[1])
     for ground in dispute.grounds:
         witness = dispute.build(ground)
@@ -45,6 +53,10 @@ def test_witnesses_are_their_bytes(story: Story) -> None:
             size = 2 + len(witness.message)
             assert data[:size] == len(witness.message).to_bytes(2) + witness.message
             data = data[size:]
+        if witness.exhibit is not None:
+            head, after = read_entries(data, [leaf.key for leaf in witness.leaves[:EXHIBIT_AT]])
+            assert after[:4] == witness.exhibit.to_bytes(4)
+            data = b"".join(leaf.encode() for leaf in head) + after[4:]
         leaves, rest = read_entries(data, [leaf.key for leaf in witness.leaves])
         assert tuple(leaves) == witness.leaves
         assert rest == witness.hints
@@ -64,7 +76,7 @@ def test_a_witness_holds_what_the_rules_read(story: Story) -> None:
 
 def test_folding_is_sequential(seed: int) -> None:
     """Each path is in the tree after the writes to the leaves before it, so folding leaf by leaf gives every root."""
-    world = open_market(seed)
+    world = open_mixed_market(seed)
     for _ in random_steps(world, 80):
         played = world.steps[-1]
         ledger, context, op = set_scene(played.attempt)

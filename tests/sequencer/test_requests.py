@@ -5,19 +5,27 @@ from collections.abc import Callable
 import pytest
 
 from sequencer.requests import REQUEST_KINDS, build_request, decode_request
+from state.codes import Kind
 from state.operations import Operation, OrderOp, decode_operation, hash_digest
-from tests.world import World, open_market
+from tests.world import WEEK, World, open_market
 
-SIGNED: list[Callable[[World], Operation]] = [
-    lambda world: world.sign_order("alice", 0, 10, 17_000_000),
-    lambda world: world.sign_cancel("alice", 0),
-    lambda world: world.sign_transfer("alice", "bob", 1000),
-    lambda world: world.sign_withdraw("alice", 1000),
-    lambda world: world.sign_reading(0, 17_000_000, 17_000_000, world.globals.time),
-]
+SIGNED: dict[Kind, Callable[[World], Operation]] = {
+    Kind.ORACLE: lambda world: world.sign_reading(0, 17_000_000, 17_000_000, world.globals.time),
+    Kind.SURFACE: lambda world: world.sign_surface(0, WEEK),
+    Kind.ORDER: lambda world: world.sign_order("alice", 0, 10, 17_000_000),
+    Kind.CANCEL: lambda world: world.sign_cancel("alice", 0),
+    Kind.TRANSFER: lambda world: world.sign_transfer("alice", "bob", 1000),
+    Kind.WITHDRAW: lambda world: world.sign_withdraw("alice", 1000),
+    Kind.TAKE: lambda world: world.sign_take("carol", "alice"),
+}
 
 
-@pytest.mark.parametrize("sign", SIGNED, ids=[kind.name for kind in REQUEST_KINDS[1:]] + ["ORACLE"])
+def test_every_kind_of_request_is_signed_here() -> None:
+    """Whatever may be asked for has its row below."""
+    assert tuple(SIGNED) == REQUEST_KINDS
+
+
+@pytest.mark.parametrize("sign", SIGNED.values(), ids=[kind.name for kind in SIGNED])
 def test_a_placed_request_is_the_op_that_was_signed(sign: Callable[[World], Operation]) -> None:
     """Whatever its position, its bytes decode to it and its digest is the protocol's."""
     world = open_market(keep_steps=False)

@@ -5,7 +5,7 @@
         whether the root after it, if the op were valid, is another than the claimed one (EFFECT). The numbers, the
         rules and the order of reads are those of state/SPEC.md sections 6 and 7.
 @dev Answers true for fraud and false for what is not shown; reverts for a bad witness alone, whatever the op's bytes.
-     Mirrors state/process_market.py and state/process_index.py.
+     Mirrors state/process_market.py, state/process_surface.py and state/process_index.py.
 """
 import constants
 import context as contexts

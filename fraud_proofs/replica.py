@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from fraud_proofs.challenger import Honest, Proof, State, examine_batch
 from state.batches import decode_batch, decode_header
+from state.conservation import find_leak
 from state.context import Receipt, StepContext
 from state.genesis import decode_genesis
 from state.l1_events import BatchPosted, Finalised, GenesisSet, L1Event, MessageSent, RolledBack
@@ -22,11 +23,15 @@ class ForeignContract(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the replica thinks of one posted batch: valid with receipts, or invalid with a proof."""
+    """What the replica thinks of one posted batch: valid with receipts, or invalid with a proof.
+
+    `leak` says what a valid batch does not conserve: then the rules are wrong, and no proof convicts.
+    """
 
     index: int
     proof: Proof | None
     receipts: tuple[Receipt, ...] = ()
+    leak: str | None = None
 
     @property
     def is_valid(self) -> bool:
@@ -250,7 +255,7 @@ class Replica:
         self._undos[event.index] = found.undo
         self.roots[event.index] = self.state.tree.root
         self.batch_hashes[event.index] = batch.batch_hash
-        return Verdict(event.index, None, tuple(found.receipts))
+        return Verdict(event.index, None, tuple(found.receipts), find_leak(found.undo, self.state.leaves))
 
 
 def restore_replica(

@@ -131,6 +131,10 @@ class Follower:
     def _tell(self, progress: Progress) -> None:
         for event, verdict in progress.verdicts:
             self._log.info("batch", index=event.index, valid=verdict.is_valid)
+            if verdict.leak is not None:
+                self._log.error(
+                    "leak", index=event.index, what=verdict.leak, note="the rules are wrong; tell everybody"
+                )
         self.counters.tip, self.counters.final = self._chain.replica.tip, self._chain.replica.final
 
     # The feed

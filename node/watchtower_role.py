@@ -154,6 +154,8 @@ class Watchtower:
             if verdict.proof is None:
                 self.counters.batches_valid += 1
                 self._log.info("batch", index=event.index, verdict="valid", steps=len(verdict.receipts))
+                if verdict.leak is not None:
+                    self._log.error("leak", index=event.index, what=verdict.leak, note="no proof convicts the rules")
                 continue
             self.counters.batches_invalid += 1
             self._accused = event, verdict.proof

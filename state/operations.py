@@ -3,7 +3,7 @@
 `decode_operation` answers None for any bytes that are not exactly one well-formed op; a decoded op is within every
 bound that can be read off its bytes. `encode()` of a decoded op gives the same bytes back.
 
-Mirrors contracts/operations.vy and contracts/orders.vy.
+Mirrors contracts/operations.vy, contracts/instruments.vy and contracts/orders.vy.
 """
 
 import hashlib

@@ -567,7 +567,7 @@ class World:
             "key_index": 0,
         }
         bare = Take(equity=0, maintenance=0, value=0, relief=0, **values, signature=bytes(64))
-        claimed = replace(claim_take(Ledger(self.state.leaves), bare), **changes)
+        claimed = replace(claim_take(Ledger(self.state.leaves), bare), **changes)  # type: ignore[arg-type]
         return replace(claimed, signature=self._sign(person, claimed))
 
     def _sign(self, person: Person, op: OrderOp | Cancel | Transfer | Withdraw | Take) -> bytes:

@@ -255,8 +255,7 @@ def open_random_market(seed: int) -> World:
         for asset in (1, 2):
             if rng.random() < 0.6:
                 world.deposit(name, rng.randint(10**7, 10**10), asset)
-    for underlying in range(len(SPOTS)):
-        publish_reading(world, rng, underlying)
+    refresh_prices(world, rng)
     return world
 
 
@@ -273,6 +272,12 @@ def publish_reading(world: World, rng: random.Random, underlying: int) -> None:
     for dated in DATED:
         if now - ledger.require_expiry(dated, WEEK).time > 60:
             world.read_surface(dated, WEEK, rate=rng.choice((0, 1 << 33)))
+
+
+def refresh_prices(world: World, rng: random.Random) -> None:
+    """New readings of everything: all prices are young then."""
+    for underlying in range(len(SPOTS)):
+        publish_reading(world, rng, underlying)
 
 
 def draw_legs(world: World, rng: random.Random) -> Legs:

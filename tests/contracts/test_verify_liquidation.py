@@ -29,6 +29,7 @@ from tests.contracts.scene import (
     assert_same_effect,
     open_random_market,
     play_random_trades,
+    refresh_prices,
 )
 from tests.world import MIX, WEEK, World
 
@@ -51,6 +52,7 @@ def world(seed: int) -> World:
     """A market in full swing."""
     world = open_random_market(seed)
     play_random_trades(world, random.Random(seed), 5)
+    refresh_prices(world, random.Random(seed))
     return world
 
 

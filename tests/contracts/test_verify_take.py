@@ -29,6 +29,7 @@ from tests.contracts.scene import (
     assert_same_effect,
     open_random_market,
     play_random_trades,
+    refresh_prices,
 )
 from tests.world import World
 
@@ -50,6 +51,7 @@ def world(seed: int) -> World:
     world = open_random_market(seed)
     world.deposit("erin", 10**14)
     play_random_trades(world, random.Random(seed), 8)
+    refresh_prices(world, random.Random(seed))
     return world
 
 
@@ -388,9 +390,8 @@ def test_effect_that_cannot_be_shows_nothing(court: Court, world: World, seed: i
     for _ in range(4):
         scene = find_bid(world, rng)
         scene.bend_op(slice_ppm=PPM)
-        for name in ("account", "target"):
-            held = scene.account(getattr(scene.decoded, name))
-            scene.bend_account(getattr(scene.decoded, name), cash=-abs(held.cash) if name == "account" else 1)
+        for account in (scene.decoded.account, scene.decoded.target):
+            scene.bend_account(account, cash=10**20)
         BEYOND[what](scene)
         assert not court.judge(dispute(scene.played, EFFECT))
 

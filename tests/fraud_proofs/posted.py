@@ -8,10 +8,15 @@ from fraud_proofs.grounds import GroundKind
 from fraud_proofs.step import is_fraud_shown, is_malformed
 from state.batches import BatchData, Frame, Header, Step, decode_frame, decode_header, pack_frames
 from state.codes import Code
+from state.constants import EXPIRY_STEP
 from state.context import StepContext
+from state.leaves import call, perpetual
+from state.ledger import Ledger
+from state.process_deleverage import claim_deleverage
+from state.process_liquidate import claim_liquidate
 from state.tree import LeafKey, build_tree
 from tests.workload import random_steps
-from tests.world import Attempt, World, open_market
+from tests.world import MIX, WEEK, Attempt, World, open_mixed_market
 
 FRAME_BYTES = 400
 """Small, so that a batch of some steps has many frames."""
@@ -102,7 +107,7 @@ class Conviction:
 
 def post_history(seed: int, count: int = 40) -> Posted:
     """A batch of some random steps on top of an open market."""
-    world = open_market(seed)
+    world = open_mixed_market(seed)
     world.seal()
     leaves, header = dict(world.steps[-1].leaves), world.context.header
     for _ in random_steps(world, count):
@@ -115,17 +120,42 @@ def post_history(seed: int, count: int = 40) -> Posted:
     return Posted(world, leaves, played[-1].context.header, steps)
 
 
+def ruin_two() -> World:
+    """A market in which Alice holds a call that has settled, Dave's auction is over, and Erin is short of margin."""
+    world = open_mixed_market()
+    world.trade("alice", "bob", call(0, WEEK, 18_000_000), 10, 300_000, max_fee_ppm=100_000)
+    world.settle_expiry(0, WEEK, 19_000_000)
+    for name in ("dave", "erin"):
+        world.deposit(name, 200_000_000_000)
+        world.tick(1)
+        world.price(0, 17_000_000)
+        world.trade(name, "bob", 0, 100_000, 17_000_000)
+    world.tick(1)
+    world.price(0, 15_000_000)
+    world.play(claim_liquidate(Ledger(world.state.leaves), world.position, world.person("dave").account))
+    world.tick(1200)
+    return world
+
+
 def post_market() -> Posted:
-    """A batch with an op of every kind: 16 steps, of which the last but one is a withdrawal."""
-    world = open_market()
+    """A batch with an op of every kind, of which the last but one is a withdrawal."""
+    world = ruin_two()
     world.seal()
     leaves = dict(world.steps[-1].leaves)
     world.deposit("alice", 5)
     world.tick(3)
-    world.price(0, 17_100_000)
-    world.trade("alice", "bob", 0, 100, 17_000_000)
+    for underlying, price in ((0, 15_000_000), (1, 7_100_000)):
+        world.price(underlying, price)
+    world.index(MIX)
+    world.read_surface(0, WEEK + EXPIRY_STEP)
+    world.trade("alice", "carol", 1, 100, 7_000_000)
     world.place("carol", 1, 5, 6_900_000)
     world.play(world.sign_cancel("carol"))
+    world.settle("alice")
+    world.play(claim_liquidate(Ledger(world.state.leaves), world.position, world.person("erin").account))
+    world.play(world.sign_take("carol", "dave", 100_000))
+    dave, bob = world.person("dave").account, world.person("bob").account
+    world.play(claim_deleverage(Ledger(world.state.leaves), world.position, dave, bob, perpetual(0), 10))
     world.play(world.sign_transfer("alice", "bob", 7))
     world.play(world.sign_withdraw("bob", 8))
     index = world.batch_index

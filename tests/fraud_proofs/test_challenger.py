@@ -135,7 +135,7 @@ HEADER_LIES: list[tuple[dict[str, object], Code]] = [
     ({"time_from": 5}, Code.OPEN_TIME_MUST_MATCH),
     ({"position_from": 1}, Code.OPEN_POSITION_MUST_MATCH),
     ({"generation": 2}, Code.OPEN_POSITION_MUST_MATCH),
-    ({"inbox_cursor": 8}, Code.CLOSE_CURSOR_MUST_MATCH),
+    ({"inbox_cursor": 12}, Code.CLOSE_CURSOR_MUST_MATCH),
     ({"inbox_cursor": 6}, Code.L1_INDEX_MUST_NOT_PASS_HEADER),
     ({"inbox_hash": bytes(32)}, Code.CLOSE_INBOX_HASH_MUST_MATCH),
     ({"time": NEVER}, Code.CLOSE_TIME_MUST_MATCH),

@@ -8,12 +8,12 @@ from state.batches import decode_frame, decode_header
 from state.context import StepContext
 from state.tree import build_tree
 from tests.workload import random_steps
-from tests.world import World, open_market
+from tests.world import World, open_mixed_market
 
 
 def list_states(seed: int) -> list[tuple[World, State]]:
     """The genesis, and a state between two batches after a history."""
-    young, old = World(), open_market(seed)
+    young, old = World(), open_mixed_market(seed)
     for _ in random_steps(old, 100):
         continue
     old.seal()

@@ -10,7 +10,7 @@ from state.batches import BatchData, decode_batch, decode_frame
 from state.l1_events import BatchPosted, Finalised, GenesisSet, L1Event, MessageSent, RolledBack
 from state.tree import GLOBALS_KEY, build_tree
 from tests.workload import random_steps
-from tests.world import World, open_market
+from tests.world import World, open_market, open_mixed_market
 
 
 def follow(world: World) -> tuple[Replica, list[L1Event]]:
@@ -87,7 +87,7 @@ def test_what_its_owner_has_executed_is_not_executed_again() -> None:
 
 def test_random_histories_are_followed(seed: int) -> None:
     """Whatever a history's batches hold, of whatever generations, the replica arrives at the same state."""
-    world, batches = open_market(seed), []
+    world, batches = open_mixed_market(seed), []
     seal = world.seal
     world.seal = lambda *args, **options: batches.append(seal(*args, **options)) or batches[-1]  # type: ignore
     for _ in random_steps(world, 150):

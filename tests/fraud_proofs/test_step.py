@@ -20,7 +20,7 @@ from tests.fraud_proofs.disputes import LIE, OTHER_BYTES, Dispute, Ruling, dispu
 from tests.stories import MESSAGE_STORIES, STORIES, Story, list_stories
 from tests.strategies import frames
 from tests.workload import mutate, random_steps
-from tests.world import Attempt, open_market
+from tests.world import Attempt, open_market, open_mixed_market
 
 stories = pytest.mark.parametrize("story", [*STORIES, *MESSAGE_STORIES], ids=lambda story: story.name)
 check_stories = pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
@@ -90,7 +90,7 @@ def dispute_after(attempt: Attempt, ledger: Ledger) -> Dispute:
 
 def test_no_step_of_a_history_is_convicted(seed: int) -> None:
     """Of a random history of all kinds no step is convicted, and each with a lie for a root is."""
-    world = open_market(seed)
+    world = open_mixed_market(seed)
     for _ in random_steps(world, 120):
         played = world.steps[-1]
         honest = dispute_honest(played.attempt)
@@ -101,7 +101,7 @@ def test_no_step_of_a_history_is_convicted(seed: int) -> None:
 
 def test_what_is_beside_a_valid_op_is_convicted_if_it_is_wrong(seed: int) -> None:
     """Ops a field or byte away from valid ones: the check that the rules name convicts, of a valid one nothing does."""
-    world, chance = open_market(seed), random.Random(seed)
+    world, chance = open_mixed_market(seed), random.Random(seed)
     convicted = set()
     for _ in random_steps(world, 200):
         played = world.steps[-1]

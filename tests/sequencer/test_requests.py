@@ -16,12 +16,12 @@ SIGNED: dict[Kind, Callable[[World], Operation]] = {
     Kind.CANCEL: lambda world: world.sign_cancel("alice", 0),
     Kind.TRANSFER: lambda world: world.sign_transfer("alice", "bob", 1000),
     Kind.WITHDRAW: lambda world: world.sign_withdraw("alice", 1000),
-    Kind.TAKE: lambda world: world.sign_take("alice", "bob"),
+    Kind.TAKE: lambda world: world.sign_take("carol", "alice"),
 }
 
 
-def test_each_kind_of_request_is_tried() -> None:
-    """None is left out below."""
+def test_every_kind_of_request_is_signed_here() -> None:
+    """Whatever may be asked for has its row below."""
     assert tuple(SIGNED) == REQUEST_KINDS
 
 

@@ -367,7 +367,7 @@ def close_with(world: World, name: str = "bob", quantity: int = 1_000, **changes
     bankrupt, counterparty = world.person("alice").account, world.person(name).account
     ledger = Ledger(world.state.leaves)
     honest = claim_deleverage(ledger, world.position, bankrupt, counterparty, perpetual(0), quantity)
-    return replace(honest, **changes)
+    return replace(honest, **changes)  # type: ignore[arg-type]
 
 
 @story(Code.DELEVERAGE_MUST_DECODE)

@@ -41,7 +41,7 @@ from state.ledger import Ledger
 from state.store import Store
 from state.tree import Collection, leaf_key
 from tests.node.reorgs import list_transactions, reorganize
-from tests.world import SYMBOLS, build_params
+from tests.world import LISTINGS, RULES, build_params
 
 EPOCH = 9
 DEPTH_MAX = 2 * EPOCH - 2
@@ -136,7 +136,7 @@ async def open_scene(folder: Path, seed: int) -> AsyncIterator[Scene]:
             anvil.request("anvil_setBalance", "0x" + key.address.hex(), hex(1_000 * ETHER))
         l1 = L1([anvil.url])
         assets = (LaunchAsset("USD", None, 1, 10**15), LaunchAsset("ETH", ETH, 10**9, 10**15))
-        launch = Launch(Genesis(build_params(cancel_only_interval=0), SYMBOLS, 0), assets, TERMS)
+        launch = Launch(Genesis(build_params(cancel_only_interval=0), RULES, LISTINGS, 0), assets, TERMS)
         founder = Sender(l1, FOUNDER, folder / "founder.nonces", poll_seconds=0.02)
         deployment = await in_thread(deploy, founder, launch)
         rollup = Rollup(l1, parse_address(deployment.rollup), deployment.first_block)

@@ -6,7 +6,7 @@
         beginning of the calldata.
 @dev Whatever does not hold here is a bad witness and reverts. A read past the end of the calldata reverts too; one past
      the end of the witness gives bytes that stand under no root.
-     Mirrors state/tree.py (hashes, paths) and fraud_proofs/witness.py (entries).
+     The twins are those of witness.vy.
 """
 import constants
 

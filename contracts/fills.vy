@@ -2,9 +2,9 @@
 """
 @title What a fill makes of its two sides
 @notice The rules of state/SPEC.md section 8 that a fill's checks and its effect share.
-@dev BOUNDS. A decoded fill has a quantity up to 2**40 and a price within 2**44, ratios are at most 16 in four legs, a rate
-     is below 2**32 and an index within 2**56. So notional, fee and cash change are below 2**124, cash is 2**112 at most,
-     and nothing checked here can revert.
+@dev BOUNDS. A decoded fill has a quantity up to 2**40 and a price within 2**44, ratios are at most 16 in four legs, a
+     rate is below 2**32 and an index within 2**56. So notional, fee and cash change are below 2**124, cash is 2**112 at
+     most, and nothing checked here can revert.
      Mirrors state/process_fill.py.
 """
 import accounts

@@ -1,8 +1,8 @@
 # pragma version 0.4.3
 """
 @title What an instrument's twelve bytes say
-@notice underlying u16, expiry u32, strike u40, kind u8, as one number: a perpetual comes first, then expiry by expiry the
-        future, and the options by strike, put before call. state/SPEC.md section 3.
+@notice underlying u16, expiry u32, strike u40, kind u8, as one number: a perpetual comes first, then expiry by expiry
+        the future, and the options by strike, put before call. state/SPEC.md section 3.
 @dev Mirrors Instrument of state/leaves.py and is_instrument of state/operations.py.
 """
 import constants

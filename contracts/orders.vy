@@ -18,7 +18,8 @@ ORDER_HEAD_BYTES: constant(uint256) = 73  # up to the legs
 CANCEL_OP_BYTES: constant(uint256) = 92
 FILL_OP_BYTES: constant(uint256) = 37
 
-# Where the signed part of an op begins and ends; behind it stand key_index and signature. An order's ends with its legs.
+# Where the signed part of an op begins and ends; behind it stand key_index and signature. An order's ends with its
+# legs.
 ORDER_SIGNED_AT: constant(uint256) = 17
 CANCEL_SIGNED_AT: constant(uint256) = 9
 CANCEL_SIGNED_END: constant(uint256) = 27

@@ -1,8 +1,8 @@
 # pragma version 0.4.3
 """
 @title The leaf of one version of the parameters
-@notice state/SPEC.md section 3. The lists of signers, assets and underlyings stay in the leaf until one of their entries is
-        asked for: there may be hundreds.
+@notice state/SPEC.md section 3. The lists of signers, assets and underlyings stay in the leaf until one of their
+        entries is asked for: there may be hundreds.
 @dev Mirrors Params, AssetTerms and UnderlyingTerms of state/leaves.py.
 """
 import constants

@@ -39,7 +39,8 @@ HASHES_BYTES_MAX: constant(uint256) = 32 * constants.FRAMES_MAX
 # Kind, two receipts or one and a request, header, frame hashes, two frames with their steps, an order leaf.
 CONTRADICTION_BYTES_MAX: constant(uint256) = 24_576
 
-SIGNED_AT: constant(uint256) = 9  # of every op that is posted where it was accepted, but a take, whose claims come first
+# Of every op that is posted where it was accepted; a take's claims come before what is signed.
+SIGNED_AT: constant(uint256) = 9
 TAKE_SIGNED_AT: constant(uint256) = 73
 
 

@@ -1,8 +1,8 @@
 # pragma version 0.4.3
 """
 @title What funding, fees and moves make of an account
-@notice The money rules of state/SPEC.md section 8 that need no margin; that is contracts/margin.vy. Cash is quote units,
-        quantities lots, prices and indices quote units a lot; every rounding is in the name of its function.
+@notice The money rules of state/SPEC.md section 8 that need no margin; that is contracts/margin.vy. Cash is quote
+        units, quantities lots, prices and indices quote units a lot; every rounding is in the name of its function.
 @dev BOUNDS. Numbers come from leaves under a root: quantities up to 2**40, prices 2**44, indices 2**56, amounts 2**96,
      cash 2**112, parts per million and periods 2**32, times 2**64. No checked operation here can revert.
      Mirrors state/valuation.py.

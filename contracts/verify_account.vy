@@ -206,7 +206,9 @@ def _may_leave(
         witnesses._finish(witness, at)
         return False
     account: accounts.Account = accounts._decode_account(leaf)
-    outcome: margins.Leaving = margins._judge_leaving(witness, at, state, params_leaf, account, money.asset, money.amount)
+    outcome: margins.Leaving = margins._judge_leaving(
+        witness, at, state, params_leaf, account, money.asset, money.amount
+    )
     assert outcome.root == context.pre_root or not outcome.reads_prices, "root"
     witnesses._finish(witness, outcome.end)
     return outcome.is_covered if check == BALANCE_MUST_COVER else outcome.is_margined

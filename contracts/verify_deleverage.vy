@@ -1,11 +1,11 @@
 # pragma version 0.4.3
 """
 @title Verifier of deleverage
-@notice Who closes with a bankrupt whom nobody takes over, how much and at what price: state/SPEC.md sections 6 to 8, kind
-        16. That nobody else comes first is refuted by one account that does: the exhibit of check 1608.
+@notice Who closes with a bankrupt whom nobody takes over, how much and at what price: state/SPEC.md sections 6 to 8,
+        kind 16. That nobody else comes first is refuted by one account that does: the exhibit of check 1608.
 @dev Answers true for fraud and false for what is not shown; reverts for a bad witness alone, whatever the op's bytes.
-     BOUNDS. What is missing is below 2**127, quantity 2**40, mark 2**44: no product here passes 2**212. What that makes of
-     an account is held against its field before it is written.
+     BOUNDS. What is missing is below 2**127, quantity 2**40, mark 2**44: no product here passes 2**212. What that makes
+     of an account is held against its field before it is written.
      Mirrors state/process_deleverage.py.
 """
 import accounts
@@ -68,8 +68,8 @@ QUANTITY_MUST_FIT: constant(uint256) = 7
 RANK_MUST_BE_FIRST: constant(uint256) = 8
 CHECKS: constant(uint256) = 9
 
-# Reads of SPEC.md section 6, a row a check; each is a part of the one order G, P, A(bankrupt), A(counterparty), U, S(0).
-# Prices follow in the witness where contracts/margin.vy reads them, and so does the exhibit.
+# Reads of SPEC.md section 6, a row a check; each is a part of the one order G, P, A(bankrupt), A(counterparty), U,
+# S(0). Prices follow in the witness where contracts/margin.vy reads them, and so does the exhibit.
 G: constant(uint256) = 1
 P: constant(uint256) = 2
 B: constant(uint256) = 4  # A(bankrupt)
@@ -227,8 +227,8 @@ def _comes_before(
     root: bytes32, deleverage: Deleverage, leaves: Leaves, witness: Bytes[constants.WITNESS_BYTES_MAX]
 ) -> bool:
     """
-    @notice Whether the account that the prover exhibits holds the same side as the counterparty, and ranks before it. Its
-            index stands before its leaf, which a witness that has given it already does not give again.
+    @notice Whether the account that the prover exhibits holds the same side as the counterparty, and ranks before it.
+            Its index stands before its leaf, which a witness that has given it already does not give again.
     """
     exhibit: uint256 = convert(slice(witness, leaves.end, 4), uint256)
     leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
@@ -426,8 +426,8 @@ def _is_effect_wrong(
 @pure
 def _decode_deleverage(op: Bytes[constants.OP_BYTES_MAX]) -> Deleverage:
     """
-    @notice `kind u8 || position u64 || bankrupt u32 || counterparty u32 || instrument b12 || quantity u64 || equity i128 ||
-            maintenance i128 || notional u128 || mark u64`.
+    @notice `kind u8 || position u64 || bankrupt u32 || counterparty u32 || instrument b12 || quantity u64 || equity
+            i128 || maintenance i128 || notional u128 || mark u64`.
     """
     if len(op) != OP_BYTES:
         return empty(Deleverage)

@@ -71,8 +71,8 @@ OPEN_INTEREST_MUST_FIT: constant(uint256) = 21
 INSTRUMENTS_MUST_BE_LIVE: constant(uint256) = 22
 CHECKS: constant(uint256) = 23
 
-# Reads of SPEC.md section 6, a row a check, as numbered above; each is a part of the one order G, P, B, S, A, A2, U. The
-# marks of the band and M* of the margin follow in the witness, and contracts/margin.vy reads them.
+# Reads of SPEC.md section 6, a row a check, as numbered above; each is a part of the one order G, P, B, S, A, A2, U.
+# The marks of the band and M* of the margin follow in the witness, and contracts/margin.vy reads them.
 G: constant(uint256) = 1
 P: constant(uint256) = 2
 B: constant(uint256) = 4  # O(buyer)

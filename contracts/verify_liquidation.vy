@@ -1,8 +1,8 @@
 # pragma version 0.4.3
 """
 @title Verifier of settle and liquidate
-@notice What becomes of an account whose positions have expired, or that no longer covers its margin: state/SPEC.md sections
-        6 to 8, kinds 13 and 14. Both are unsigned, and name one account.
+@notice What becomes of an account whose positions have expired, or that no longer covers its margin: state/SPEC.md
+        sections 6 to 8, kinds 13 and 14. Both are unsigned, and name one account.
 @dev Answers true for fraud and false for what is not shown; reverts for a bad witness alone, whatever the op's bytes.
      Mirrors state/process_settle.py and state/process_liquidate.py.
 """
@@ -177,8 +177,8 @@ def _settle(
     account: accounts.Account, time: uint256, witness: Bytes[constants.WITNESS_BYTES_MAX], at: uint256
 ) -> Settled:
     """
-    @notice Every position whose expiry has a settlement price, paid. Expiries are peeked at, NOT authenticated; in order
-            of instruments they stand in order of expiries, and equal ones are neighbours.
+    @notice Every position whose expiry has a settlement price, paid. Expiries are peeked at, NOT authenticated; in
+            order of instruments they stand in order of expiries, and equal ones are neighbours.
     """
     settled: Settled = empty(Settled)
     settled.after = account

@@ -51,8 +51,8 @@ CANCEL_KEY_MUST_BE_LIVE: constant(uint256) = 5
 CANCEL_SIGNATURE_MUST_VERIFY: constant(uint256) = 6
 CANCEL_CHECKS: constant(uint256) = 7
 
-# Reads of SPEC.md section 6, a row a kind and a column a check. Every one is a part of the same order G, A, O; the expiries
-# of an order's legs follow where they are asked for.
+# Reads of SPEC.md section 6, a row a kind and a column a check. Every one is a part of the same order G, A, O; the
+# expiries of an order's legs follow where they are asked for.
 G: constant(uint256) = 1
 A: constant(uint256) = 2
 O: constant(uint256) = 4

@@ -583,8 +583,8 @@ def _decode_oracle(op: Bytes[constants.OP_BYTES_MAX]) -> Reading:
 @pure
 def _decode_surface(op: Bytes[constants.OP_BYTES_MAX]) -> Reading:
     """
-    @notice `kind u8 || position u64 || [underlying u16, expiry u32, time u64, integral u128, forward u64, rate i64, a i64,
-            b i64, rho i64, m i64, sigma i64, confidence u32] || signer_mask u8 || signatures`.
+    @notice `kind u8 || position u64 || [underlying u16, expiry u32, time u64, integral u128, forward u64, rate i64, a
+            i64, b i64, rho i64, m i64, sigma i64, confidence u32] || signer_mask u8 || signatures`.
     """
     reading: Reading = empty(Reading)
     if len(op) <= SURFACE_SIGNED_END:

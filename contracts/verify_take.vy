@@ -1,11 +1,12 @@
 # pragma version 0.4.3
 """
 @title Verifier of take
-@notice Who takes over which slice of an account that is up for auction, and at what price: state/SPEC.md sections 6 to 8,
-        kind 15.
+@notice Who takes over which slice of an account that is up for auction, and at what price: state/SPEC.md sections 6 to
+        8, kind 15.
 @dev Answers true for fraud and false for what is not shown; reverts for a bad witness alone, whatever the op's bytes.
-     BOUNDS. Claims may be any number of their fields: relief is below 2**128 and equity below 2**127, so that no product
-     here passes 2**255; what the claims make of an account or of the fund is held against its field before it is written.
+     BOUNDS. Claims may be any number of their fields: relief is below 2**128 and equity below 2**127, so that no
+     product here passes 2**255; what the claims make of an account or of the fund is held against its field before it
+     is written.
      Mirrors state/process_take.py.
 """
 import accounts
@@ -87,8 +88,8 @@ KEY_MUST_BE_LIVE: constant(uint256) = 11
 SIGNATURE_MUST_VERIFY: constant(uint256) = 12
 CHECKS: constant(uint256) = 13
 
-# Reads of SPEC.md section 6, a row a check; each is a part of the one order G, P, A(account), A(target), S(0). M* follows
-# in the witness, and contracts/margin.vy reads it.
+# Reads of SPEC.md section 6, a row a check; each is a part of the one order G, P, A(account), A(target), S(0). M*
+# follows in the witness, and contracts/margin.vy reads it.
 G: constant(uint256) = 1
 P: constant(uint256) = 2
 A: constant(uint256) = 4
@@ -474,7 +475,8 @@ def _compute_bidder_after(take: Take, leaves: Leaves) -> Moved:
 @pure
 def _compute_target_after(take: Take, leaves: Leaves) -> accounts.Account:
     """
-    @notice The target is paid the value less its share of the discount and the penalty; when all is sold, the clocks end.
+    @notice The target is paid the value less its share of the discount and the penalty; when all is sold, the clocks
+            end.
     """
     price: Price = self._compute_price(take, leaves)
     moved: Moved = self._move(leaves.target, self._cut(leaves.target, take.slice_ppm), -1)
@@ -488,7 +490,9 @@ def _compute_target_after(take: Take, leaves: Leaves) -> accounts.Account:
 
 @internal
 @pure
-def _count_long_change(before: accounts.Account, after: accounts.Account, parts: accounts.Account, underlying: uint256) -> int256:
+def _count_long_change(
+    before: accounts.Account, after: accounts.Account, parts: accounts.Account, underlying: uint256
+) -> int256:
     """
     @notice By how many lots of an underlying an account is longer, in the instruments that moved.
     """
@@ -543,9 +547,27 @@ def _is_effect_wrong(
     after.books = self._compute_books_after(take, leaves)
     if not accounts._is_cash_in_field(after.target) or after.books.fund > convert(max_value(int128), int256):
         return False
-    # The root after them, and every leaf authenticated on the way
+    return self._is_root_wrong(context, take, leaves, after, parts, traded, witness)
+
+
+@internal
+@pure
+def _is_root_wrong(
+    context: contexts.Context,
+    take: Take,
+    leaves: Leaves,
+    after: Leaves,
+    parts: accounts.Account,
+    traded: uint256,
+    witness: Bytes[constants.WITNESS_BYTES_MAX],
+) -> bool:
+    """
+    @notice Whether another root than the claimed one comes after the deal; every leaf is authenticated on the way.
+    """
     root: bytes32 = context.pre_root
+    leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
     next: uint256 = 0
+    end: uint256 = 0
     for i: uint256 in range(READ_COUNT + constants.UNDERLYINGS_MAX):
         collection: uint256 = constants.UNDERLYINGS
         index: uint256 = i - min(i, READ_COUNT - 1)
@@ -602,7 +624,8 @@ def _compute_books_after(take: Take, leaves: Leaves) -> assets.Asset:
 def _decode_take(op: Bytes[constants.OP_BYTES_MAX]) -> Take:
     """
     @notice `kind u8 || position u64 || equity i128 || maintenance i128 || value i128 || relief u128 || [account u32,
-            sequence u64, target u32, slice_ppm u32, discount_min u64, valid_until u64] || key_index u8 || signature b64`.
+            sequence u64, target u32, slice_ppm u32, discount_min u64, valid_until u64] || key_index u8 || signature
+            b64`.
     """
     if len(op) != OP_BYTES:
         return empty(Take)

@@ -15,7 +15,7 @@ from state.marks import compute_mark
 from state.operations import Fill, Operation
 from state.process_market import is_open_for_risk
 from state.valuation import (
-    add_position,
+    add_positions,
     compute_account_margin,
     compute_fee_ceil,
     compute_funding_index_floor,
@@ -69,19 +69,16 @@ def compute_account_after(
     side: Side, account: Account, fill: Fill, order: Order, funding_index: int, fee: int
 ) -> Account:
     """Trades book their whole notional in cash, a perpetual's net of the funding index."""
-    quantity, price, after = side.sign * fill.quantity, fill.price, account
-    for instrument, ratio in order.legs:
-        if instrument.kind == PERPETUAL:
-            price -= ratio * funding_index
-        after = add_position(after, instrument, quantity * ratio)
-    return replace(after, cash=after.cash - quantity * price - fee)
+    quantity, price = side.sign * fill.quantity, fill.price
+    price -= funding_index * sum(ratio for instrument, ratio in order.legs if instrument.kind == PERPETUAL)
+    traded = [(instrument, quantity * ratio) for instrument, ratio in order.legs]
+    return add_positions(replace(account, cash=account.cash - quantity * price - fee), traded)
 
 
-def count_long_change(before: Account, after: Account, order: Order) -> int:
-    """By how many lots an account is longer after a fill, over all legs."""
-    return sum(
-        max(0, after.get_position(instrument)) - max(0, before.get_position(instrument)) for instrument, _ in order.legs
-    )
+def count_long_change(account: Account, order: Order, quantity: int) -> int:
+    """By how many lots an account gets longer, over all legs, by `quantity` signed lots of the order."""
+    held = [(account.get_position(instrument), quantity * ratio) for instrument, ratio in order.legs]
+    return sum(max(0, lots + change) - max(0, lots) for lots, change in held)
 
 
 def is_any_account_other(ledger: Ledger, context: StepContext, op: Operation) -> bool:
@@ -247,13 +244,10 @@ def does_open_interest_fit(ledger: Ledger, context: StepContext, op: Operation) 
     """What is held of the underlying stays within what its market can bear, or does not grow."""
     fill, params = cast(Fill, op), ledger.get_params()
     buy = ledger.require_order(BUYER.slot(op))
-    accounts = [(side, ledger.require_account(side.slot(op).account)) for side in (BUYER, SELLER)]
+    buyer, seller = ledger.require_account(fill.buyer), ledger.require_account(fill.seller)
     traded = buy.legs[0][0].underlying
     underlying = ledger.require_underlying(traded)
-    change = sum(
-        count_long_change(before, compute_account_after(side, before, fill, buy, 0, 0), buy)
-        for side, before in accounts
-    )
+    change = count_long_change(buyer, buy, fill.quantity) + count_long_change(seller, buy, -fill.quantity)
     return change <= 0 or underlying.open_interest + change <= params.underlyings[traded].open_interest_max
 
 
@@ -284,7 +278,7 @@ def apply_fill(ledger: Ledger, context: StepContext, op: Operation) -> Receipt:
     ledger.put_order(SELLER.slot(op), replace(sell, remaining=sell.remaining - fill.quantity))
     for side, outcome in sides:
         ledger.put_account(side.slot(op).account, outcome.after)
-    long_change = sum(count_long_change(outcome.before, outcome.after, buy) for _, outcome in sides)
+    long_change = sum(count_long_change(outcome.before, buy, side.sign * fill.quantity) for side, outcome in sides)
     ledger.put_underlying(traded, replace(underlying, open_interest=underlying.open_interest + long_change))
     fees = sum(outcome.fee for _, outcome in sides)
     repaid = min(fees, books.bad_debt)

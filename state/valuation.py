@@ -3,7 +3,7 @@
 Mirrors contracts/valuation.vy, contracts/margins.vy and contracts/margin.vy.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -217,8 +217,14 @@ def compute_account_margin(account: Account, quotes: Quotes, time: int, params: 
 
 def add_position(account: Account, instrument: Instrument, quantity: int) -> Account:
     """The account with `quantity` signed lots more; a position of 0 disappears."""
+    return add_positions(account, [(instrument, quantity)])
+
+
+def add_positions(account: Account, changes: Sequence[tuple[Instrument, int]]) -> Account:
+    """The same for several instruments."""
     positions = dict(account.positions)
-    positions[instrument] = positions.get(instrument, 0) + quantity
+    for instrument, quantity in changes:
+        positions[instrument] = positions.get(instrument, 0) + quantity
     return replace(account, positions=tuple(sorted(item for item in positions.items() if item[1] != 0)))
 
 

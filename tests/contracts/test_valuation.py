@@ -1,6 +1,7 @@
-"""Money rules on L1: bit by bit those of state/valuation.py and risk/linear.py, to the edges of the bounds."""
+"""Leaves, and money rules without margin, on L1: bit by bit those of state/, to the edges of the bounds."""
 
 import random
+from dataclasses import fields as dataclass_fields
 from dataclasses import replace
 
 import pytest
@@ -17,21 +18,32 @@ from state.constants import (
     QUANTITY_MAX,
     UNDERLYINGS_MAX,
 )
-from state.leaves import Account, AssetTerms, Instrument, Params, SessionKey, Underlying, UnderlyingTerms
+from state.leaves import (
+    QUOTE_UNDERLYING,
+    Account,
+    AssetTerms,
+    Expiry,
+    Instrument,
+    Order,
+    Params,
+    SessionKey,
+    Underlying,
+    UnderlyingTerms,
+    decode_instrument,
+)
+from state.marks import compute_payoff
+from state.operations import is_instrument
 from state.valuation import (
     add_balance,
     add_position,
-    compute_account_margin,
     compute_fee_ceil,
     compute_funding_index_floor,
     compute_premium_clamped,
-    drop_stale_spots,
-    is_fresh,
     is_within_caps,
     needs_prices,
 )
 from tests.evm import Contract, Evm
-from tests.world import build_params
+from tests.world import WEEK, build_params
 
 ROUNDS = 60
 
@@ -39,44 +51,47 @@ VALUATION = """
 # pragma version 0.4.3
 import accounts
 import constants
+import expiries
+import instruments
+import orders
 import params as parameters
 import underlyings
 import valuation
 
 @external
 @pure
-def encode(account: Bytes[1968]) -> Bytes[1968]:
+def encode(account: Bytes[2044]) -> Bytes[2044]:
     return accounts._encode_account(accounts._decode_account(account))
 
 @external
 @pure
-def add_position(account: Bytes[1968], instrument: uint256, quantity: int256) -> Bytes[1968]:
+def add_position(account: Bytes[2044], instrument: uint256, quantity: int256) -> Bytes[2044]:
     return accounts._encode_account(
         valuation._add_position(accounts._decode_account(account), instrument, quantity)
     )
 
 @external
 @pure
-def add_balance(account: Bytes[1968], asset: uint256, amount: int256) -> Bytes[1968]:
+def add_balance(account: Bytes[2044], asset: uint256, amount: int256) -> Bytes[2044]:
     return accounts._encode_account(valuation._add_balance(accounts._decode_account(account), asset, amount))
 
 @external
 @pure
-def is_within_caps_with(account: Bytes[1968], instrument: uint256, quantity: int256) -> bool:
+def is_within_caps_with(account: Bytes[2044], instrument: uint256, quantity: int256) -> bool:
     return valuation._is_within_caps(
         valuation._add_position(accounts._decode_account(account), instrument, quantity)
     )
 
 @external
 @pure
-def compute_funding_index_floor(underlying: Bytes[1968], time: uint256, params: Bytes[1968]) -> int256:
+def compute_funding_index_floor(underlying: Bytes[2044], time: uint256, params: Bytes[2044]) -> int256:
     return valuation._compute_funding_index_floor(
         underlyings._decode_underlying(underlying), time, parameters._decode_params(params)
     )
 
 @external
 @pure
-def compute_premium_clamped(spot: uint256, mark: uint256, params: Bytes[1968]) -> int256:
+def compute_premium_clamped(spot: uint256, mark: uint256, params: Bytes[2044]) -> int256:
     return valuation._compute_premium_clamped(spot, mark, parameters._decode_params(params))
 
 @external
@@ -86,26 +101,60 @@ def compute_fee_ceil(quantity: uint256, price: uint256, rate_ppm: uint256, l1_fe
 
 @external
 @pure
-def needs_prices(account: Bytes[1968], asset: uint256, amount: uint256) -> bool:
+def needs_prices(account: Bytes[2044], asset: uint256, amount: uint256) -> bool:
     return valuation._needs_prices(accounts._decode_account(account), asset, amount)
 
 @external
 @pure
-def list_needed(account: Bytes[1968], params: Bytes[1968]) -> uint256:
-    return valuation._list_needed(accounts._decode_account(account), parameters._decode_params(params))
+def list_needed(account: Bytes[2044], params: Bytes[2044]) -> uint256:
+    return valuation._list_needed(accounts._decode_account(account), parameters._decode_params(params), params)
 
 @external
 @pure
-def value_account(
-    account: Bytes[1968], leaves: Bytes[32768], needed: uint256, time: uint256, params: Bytes[1968]
-) -> (int256, int256, int256, bool):
-    terms: parameters.Params = parameters._decode_params(params)
-    quotes: valuation.Quotes = valuation._peek_quotes(leaves, 0, needed, time, terms)
-    margin: valuation.Margin = valuation._compute_account_margin(
-        accounts._decode_account(account), quotes, terms
-    )
-    is_fresh: bool = valuation._is_fresh(accounts._decode_account(account), quotes)
-    return margin.quote_equity, margin.equity, margin.initial, is_fresh
+def recode_underlying(leaf: Bytes[2044]) -> Bytes[2044]:
+    return underlyings._encode_underlying(underlyings._decode_underlying(leaf))
+
+@external
+@pure
+def recode_expiry(leaf: Bytes[2044]) -> Bytes[2044]:
+    return expiries._encode_expiry(expiries._decode_expiry(leaf))
+
+@external
+@pure
+def recode_order(leaf: Bytes[2044]) -> Bytes[2044]:
+    return orders._encode_order(orders._decode_order(leaf))
+
+@external
+@pure
+def is_instrument(instrument: uint256) -> bool:
+    return instruments._is_instrument(instrument)
+
+@external
+@pure
+def compute_payoff(instrument: uint256, settlement: uint256) -> uint256:
+    return instruments._compute_payoff(instrument, settlement)
+
+@external
+@pure
+def get_asset_terms(params: Bytes[2044], asset: uint256) -> parameters.AssetTerms:
+    return parameters._get_asset_terms(params, asset)
+
+@external
+@pure
+def get_underlying_terms(params: Bytes[2044], underlying: uint256) -> parameters.UnderlyingTerms:
+    return parameters._get_underlying_terms(params, parameters._decode_params(params), underlying)
+
+@external
+@pure
+def get_head(params: Bytes[2044]) -> uint256[22]:
+    head: parameters.Params = parameters._decode_params(params)
+    return [
+        head.oracle_threshold, head.oracle_count, head.oracle_age_max, head.oracle_skew_max, head.price_age_max,
+        head.guard_ppm, head.halt_ppm, head.halt_seconds, head.band_ppm, head.maker_fee_ppm, head.taker_fee_ppm,
+        head.l1_fee, head.funding_period, head.funding_cap_ppm, head.cancel_only_interval, head.auction_seconds,
+        head.close_delay, head.penalty_ppm, head.quote_debt_max, head.peg_underlying, head.asset_entries,
+        head.underlying_entries,
+    ]
 """
 
 
@@ -136,7 +185,7 @@ def number(instrument: Instrument) -> int:
 def build_account(rng: random.Random, underlyings: list[int], assets: int) -> Account:
     """Positions in some of these underlyings, perpetual or not, and collateral in some of these assets."""
     instruments = [
-        Instrument(rng.choice(underlyings), rng.choice((0, 0, 5, 1 << 31)), rng.randrange(3), rng.getrandbits(40))
+        Instrument(rng.choice(underlyings), rng.choice((0, 0, 5, 1 << 31)), rng.getrandbits(40), rng.randrange(3))
         for _ in range(rng.choice((0, 1, 5, POSITIONS_MAX)))
     ]
     quantities = {i: pick(rng, -QUANTITY_MAX, QUANTITY_MAX) or 1 for i in instruments}
@@ -147,6 +196,8 @@ def build_account(rng: random.Random, underlyings: list[int], assets: int) -> Ac
         epoch=pick(rng, 0, (1 << 32) - 1),
         tier=rng.randrange(256),
         cash=pick(rng, -CASH_MAX, CASH_MAX),
+        liquidation_from=rng.getrandbits(64),
+        close_from=rng.getrandbits(64),
         keys=tuple(
             SessionKey(rng.randbytes(32), rng.randrange(256), pick(rng, 0, (1 << 64) - 1))
             for _ in range(rng.choice((0, 1, KEYS_MAX)))
@@ -157,21 +208,41 @@ def build_account(rng: random.Random, underlyings: list[int], assets: int) -> Ac
 
 
 def build_terms(rng: random.Random, assets: int, underlyings: int) -> Params:
-    """Parameters of that many assets and underlyings."""
-    return build_params(
-        price_age_max=rng.choice((0, 300)),
-        funding_period=pick(rng, 1, (1 << 32) - 1),
-        funding_cap_ppm=pick(rng, 0, (1 << 32) - 1),
-        assets=(
-            AssetTerms(0xFFFF, 0, 1, 0),
+    """Parameters of that many assets and underlyings, and any number in every other field."""
+    numbers = {
+        name: pick(rng, 0 if name != "funding_period" else 1, (1 << 32) - 1)
+        for name in (
             *(
-                AssetTerms(rng.randrange(underlyings), pick(rng, 0, PPM), pick(rng, 1, (1 << 64) - 1), 0)
+                "oracle_age_max",
+                "oracle_skew_max",
+                "price_age_max",
+                "guard_ppm",
+                "halt_ppm",
+                "halt_seconds",
+                "band_ppm",
+            ),
+            *("maker_fee_ppm", "taker_fee_ppm", "funding_period", "funding_cap_ppm", "cancel_only_interval"),
+            *("auction_seconds", "close_delay", "penalty_ppm"),
+        )
+    }
+    return build_params(
+        **numbers,
+        l1_fee=rng.getrandbits(64),
+        quote_debt_max=rng.getrandbits(64),
+        peg_underlying=rng.choice((QUOTE_UNDERLYING, rng.randrange(underlyings))),
+        assets=(
+            AssetTerms(QUOTE_UNDERLYING, 0, 0, 0, 1, 0),
+            *(
+                AssetTerms(
+                    rng.randrange(underlyings),
+                    *(pick(rng, 0, PPM) for _ in range(3)),
+                    pick(rng, 1, (1 << 64) - 1),
+                    rng.getrandbits(64),
+                )
                 for _ in range(assets - 1)
             ),
         ),
-        underlyings=tuple(
-            UnderlyingTerms(pick(rng, 0, (1 << 32) - 1), rng.getrandbits(32)) for _ in range(underlyings)
-        ),
+        underlyings=tuple(UnderlyingTerms(pick(rng, 0, 1 << 20), rng.getrandbits(64)) for _ in range(underlyings)),
     )
 
 
@@ -180,12 +251,17 @@ def build_underlying(rng: random.Random, time: int) -> Underlying:
     return Underlying(
         symbol=rng.randbytes(8),
         oracle_time=max(0, time - rng.choice((0, 299, 300, 301))),
-        spot=pick(rng, 1, PRICE_MAX),
-        mark=pick(rng, 1, PRICE_MAX),
+        spot=pick(rng, 1, PRICE_MAX - 1),
+        mark=pick(rng, 1, PRICE_MAX - 1),
+        spot_confidence=rng.randint(0, PPM),
+        mark_confidence=rng.randint(0, PPM),
+        volatility=rng.getrandbits(32),
         funding_index=pick(rng, -FUNDING_INDEX_MAX, FUNDING_INDEX_MAX),
         index_time=max(0, time - pick(rng, 0, 1 << 33)),
         premium=pick(rng, -PRICE_MAX, PRICE_MAX),
         open_interest=rng.getrandbits(64),
+        halted_until=rng.getrandbits(64),
+        basket=tuple((rng.randrange(64), rng.getrandbits(32)) for _ in range(rng.randint(0, 4))),
     )
 
 
@@ -242,7 +318,7 @@ def test_caps_bind_at_their_numbers(contract: Contract) -> None:
         (replace(full, cash=-CASH_MAX), Instrument(0, 0, 0, 0), 1, True),
         (replace(full, cash=-CASH_MAX - 1), Instrument(0, 0, 0, 0), 1, False),
         (expiries, Instrument(1, 23, 0, 0), 1, True),
-        (expiries, Instrument(1, 23, 0, 7), 1, True),
+        (expiries, Instrument(1, 23, 7, 2), 1, True),
         (every_expiry, Instrument(2, 0, 0, 0), 1, False),
     ):
         assert is_within_caps(add_position(account, instrument, quantity)) == fits
@@ -287,26 +363,84 @@ def test_fees_are_rounded_against_the_payer(contract: Contract, rng: random.Rand
         assert contract.read("compute_fee_ceil", *arguments).value == compute_fee_ceil(*arguments)
 
 
-def test_accounts_are_valued(contract: Contract, rng: random.Random) -> None:
-    """Equity, initial margin and freshness of any account at any prices."""
+def test_what_margin_needs_is_listed(contract: Contract, rng: random.Random) -> None:
+    """Underlyings of positions and of collateral, and the peg's."""
     for _ in range(ROUNDS):
-        count, time = rng.choice((1, 9, UNDERLYINGS_MAX)), pick(rng, 1000, 1 << 34)
+        count = rng.choice((1, 9, UNDERLYINGS_MAX))
         params = build_terms(rng, 16, count)
         account = build_account(rng, rng.sample(range(count), min(count, 8)), 16)
         needed = {instrument.underlying for instrument, _ in account.positions}
         needed |= {params.assets[asset].underlying for asset, _ in account.collateral}
-        quotes = {underlying: build_underlying(rng, time) for underlying in sorted(needed)}
-        entries = b"".join((64).to_bytes(2) + quote.encode() + bytes(8) for quote in quotes.values())
-        bits = sum(1 << underlying for underlying in needed)
-        margin = compute_account_margin(account, drop_stale_spots(quotes, time, params), time, params)
+        needed |= {params.peg_underlying} - {QUOTE_UNDERLYING}
 
-        assert contract.read("list_needed", account.encode(), params.encode()).value == bits
-        assert contract.read("value_account", account.encode(), entries, bits, time, params.encode()).value == (
-            margin.quote_equity,
-            margin.equity,
-            margin.initial,
-            is_fresh(account, quotes, time, params),
+        bits = contract.read("list_needed", account.encode(), params.encode()).value
+
+        assert bits == sum(1 << underlying for underlying in needed)
+
+
+def test_prices_and_orders_keep_their_bytes(contract: Contract, rng: random.Random) -> None:
+    """An underlying, an expiry and an order that are read and written are what they were."""
+    for _ in range(ROUNDS):
+        underlying = build_underlying(rng, 1 << 33).encode()
+        assert contract.read("recode_underlying", underlying).value == underlying
+        expiry = Expiry(
+            *(rng.getrandbits(64) for _ in range(2)),
+            *(pick(rng, -(1 << 63), (1 << 63) - 1) for _ in range(6)),
+            rng.getrandbits(32),
+            rng.getrandbits(128),
+            rng.getrandbits(128),
+            rng.getrandbits(64),
+        ).encode()
+        assert contract.read("recode_expiry", expiry).value == expiry
+        legs = tuple((decode_instrument(rng.randbytes(12)), pick(rng, -128, 127)) for _ in range(rng.randint(0, 4)))
+        order = Order(
+            counter=rng.getrandbits(64), price=pick(rng, -(1 << 63), (1 << 63) - 1), remaining=5, legs=legs
+        ).encode()
+        assert contract.read("recode_order", order).value == order
+
+
+def test_parameters_are_read_to_the_last_entry(contract: Contract, rng: random.Random) -> None:
+    """Every field of the head, and every entry of the lists."""
+    for _ in range(10):
+        assets, underlyings = rng.randint(1, 16), rng.choice((1, 7, UNDERLYINGS_MAX))
+        params = build_terms(rng, assets, underlyings)
+        leaf = params.encode()
+        head = contract.read("get_head", leaf).value
+        fields = (getattr(params, field.name) for field in dataclass_fields(params))
+        numbers = [value for value in fields if isinstance(value, int)]
+
+        assert list(head) == [
+            numbers[0],
+            len(params.oracle_signers),
+            *numbers[1:],
+            len(params.assets),
+            len(params.underlyings),
+        ]
+        for asset in range(assets):
+            assert contract.read("get_asset_terms", leaf, asset).value == tuple(params.assets[asset])
+        for underlying in range(underlyings):
+            terms = contract.read("get_underlying_terms", leaf, underlying).value
+            assert terms == tuple(params.underlyings[underlying])
+
+
+def test_instruments_are_told_from_other_bytes(contract: Contract, rng: random.Random) -> None:
+    """Kind, expiry and strike belong together, and a strike has few digits."""
+    verdicts = set()
+    for _ in range(600):
+        instrument = Instrument(
+            rng.choice((0, 63, 64)),
+            rng.choice((0, 0, WEEK, WEEK, WEEK, WEEK + 1)),
+            rng.choice((0, 0, 0, 1, 999, 1_000, 1_010, 1_001, 123_000_000, 10**12, rng.getrandbits(40))),
+            rng.randrange(5),
         )
+        answer = contract.read("is_instrument", number(instrument)).value
+        assert answer == is_instrument(instrument)
+        verdicts.add((answer, instrument.kind))
+        if answer and instrument.expiry:
+            settlement = pick(rng, 1, PRICE_MAX - 1)
+            payoff = contract.read("compute_payoff", number(instrument), settlement).value
+            assert payoff == compute_payoff(instrument, settlement)
+    assert {(True, kind) for kind in range(4)} <= verdicts
 
 
 def test_prices_are_needed_when_cash_runs_out(contract: Contract, rng: random.Random) -> None:

@@ -45,7 +45,7 @@ def test_greeks_against_closed_forms(seed: int) -> None:
         exact = greeks(x, from_fixed(vol_q38), years, from_fixed(discount_q38), is_call)
         for name, value in asdict(measured).items():
             expected, scale = exact[name]
-            assert abs(from_fixed(value) - expected) <= 1e-7 * scale, (name, forward, strike, vol_q38, time_ms)
+            assert abs(from_fixed(value) - expected) <= 1e-7 * scale + 8e-12, (name, forward, strike, vol_q38, time_ms)
         checked += 1
 
 

@@ -79,7 +79,7 @@ class Role:
 
     async def wait_for_line(self, text: str) -> None:
         """Until it has logged a text since its last start, or has ended."""
-        while self.is_alive and text not in self.log.read_text(errors="replace")[self.begins_at :]:
+        while self.is_alive and text not in self.read_log(whole=True)[self.begins_at :]:  # noqa: ASYNC110
             await trio.sleep(0.02)
 
     async def stop(self) -> None:

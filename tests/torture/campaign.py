@@ -44,10 +44,10 @@ SKIPS_MAX = {
     Kind.LOG_GROUP: 50,
     Kind.LOG_SYNC: 50,
     Kind.RECEIPT: 100,
-    Kind.SEALED_BATCH: 4,
+    Kind.SEALED_BATCH: 1,
     Kind.TRANSACTION_NOTED: 1,
     Kind.NONCES_WRITTEN: 1,
-    Kind.NONCES_RENAMED: 3,
+    Kind.NONCES_RENAMED: 1,
     Kind.TABLES: 4,
 }
 """So many calls of a kind may pass before the kill; of the others, none: one start has but one of them."""

@@ -18,7 +18,7 @@ from devnet.network import DEVELOPMENT_SECRET, PROJECT, find_port
 from devnet.people import Person, create_person, endow, mint_dollars
 from node.amounts import ETHER
 from node.anvil import Anvil
-from node.client import GatewayUnreachable, open_client
+from node.client import Client, GatewayUnreachable, open_client
 from node.deploy import Deployment, deploy, write_deployment
 from node.gateway import MethodError
 from node.init_folder import init_folder
@@ -26,7 +26,7 @@ from node.keys import Secp256k1Key, load_ethereum_key, parse_address
 from node.l1 import L1
 from node.launch import Launch, LaunchAsset
 from node.rollup import ETH, Rollup, Terms
-from node.session import SessionError, find_account
+from node.session import Session, SessionError, fetch_globals, fetch_underlyings, find_account
 from node.transactions import Sender
 from state.codec import Value
 from state.genesis import Genesis
@@ -157,6 +157,30 @@ class Site:
                     await trio.sleep(0.05)
             return False
         raise TimeoutError(role.read_log())
+
+    async def wait_until_open(self) -> None:
+        """Until orders are taken: there is a price, everybody has a key, and cancels are not all that is taken."""
+        while True:
+            try:
+                async with open_client("127.0.0.1", self.port) as client:
+                    state, underlyings = await fetch_globals(client), await fetch_underlyings(client)
+                    has_keys = [await self._has_key(client, person) for person in self.people]
+                    if state.time >= state.cancel_only_until and underlyings[0].mark and all(has_keys):
+                        return
+            except* (GatewayUnreachable, SessionError, MethodError):
+                pass
+            await trio.sleep(0.1)
+
+    async def _has_key(self, client: Client, person: Person) -> bool:
+        return bool((await Session(client, self.domain, person.session, person.account).get_account()).keys)
+
+    async def read_sealed(self) -> int:
+        """The last batch that the sequencer has sealed."""
+        async with open_client("127.0.0.1", self.port) as client:
+            match await client.call("status"):
+                case [_, _, _, _, _, int() as sealed, *_]:
+                    return sealed
+        raise AssertionError("this is no sequencer's status")
 
     async def read_follower(self) -> tuple[int, bytes, int | None] | None:
         """The follower's last batch, its root, and the wrong batch it sees; None when nobody answers."""

@@ -4,7 +4,7 @@ ANVIL_READY  := node_modules/.keel-ready
 SOURCES      := risk state sequencer fraud_proofs node devnet tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint devnet bench lock clean
+.PHONY: help setup test lint devnet bench torture soak lock clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
@@ -37,6 +37,12 @@ devnet: setup  ## an L1, the contracts and all actors in one terminal; UNTIL=<mo
 
 bench: setup  ## operations a second, L1 gas and posted bytes per operation
 	.venv/bin/python -m tests.bench $(ARGS)
+
+torture: setup  ## kill -9 at drawn bytes and instants under load, and an audit after each; up to 18 minutes
+	.venv/bin/python -m tests.torture $(ARGS)
+
+soak: setup  ## the devnet for MINUTES=60, and what the memory of each process does meanwhile
+	.venv/bin/python -m tests.soak --minutes $(or $(MINUTES),60) $(ARGS)
 
 # A list of hashes and no uv.lock: that one names the index which it was made from, and yours may be another.
 lock: setup  ## write both lock files anew from pyproject.toml and package.json

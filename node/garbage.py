@@ -41,6 +41,18 @@ class Sweeper:
 
 
 @contextmanager
+def look_for_none() -> Iterator[None]:
+    """While very much is loaded, and nothing of it is garbage."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@contextmanager
 def sweep_by_hand() -> Iterator[Sweeper]:
     """For the length of a `with` block no garbage is looked for but by the sweeper; what there is now is set aside."""
     was_enabled = gc.isenabled()

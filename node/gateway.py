@@ -6,8 +6,10 @@ to be sent nothing more is read, streams pause, and a peer that does not read fo
 notices.
 """
 
+import math
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -178,17 +180,22 @@ class _Connection:
     async def _read(self, nursery: trio.Nursery) -> str:
         reader = FrameReader()
         while True:
-            await self._wait_until_drained(self._limits.answers_bytes_max)
-            with trio.move_on_after(self._limits.idle_seconds_max) as idle:
-                try:
-                    data = await self._stream.receive_some(1 << 16)
-                except (trio.BrokenResourceError, trio.ClosedResourceError):
-                    return CLOSED_BY_PEER
-            if idle.cancelled_caught:
-                # Whoever waits for an answer, or for the next of a stream, is not idle.
-                if self._in_flight:
-                    continue
+            with trio.CancelScope() as idle:
+                return await self._read_until_idle(nursery, reader, idle)
+            # Whoever waits for an answer, or for the next of a stream, is not idle.
+            if not self._in_flight:
                 return "idle for too long"
+
+    async def _read_until_idle(self, nursery: trio.Nursery, reader: FrameReader, idle: trio.CancelScope) -> str:
+        while True:
+            await self._wait_until_drained(self._limits.answers_bytes_max)
+            # One scope whose end moves: a new one for each look would cost as much as a request's parsing.
+            idle.deadline = trio.current_time() + self._limits.idle_seconds_max
+            try:
+                data = await self._stream.receive_some(1 << 16)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                return CLOSED_BY_PEER
+            idle.deadline = math.inf
             if not data:
                 return CLOSED_BY_PEER
             try:
@@ -276,21 +283,22 @@ class _Connection:
             await self._is_drained.wait()
 
     async def _write(self, scope: trio.CancelScope) -> None:
+        """Until the peer is gone, or reads nothing for too long."""
+        with trio.CancelScope() as slow, suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            await self._write_until_slow(slow)
+        if slow.cancelled_caught:
+            self._count_close("the peer does not read")
+        scope.cancel()
+
+    async def _write_until_slow(self, slow: trio.CancelScope) -> None:
         """Everything that waits goes out in one send."""
         while True:
             await self._has_answers.wait()
             self._has_answers = trio.Event()
             data = bytes(self._answers)
-            with trio.move_on_after(self._limits.send_seconds_max) as slow:
-                try:
-                    await self._stream.send_all(data)
-                except (trio.BrokenResourceError, trio.ClosedResourceError):
-                    scope.cancel()
-                    return
-            if slow.cancelled_caught:
-                self._count_close("the peer does not read")
-                scope.cancel()
-                return
+            slow.deadline = trio.current_time() + self._limits.send_seconds_max
+            await self._stream.send_all(data)
+            slow.deadline = math.inf
             del self._answers[: len(data)]
             self._is_drained.set()
 

@@ -21,7 +21,7 @@ from node.errors import CallReverted, JournalError, L1Error, NodeError
 from node.feed import Feed
 from node.file_limit import fit_limits
 from node.finaliser import Finaliser
-from node.garbage import Sweeper, sweep_by_hand
+from node.garbage import Sweeper, look_for_none, sweep_by_hand
 from node.gateway import Gateway, GatewayLimits, Method, take_int
 from node.ingress import Ingress
 from node.l1 import in_thread
@@ -163,7 +163,9 @@ class Sequencer:
         self._note(await self._follower.advance_async())
         await self._hold_slot()
         await self._catch_up()
-        if self.core.recover(self._follower.replica.messages.__getitem__):
+        with look_for_none():
+            is_recovered = self.core.recover(self._follower.replica.messages.__getitem__)
+        if is_recovered:
             assert self.core.head is not None
             if self.core.is_rebuilt:
                 self._log.warning("checkpoint refused", note="it was damaged; all of the log was done again")

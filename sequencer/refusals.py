@@ -30,7 +30,7 @@ EXPLANATIONS: dict[int, str] = {
     Refusal.NOT_SEQUENCING: "this node does not hold the sequencer's slot now; try again when status says so",
     Refusal.NOTHING_TO_CANCEL: "counter: nothing lives in this slot at or below it",
     Refusal.ACCOUNT_TOO_BUSY: "account: it has sent too many requests this second; cancels have room of their own",
-    Refusal.LOG_NOT_WRITTEN: "the log could not be written: no receipt; ask again when the node runs again",
+    Refusal.LOG_NOT_WRITTEN: "the log could not be written: no receipt; see when the node runs again whether it stands",
 }
 
 

@@ -21,7 +21,7 @@ def collect(words: list[str]) -> Iterator[tuple[str, Bench]]:
     """Every function `bench_<name>` of every module `bench_*.py`, in order, with its name."""
     for path in sorted(FOLDER.glob("bench_*.py")):
         module = importlib.import_module(f"tests.bench.{path.stem}")
-        for name, bench in vars(module).items():
+        for name, bench in list(vars(module).items()):
             if name.startswith("bench_") and callable(bench) and (not words or any(word in name for word in words)):
                 yield name.removeprefix("bench_"), bench
 

@@ -1,5 +1,7 @@
 """The op log in LevelDB: groups are whole, generations apart, and a writer left behind is told."""
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,26 @@ def test_a_writer_left_behind_is_fenced(tmp_path: Path) -> None:
         with pytest.raises(Fenced):
             log.append_group(1, 7, RECORDS)
         assert list(log.read_from(7, 0)) == []
+
+
+def test_a_torn_last_group_is_gone_whole(tmp_path: Path) -> None:
+    """At whatever byte the disk stopped: what was acknowledged before stands, and of the last group all or nothing."""
+    with Store(tmp_path / "whole") as store:
+        log = LevelDbLog(store)
+        log.fence(1)
+        log.append_group(1, 7, RECORDS[:2])
+        (journal,) = (tmp_path / "whole" / "leveldb").glob("*.log")
+        kept = journal.stat().st_size
+        log.append_group(1, 7, RECORDS[2:])
+        end = journal.stat().st_size
+        for size in range(kept, end + 1):
+            torn = tmp_path / str(size)
+            shutil.copytree(tmp_path / "whole", torn)
+            os.truncate(torn / "leveldb" / journal.name, size)
+
+            with Store(torn) as reopened:
+                found = list(LevelDbLog(reopened).read_from(7, 0))
+            assert found == (RECORDS if size == end else RECORDS[:2])
 
 
 def test_nothing_is_written_before_the_log_is_taken(tmp_path: Path) -> None:

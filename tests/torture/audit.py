@@ -189,6 +189,12 @@ class Auditor:
         twice = [data for data, count in Counter(one["input"] for one in self.mined).items() if count > 1]
         require(not twice, f"mined twice: {[data[:10] for data in twice]}")
 
+    def read_tip(self) -> tuple[int, bytes]:
+        """The last batch on L1 and its root. Blocks."""
+        self.follower.advance()
+        replica = self.follower.replica
+        return replica.tip, replica.roots[replica.tip]
+
     def check_contradictions(self, answers: Sequence[Answer]) -> None:
         """Hold some receipts against each other and every batch on L1, as their holder would. Blocks. Raises Lost.
 

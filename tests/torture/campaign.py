@@ -27,7 +27,6 @@ from tests.torture.writes import Kind
 
 STRIKE_SECONDS_MAX = 25
 INSTANT_SECONDS_MAX = 4.0
-MISSES_MAX = 8
 
 AT_FIRST_START = (Kind.GENERATION_BEGUN,)
 AT_EVERY_START = (Kind.LOG_TAKEN_OVER, Kind.TABLES)
@@ -41,8 +40,20 @@ AT_WORK = (
     Kind.NONCES_WRITTEN,
     Kind.NONCES_RENAMED,
 )
-SKIPS_MAX = {Kind.LOG_GROUP: 50, Kind.LOG_SYNC: 50, Kind.RECEIPT: 100, Kind.TABLES: 4, Kind.NONCES_RENAMED: 3}
-"""So many calls of a kind may pass before the kill; of the others, none or one."""
+SKIPS_MAX = {
+    Kind.LOG_GROUP: 50,
+    Kind.LOG_SYNC: 50,
+    Kind.RECEIPT: 100,
+    Kind.SEALED_BATCH: 1,
+    Kind.TRANSACTION_NOTED: 1,
+    Kind.NONCES_WRITTEN: 1,
+    Kind.NONCES_RENAMED: 1,
+    Kind.TABLES: 4,
+}
+"""So many calls of a kind may pass before the kill; of the others, none: one start has but one of them."""
+
+KEEPERS = ("sequencer", "watchtower", "follower")
+"""Who keeps a checkpoint of its replica."""
 
 INSTANTS = ("sequencer", "sequencer's child", "watchtower", "follower", "oracle")
 PEOPLE_LATEST_SECONDS = 90
@@ -70,7 +81,8 @@ class Campaign:
     def targets(self) -> tuple[str, ...]:
         """Every row of the table."""
         kinds = (*AT_FIRST_START, *AT_EVERY_START, *AT_WORK, Kind.BATCHES_TAKEN_BACK)
-        return (*kinds, *(f"{name} at an instant" for name in INSTANTS))
+        kept = (f"{Kind.CHECKPOINT}: the {name}'s" for name in KEEPERS)
+        return (*kinds, *kept, *(f"{name} at an instant" for name in INSTANTS))
 
     @property
     def is_complete(self) -> bool:
@@ -84,18 +96,24 @@ class Campaign:
 
     # Kills
 
-    async def strike_in(self, kind: Kind, start_role: Role | None = None, role: Role | None = None) -> bool:
-        """Kill within a write of a kind, after the start of a role or while one runs; whether it came to that."""
-        victim = start_role or role or self.sequencer
-        skip, parts = self.random.randrange(SKIPS_MAX.get(kind, 1) + 1), self.random.randrange(MILLION + 1)
+    async def strike_in(self, kind: Kind, victim: Role | None = None, start: bool = False, after: str = "") -> bool:
+        """Kill a role, by default the sequencer, within a write of a kind; whether it came to that.
+
+        When `start`, it is started under the knife, or watched from when it has logged `after`.
+        """
+        victim = victim or self.sequencer
+        skip, parts = self.random.randrange(SKIPS_MAX.get(kind, 0) + 1), self.random.randrange(MILLION + 1)
         command = [sys.executable, "-m", "tests.torture.assassin", kind.name, str(skip), str(parts)]
         assassin = await trio.lowlevel.open_process(command, cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert assassin.stdin is not None
         assert assassin.stdout is not None
         try:
             await assassin.stdout.receive_some()
-            pid = await start_role.start() if start_role else victim.process.pid  # type: ignore[union-attr]
-            await assassin.stdin.send_all(b"%d\n" % pid)
+            if start:
+                await victim.start()
+                await victim.wait_for_line(after)
+            assert victim.process is not None
+            await assassin.stdin.send_all(b"%d\n" % victim.process.pid)
             line = b""
             with trio.move_on_after(STRIKE_SECONDS_MAX):
                 while data := await assassin.stdout.receive_some():
@@ -109,11 +127,11 @@ class Campaign:
         with trio.fail_after(STRIKE_SECONDS_MAX):
             await victim.wait()
         told = json.loads(line)
-        self.counts[kind] += 1
-        done = (
-            f"{told['written']} of {told['of']} bytes" if told["of"] else "after it" if told["written"] else "before it"
-        )
-        self.note(f"{kind}: {told['call']} of {Path(told['path']).name}, {done}")
+        row = f"{kind}: the {victim.name}'s" if kind is Kind.CHECKPOINT else kind
+        self.counts[row] += 1
+        written, whole = told["written"], told["of"]
+        done = f"{written} of {whole} bytes" if whole else "after it" if written else "before it"
+        self.note(f"{row}: {told['call']} of {Path(told['path']).name}, {done}")
         return True
 
     def note(self, text: str) -> None:
@@ -138,7 +156,7 @@ class Campaign:
         """The first state of all is written under the same knife; then everybody deposits."""
         for kind in AT_FIRST_START:
             for _ in range(self.hits):
-                if not await self.strike_in(kind, start_role=self.sequencer):
+                if not await self.strike_in(kind, start=True):
                     raise Lost(f"{kind}: it was not written: {self.sequencer.read_log()}")
                 await self.audit()
         await self.restart()
@@ -148,7 +166,7 @@ class Campaign:
         if kind in AT_EVERY_START:
             await self.sequencer.kill()
             await self.audit()
-            if not await self.strike_in(kind, start_role=self.sequencer):
+            if not await self.strike_in(kind, start=True):
                 await self.sequencer.kill()
         elif not await self.strike_in(kind):
             self.note(f"{kind}: not met in {STRIKE_SECONDS_MAX} s")
@@ -163,10 +181,23 @@ class Campaign:
             return
         await self.audit()
         await trio.sleep(TERMS.time_lag_max + 2)
-        if not await self.strike_in(Kind.BATCHES_TAKEN_BACK, start_role=self.sequencer):
+        if not await self.strike_in(Kind.BATCHES_TAKEN_BACK, start=True, after="recovered"):
+            self.note("no batch was too old for L1")
             await self.sequencer.kill()
         await self.audit()
         await self.restart()
+
+    async def die_keeping_a_replica(self, name: str) -> None:
+        """In a checkpoint; the next start takes what stands there, or executes everything anew."""
+        role = self.site.roles[name]
+        if not await self.strike_in(Kind.CHECKPOINT, role):
+            require(role.is_alive, f"the {name} has ended by itself: {role.read_log()}")
+            return
+        if name == "sequencer":
+            await self.audit()
+            await self.restart()
+        else:
+            await role.start()
 
     async def die_at_an_instant(self, name: str) -> None:
         """A drawn time after now; a role that keeps nothing of the log is started again at once."""
@@ -208,8 +239,20 @@ class Campaign:
                 await self.die_taking_batches_back()
             elif isinstance(target, Kind):
                 await self.die_at_a_byte(target)
+            elif target.startswith(Kind.CHECKPOINT):
+                await self.die_keeping_a_replica(target.removesuffix("'s").rpartition(" ")[2])
             else:
                 await self.die_at_an_instant(target.removesuffix(" at an instant"))
+
+    async def check_others(self) -> None:
+        """Follower and watchtower have come through as well: one shows L1's root, the other found nothing wrong."""
+        tip, root = await trio.to_thread.run_sync(self.auditor.read_tip)
+        with trio.fail_after(STRIKE_SECONDS_MAX):
+            while (await self.site.read_follower()) != (tip, root, None):  # noqa: ASYNC110
+                await trio.sleep(0.2)
+        tower = self.site.roles["watchtower"]
+        require(tower.is_alive, f"the watchtower has ended by itself: {tower.read_log()}")
+        require("invalid" not in tower.log.read_text(errors="replace"), "the watchtower accuses an honest batch")
 
     def print_table(self) -> None:
         """Target by target, how often it was hit."""
@@ -238,6 +281,7 @@ async def run_campaign(campaign: Campaign) -> None:
         await campaign.run_to_the_end()
         await campaign.sequencer.kill()
         await campaign.audit()
+        await campaign.check_others()
         nursery.cancel_scope.cancel()
     auditor, answers = campaign.auditor, campaign.kept.answers
     held = campaign.random.sample(answers, min(HELD_MAX, len(answers)))

@@ -18,7 +18,7 @@ from devnet.network import DEVELOPMENT_SECRET, PROJECT, find_port
 from devnet.people import Person, create_person, endow, mint_dollars
 from node.amounts import ETHER
 from node.anvil import Anvil
-from node.client import GatewayUnreachable, open_client
+from node.client import Client, GatewayUnreachable, open_client
 from node.deploy import Deployment, deploy, write_deployment
 from node.gateway import MethodError
 from node.init_folder import init_folder
@@ -26,8 +26,9 @@ from node.keys import Secp256k1Key, load_ethereum_key, parse_address
 from node.l1 import L1
 from node.launch import Launch, LaunchAsset
 from node.rollup import ETH, Rollup, Terms
-from node.session import SessionError, find_account
+from node.session import Session, SessionError, fetch_globals, fetch_underlyings, find_account
 from node.transactions import Sender
+from state.codec import Value
 from state.genesis import Genesis
 from tests.world import LISTINGS, RULES, build_params
 
@@ -54,7 +55,7 @@ class Role:
     command: list[str]
     log: Path
     process: trio.Process | None = None
-    starts: int = 0
+    begins_at: int = 0
 
     @property
     def is_alive(self) -> bool:
@@ -63,6 +64,7 @@ class Role:
 
     async def start(self) -> int:
         """Run it; its process id."""
+        self.begins_at = len(self.read_log(whole=True))
         with self.log.open("ab") as output:
             self.process = await trio.lowlevel.open_process(
                 self.command,
@@ -73,8 +75,12 @@ class Role:
                 start_new_session=True,
                 env=os.environ | {"PYTHONUNBUFFERED": "1"},
             )
-        self.starts += 1
         return self.process.pid
+
+    async def wait_for_line(self, text: str) -> None:
+        """Until it has logged a text since its last start, or has ended."""
+        while self.is_alive and text not in self.read_log(whole=True)[self.begins_at :]:  # noqa: ASYNC110
+            await trio.sleep(0.02)
 
     async def stop(self) -> None:
         """As an operator does, with a tracer around it or without."""
@@ -98,9 +104,10 @@ class Role:
             await self.process.stdin.aclose()
         return status
 
-    def read_log(self) -> str:
-        """The end of what it wrote."""
-        return self.log.read_text(errors="replace")[-3000:] if self.log.exists() else ""
+    def read_log(self, *, whole: bool = False) -> str:
+        """What it wrote, or the end of it."""
+        text = self.log.read_text(errors="replace") if self.log.exists() else ""
+        return text if whole else text[-3000:]
 
 
 @dataclass
@@ -112,6 +119,7 @@ class Site:
     deployment: Deployment
     genesis: Genesis
     port: int
+    follower_port: int
     people: list[Person] = field(default_factory=list)
     roles: dict[str, Role] = field(default_factory=dict)
 
@@ -150,6 +158,43 @@ class Site:
             return False
         raise TimeoutError(role.read_log())
 
+    async def wait_until_open(self) -> None:
+        """Until orders are taken: there is a price, everybody has a key, and cancels are not all that is taken."""
+        while True:
+            try:
+                async with open_client("127.0.0.1", self.port) as client:
+                    state, underlyings = await fetch_globals(client), await fetch_underlyings(client)
+                    has_keys = [await self._has_key(client, person) for person in self.people]
+                    if state.time >= state.cancel_only_until and underlyings[0].mark and all(has_keys):
+                        return
+            except* (GatewayUnreachable, SessionError, MethodError):
+                pass
+            await trio.sleep(0.1)
+
+    async def _has_key(self, client: Client, person: Person) -> bool:
+        return bool((await Session(client, self.domain, person.session, person.account).get_account()).keys)
+
+    async def read_sealed(self) -> int:
+        """The last batch that the sequencer has sealed."""
+        async with open_client("127.0.0.1", self.port) as client:
+            match await client.call("status"):
+                case [_, _, _, _, _, int() as sealed, *_]:
+                    return sealed
+        raise AssertionError("this is no sequencer's status")
+
+    async def read_follower(self) -> tuple[int, bytes, int | None] | None:
+        """The follower's last batch, its root, and the wrong batch it sees; None when nobody answers."""
+        status: Value = None
+        try:
+            async with open_client("127.0.0.1", self.follower_port) as client:
+                status = await client.call("status")
+        except* (GatewayUnreachable, MethodError):
+            pass
+        match status:
+            case [_, int() as tip, _, bytes() as root, (int() | None) as wrong, *_]:
+                return tip, root, wrong
+        return None
+
     async def open_accounts(self) -> None:
         """Everybody deposits and registers a key; returns when the sequencer has taken all of it."""
         async with trio.open_nursery() as nursery:
@@ -179,9 +224,9 @@ class Site:
 
 def build_site(folder: Path, anvil: Anvil, people: int) -> Site:
     """Deploy, write the node's folder, and give everybody what he needs on L1. Blocks."""
-    port, l1 = find_port(), L1([anvil.url])
+    port, follower_port, l1 = find_port(), find_port(), L1([anvil.url])
     init_folder(folder, anvil.url)
-    _write_settings(folder, port)
+    _write_settings(folder, port, follower_port)
     signers = tuple(load_ethereum_key(folder / "keys" / f"{name}.json").address for name in ORACLE_KEYS)
     params = build_params(cancel_only_interval=1, oracle_signers=signers, oracle_threshold=2)
     assets = (LaunchAsset("USD", None, 1, 10**15), LaunchAsset("ETH", ETH, 10**9, 10**15))
@@ -190,7 +235,7 @@ def build_site(folder: Path, anvil: Anvil, people: int) -> Site:
     with Sender(l1, bank_key, folder / "keys" / "bank.nonces", poll_seconds=0.05) as bank:
         deployment = deploy(bank, Launch(genesis, assets, TERMS))
         write_deployment(deployment, folder / "deployment.json")
-        site = Site(folder, anvil, deployment, genesis, port)
+        site = Site(folder, anvil, deployment, genesis, port, follower_port)
         keys = [
             load_ethereum_key(path).address for path in (folder / "keys").glob("*.json") if "session" not in path.name
         ]
@@ -202,11 +247,11 @@ def build_site(folder: Path, anvil: Anvil, people: int) -> Site:
     return site
 
 
-def _write_settings(folder: Path, port: int) -> None:
+def _write_settings(folder: Path, port: int, follower_port: int) -> None:
     """Short times, so that in minutes everything happens that takes days elsewhere."""
     path = folder / "keel.toml"
     text = path.read_text().replace("port = 7401", f"port = {port}")
-    text = text.replace("port = 7402", f"port = {find_port()}")
+    text = text.replace("port = 7402", f"port = {follower_port}")
     for name, value in SETTINGS.items():
         text = re.sub(rf"^{name} = \d+", f"{name} = {value}", text, flags=re.MULTILINE)
     path.write_text(text)

@@ -3,6 +3,7 @@
 import shutil
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,38 @@ async def test_no_receipt_leaves_before_its_record_is_synced(site: Site, tmp_pat
     assert early == []
     without_syncs = [call for call in calls if call.name not in ("fsync", "fdatasync")]
     assert len(find_early_receipts(without_syncs)[1]) == count
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["fdatasync:error=EIO", "write:error=ENOSPC"])
+async def test_a_disk_that_fails_ends_the_node_and_loses_nothing(
+    site: Site, fault: str, tmp_path: Path, seed: int
+) -> None:
+    """A sync that fails, and a disk that is full, of LevelDB's own journal: no receipt is given on either."""
+    if shutil.which("strace") is None:
+        pytest.skip("no strace (Debian: apt-get install strace)")
+    campaign = Campaign(site, seed, hits=1, deadline=time.monotonic() + SECONDS_MAX, say=print)
+    campaign.auditor = await trio.to_thread.run_sync(Auditor, site, campaign.kept)
+    with trio.fail_after(SECONDS_MAX):
+        await campaign.restart()
+        await site.open_accounts()
+        assert campaign.sequencer.process is not None
+        journal = max((site.folder / "data" / "leveldb").glob("*.log"))
+        call = fault.partition(":")[0]
+        command = ["strace", "--follow-forks", "--quiet=all", f"--trace={call}", f"--trace-path={journal}"]
+        command += [f"--inject={fault}:when={3 + seed % 20}", "-o", str(tmp_path / "trace")]
+        async with trio.open_nursery() as nursery:
+            command += [f"--attach={campaign.sequencer.process.pid}"]
+            nursery.start_soon(partial(trio.run_process, command, check=False))
+            for number, person in enumerate(site.people):
+                nursery.start_soon(trade, site, person, campaign.kept, seed + number)
+            await campaign.sequencer.wait()
+            await campaign.audit()
+            nursery.cancel_scope.cancel()
+
+    assert "INJECTED" in (tmp_path / "trace").read_text()
+    assert "a write failed" in campaign.sequencer.read_log()
+    assert campaign.auditor.checked == len(campaign.kept.answers) > 0
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ then its entries, `put 1 or delete 0, key length, key, ...`. state/store.py puts
 """
 
 import re
+from collections.abc import Iterator
 from enum import StrEnum
 
 from sequencer.derivation import SUBMIT_BATCH
@@ -85,12 +86,36 @@ class Classifier:
 
 
 def _read_kind(entries: bytes) -> Kind | None:
-    """From the first entries of a batch; their values are short enough to have their lengths in one byte."""
-    if len(entries) < 2 or len(entries) <= 2 + entries[1]:
-        return None
-    key, end = entries[2 : 2 + entries[1]], 2 + entries[1]
+    """From the first key of a batch; where a head moves, from what happens to the first sealed batch in it."""
+    keys = _list_keys(entries)
+    _, first = next(keys, (False, b""))
     for prefix, kind in _BY_FIRST_KEY.items():
-        if key.startswith(prefix):
-            is_taken_back = kind is Kind.SEALED_BATCH and entries[end + 1 + entries[end]] == 0
-            return Kind.BATCHES_TAKEN_BACK if is_taken_back else kind
+        if first.startswith(prefix):
+            puts = [is_put for is_put, key in keys if key.startswith(b"seal")]
+            return Kind.BATCHES_TAKEN_BACK if kind is Kind.SEALED_BATCH and puts and not puts[0] else kind
     return None
+
+
+def _list_keys(entries: bytes) -> Iterator[tuple[bool, bytes]]:
+    """(whether it is put, key) of each entry, as far as a piece holds them whole."""
+    at = 0
+    while at < len(entries):
+        is_put = entries[at] == 1
+        length, start = _read_length(entries, at + 1)
+        key, at = entries[start : start + length], start + length
+        if len(key) == length:
+            yield is_put, key
+        if is_put:
+            length, start = _read_length(entries, at)
+            at = start + length
+
+
+def _read_length(data: bytes, at: int) -> tuple[int, int]:
+    """LevelDB's varint: seven bits a byte, lowest first; (value, where it ends)."""
+    value, shift = 0, 0
+    while at < len(data):
+        value |= (data[at] & 0x7F) << shift
+        shift, at = shift + 7, at + 1
+        if data[at - 1] < 0x80:
+            break
+    return value, at

@@ -12,6 +12,7 @@ from node.replica_checkpoint import ReplicaCheckpoint
 from node.rollup import Rollup
 from state.l1_events import BatchPosted, GenesisSet, L1Event, MessageSent
 from state.signatures import assert_library_agrees
+from state.store import StoreError
 from state.tree import LeafKey
 
 Executed = Callable[[BatchPosted], Mapping[LeafKey, bytes] | None]
@@ -22,7 +23,8 @@ class Progress:
     """One look at L1: what is new, the verdicts on new batches, and whether blocks that were read have been replaced.
 
     Then `events` are those of block `reading.first` and later, and whatever was told of these blocks before is void.
-    `finalized_messages` counts the inbox messages in finalized blocks: no reorg takes them back.
+    `finalized_messages` counts the inbox messages in finalized blocks: no reorg takes them back. `trouble` says once
+    why no checkpoint is written any more: following goes on, and the next start has more to execute.
     """
 
     reading: Reading
@@ -30,6 +32,7 @@ class Progress:
     verdicts: tuple[tuple[BatchPosted, Verdict], ...]
     is_restarted: bool
     finalized_messages: int
+    trouble: str | None = None
 
 
 class ChainFollower:
@@ -115,10 +118,20 @@ class ChainFollower:
             if self._checkpoint is not None:
                 self._checkpoint.forget()
             raise WrongContract(f"this rollup cannot be followed: {error}") from error
-        if self._checkpoint is not None:
-            self._checkpoint.save(self.replica, self._reader.settled)
+        trouble = self._keep()
         self.replica.settle(reading.settled)
         is_restarted, self._is_restarted = self._is_restarted, False
         retold, self._retold = self._retold, ()
         finalized = bisect_right(self._message_blocks, reading.finalized)
-        return Progress(reading, (*retold, *reading.events), tuple(verdicts), is_restarted, finalized)
+        return Progress(reading, (*retold, *reading.events), tuple(verdicts), is_restarted, finalized, trouble)
+
+    def _keep(self) -> str | None:
+        """Move the checkpoint on; what went wrong, if anything did. A full disk must not end a watch."""
+        if self._checkpoint is None:
+            return None
+        try:
+            self._checkpoint.save(self.replica, self._reader.settled)
+        except StoreError as error:
+            self._checkpoint = None
+            return str(error)
+        return None

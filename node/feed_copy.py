@@ -12,7 +12,7 @@ import trio
 
 from node.client import Client, GatewayAddress, GatewayUnreachable, open_client
 from node.errors import NodeError
-from node.feed import FEED_BEYOND_END, Feed
+from node.feed import FEED_BEYOND_END, FEED_NOT_KEPT, Feed
 from node.gateway import MethodError
 from node.logs import Log
 from node.op_log import LevelDbLog
@@ -80,28 +80,33 @@ class FeedCopy:
 
     async def _copy(self, client: Client) -> None:
         if self.generation == 0:
-            match await client.call("feed_head"):
-                case [int(generation), int()]:
-                    self._begin(generation)
-                case _:
-                    raise FeedBroken("what answers there has no feed")
+            self._begin(await _ask_generation(client))
         while True:
-            parts = client.stream("subscribe", self.generation, self.end)
-            async with aclosing(parts):
-                try:
-                    async for part in parts:
-                        if isinstance(part, int):
-                            self._begin(part)
-                            break
-                        await self._take(part)
-                except MethodError as error:
-                    if error.code == FEED_BEYOND_END:
-                        # Positions that were given once are gone.
-                        self._break(f"the source's log is shorter than its copy: {error}")
+            try:
+                await self._copy_generation(client)
+            except MethodError as error:
+                if error.code not in (FEED_BEYOND_END, FEED_NOT_KEPT):
+                    raise
+                served = await _ask_generation(client)
+                if served > self.generation:
+                    # What was left of this one is not to be had here, and it is over.
+                    self._begin(served)
+                elif error.code == FEED_BEYOND_END:
+                    self._break(f"positions that were given once are gone: {error}")
+                else:
                     raise
 
+    async def _copy_generation(self, client: Client) -> None:
+        """To its end, and begin the one that follows."""
+        async with aclosing(client.stream("subscribe", self.generation, self.end)) as parts:
+            async for part in parts:
+                if isinstance(part, int):
+                    self._begin(part)
+                    return
+                await self._take(part)
+
     def _begin(self, generation: int) -> None:
-        if generation <= self.generation:
+        if not self.generation < generation < 1 << 32:
             self._break(f"generation {generation} cannot follow generation {self.generation}")
         self._store.commit(meta={_GENERATION: generation.to_bytes(4)})
         self.alarm = None
@@ -125,3 +130,11 @@ class FeedCopy:
         self.alarm = Alarm(AlarmCode.GAP, self.generation, self.end)
         self._on_news()
         raise FeedBroken(text)
+
+
+async def _ask_generation(client: Client) -> int:
+    """The generation that is served there. Raises FeedBroken when there is none yet."""
+    match await client.call("feed_head"):
+        case [int(generation), int()] if generation > 0:
+            return generation
+    raise FeedBroken("there is nothing to copy there yet")

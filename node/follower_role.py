@@ -129,6 +129,8 @@ class Follower:
         )
 
     def _tell(self, progress: Progress) -> None:
+        if progress.trouble is not None:
+            self._log.warning("no checkpoint", error=progress.trouble)
         for event, verdict in progress.verdicts:
             self._log.info("batch", index=event.index, valid=verdict.is_valid)
             if verdict.leak is not None:

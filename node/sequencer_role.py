@@ -399,6 +399,8 @@ class Sequencer:
             await trio.sleep(self._settings.poll_seconds)
 
     def _note(self, progress: Progress) -> None:
+        if progress.trouble is not None:
+            self._log.warning("no checkpoint", error=progress.trouble)
         self._finalized_messages = progress.finalized_messages
         self._head_time = progress.reading.head.time
         self._last_look = progress

@@ -147,6 +147,8 @@ class Watchtower:
             await trio.sleep(self._settings.poll_seconds)
 
     async def _judge(self, progress: Progress) -> None:
+        if progress.trouble is not None:
+            self._log.warning("no checkpoint", error=progress.trouble)
         if progress.is_restarted:
             self._log.warning("reorg", first_block=progress.reading.first)
         for event, verdict in progress.verdicts:

@@ -17,6 +17,7 @@ from node.op_log import LevelDbLog
 from sequencer.oplog import LogRecord, RecordKind
 from state.codec import Value, decode
 from state.store import Store
+from tests.node.test_vertical import until
 
 
 class Writer:
@@ -119,8 +120,7 @@ async def test_a_reader_that_does_not_read_delays_nobody(writer: Writer) -> None
         with trio.fail_after(20):
             assert await read(port, 0, 20_000) == list(range(20_000))
             # Ten and more megabytes do not fit into what the kernel holds: the sender has stood still, and was cut.
-            while writer.feed.counters.readers:
-                await trio.testing.wait_all_tasks_blocked(0.01)
+            await until(lambda: writer.feed.counters.readers == 0)
             got = await read_what_came(stuck)
         assert 0 < got < 20_000
         with trio.fail_after(20):
@@ -170,7 +170,7 @@ async def test_a_place_that_is_not_there_is_refused_with_a_number(writer: Writer
         async with trio.open_nursery() as nursery:
             for _ in range(8):
                 nursery.start_soon(read, port, 0, 6)
-            await wait_for_readers(writer, 8)
+            await until(lambda: writer.feed.counters.readers == 8)
             assert await refuse(client.stream("subscribe", 1, 0)) == FEED_FULL
             writer.write(1)
         with writer.store._db.write_batch() as batch:  # what a disk would look like whose oldest records were dropped
@@ -186,12 +186,6 @@ async def refuse(parts: AsyncGenerator[Value, None]) -> int:
     with pytest.raises(MethodError) as raised:
         await anext(parts)
     return raised.value.code
-
-
-async def wait_for_readers(writer: Writer, count: int) -> None:
-    with trio.fail_after(10):
-        while writer.feed.counters.readers != count:
-            await trio.testing.wait_all_tasks_blocked(0.01)
 
 
 def test_the_end_of_a_log_is_found_by_halving(writer: Writer) -> None:

@@ -24,7 +24,8 @@ from state.constants import NEVER
 from state.leaves import SessionKey, perpetual
 from state.operations import Cancel, OrderOp, OrderTerms, hash_digest
 from tests.node.clerk import Clerk
-from tests.node.test_follower_role import Source, until
+from tests.node.test_follower_role import Source
+from tests.node.test_vertical import until
 from tests.node.town import DOLLAR, Town, open_town
 from tests.sequencer.test_matching_audit import patch_book
 from tests.world import World, build_params

@@ -32,6 +32,7 @@ from state.store import Store
 from tests.fraud_proofs.broken_word import bend_batch
 from tests.node.clerk import Clerk
 from tests.node.reorgs import reorganize
+from tests.node.test_vertical import until
 from tests.node.town import ETHER_ASSET, Town, open_town
 
 SESSION = Ed25519Key(bytes([8]) * 32)
@@ -98,13 +99,6 @@ async def follow(town: Town, folder: Path, port: int) -> AsyncIterator[tuple[int
         await until(lambda: bool(started))
         yield started[0]
         nursery.cancel_scope.cancel()
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    """Wait for what other tasks bring about."""
-    with trio.fail_after(20):
-        while not is_so():
-            await trio.testing.wait_all_tasks_blocked(0.01)
 
 
 async def ask(client: Client, method: str, *arguments: Value) -> Any:

@@ -22,8 +22,8 @@ from state.operations import Cancel, Withdraw, hash_digest
 from tests.fraud_proofs.broken_word import bend_batch
 from tests.node.clerk import Clerk
 from tests.node.reorgs import reorganize
-from tests.node.test_follower_role import until
 from tests.node.test_rescue_role import open_rescuer, wait
+from tests.node.test_vertical import until
 from tests.node.town import ETHER_ASSET, TERMS, Town, open_town
 
 SESSION = Ed25519Key(bytes([8]) * 32)

@@ -1,5 +1,6 @@
 """A replica that is kept on disk: what stood in finalized blocks is not executed again, and nothing is believed."""
 
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -169,6 +170,26 @@ def test_a_wrong_batch_is_never_behind_it(town: Town, clerk: Clerk, store: Store
 
     assert event.index == again.replica.wrong == 2
     assert verdict.proof is not None
+
+
+def test_a_full_disk_does_not_end_a_watch(town: Town, clerk: Clerk, store: Store) -> None:
+    """It is told once; following goes on, and what was kept before stays good."""
+    deposit_and_post(town, clerk)
+    settle(town)
+    reader = Reader(town, store)
+    deposit_and_post(town, clerk)
+    settle(town)
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        first, second = reader.follower.advance(), reader.follower.advance()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+
+    assert first.trouble is not None
+    assert "a write failed" in first.trouble
+    assert second.trouble is None
+    assert reader.replica.tip == 2
 
 
 def test_another_rollup_s_is_refused(town: Town, clerk: Clerk, store: Store) -> None:

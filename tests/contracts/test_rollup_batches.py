@@ -22,7 +22,7 @@ from tests.contracts.rollup_chain import (
     change_header,
 )
 from tests.evm import Reverted
-from tests.world import SYMBOLS, build_params
+from tests.world import LISTINGS, RULES, build_params
 
 FULL = BATCH_BYTES_MAX * 3 // 4
 
@@ -43,7 +43,7 @@ def chain() -> Chain:
 HOLDER = address("holder")
 
 HEADER_LIES: dict[str, tuple[Callable[[Header], dict[str, Any]], str]] = {
-    "of another version": (lambda h: {"version": 2}, "version"),
+    "of another version": (lambda h: {"version": h.version + 1}, "version"),
     "with data elsewhere": (lambda h: {"data_kind": 1}, "data kind"),
     "with an unknown flag": (lambda h: {"flags": 2}, "flags"),
     "with an unknown flag beside rescue": (lambda h: {"flags": 3}, "flags"),
@@ -352,12 +352,12 @@ def test_final_batches_stand_under_their_window(chain: Chain) -> None:
 
 
 GENESIS, ASSETS, TERMS = 0, 4, 5
-LISTED = (AssetTerms(QUOTE_UNDERLYING, 0, 1, 1),)
+LISTED = (AssetTerms(QUOTE_UNDERLYING, 0, 0, 0, 1, 1),)
 DEPLOYMENT_FAULTS: dict[str, tuple[Callable[[list[Any]], None], str]] = {
     "a byte behind the genesis": (lambda a: a.__setitem__(GENESIS, a[GENESIS] + b"\0"), "genesis length"),
     "an asset without terms": (lambda a: a.__setitem__(ASSETS, a[ASSETS] * 2), "genesis assets"),
     "more underlyings than a proof can read": (
-        lambda a: a.__setitem__(GENESIS, Genesis(build_params(assets=LISTED), SYMBOLS * 17, 0).encode()),
+        lambda a: a.__setitem__(GENESIS, Genesis(build_params(assets=LISTED), RULES, LISTINGS * 17, 0).encode()),
         "genesis underlyings",
     ),
     "a time to come": (lambda a: a.__setitem__(GENESIS, a[GENESIS][:-8] + b"\xff" * 8), "genesis time"),
@@ -397,7 +397,7 @@ def test_constructor_refuses_what_could_not_be_mended(fault: str) -> None:
 def test_constructor_takes_what_is_at_its_bounds() -> None:
     """A genesis of this very second, sixty-four underlyings, the largest unit and amounts, and all times alike."""
     chain = Chain()
-    genesis = Genesis(build_params(assets=LISTED), SYMBOLS * 16, chain.evm.timestamp)
+    genesis = Genesis(build_params(assets=LISTED), RULES, LISTINGS * 16, chain.evm.timestamp)
     assets, terms = [(ETH, 2**128 - 1, AMOUNT_MAX)], (2**32 - 1, 7, 1, 7, 1, 0)
     judges = chain.judge.address, chain.receipts.address
     rollup = chain.evm.deploy("rollup", genesis.encode(), GENESIS_ROOT, *judges, assets, terms)

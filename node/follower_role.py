@@ -13,6 +13,7 @@ from pathlib import Path
 import trio
 
 from node.chain_follower import ChainFollower, Progress
+from node.compiled_margin import load_compiled_margin
 from node.errors import L1Error
 from node.feed_copy import FeedCopy
 from node.gateway import Gateway, GatewayLimits, Method
@@ -196,6 +197,7 @@ async def run_follower(
         follower = Follower(rollup, settings, log, store)
         await follower.look()
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(load_compiled_margin)
             if follower.copy is not None:
                 nursery.start_soon(follower.copy.run, settings.poll_seconds)
             port = await nursery.start(follower.gateway.serve, settings.host, settings.port)

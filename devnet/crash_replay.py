@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from devnet.crash_exchange import ROLLUP, CrashExchange, Event, get_address, make_oracle_keys
 from devnet.crash_market import Closes, CrashMarket
 from devnet.crash_people import DOLLAR, Chain, Crowd, Legs, Person, Trade, draw_people, draw_portfolio
+from risk.fast_account import load
 from risk.parameter_sets import PARAMETER_SETS
 from sequencer.keeper import Sweep
 from state.constants import EXPIRY_SECOND_OF_DAY, EXPIRY_STEP, PPM
@@ -109,6 +110,7 @@ class Replay:
     def __init__(
         self, scene: Scene, sweep: Sweep, watch: Callable[[CrashExchange], None], rollup: bytes = ROLLUP
     ) -> None:
+        load()  # a replay has no time to lose, and nobody to serve meanwhile
         self.scene = scene
         self.watch = watch
         self.dice = random.Random(scene.seed)

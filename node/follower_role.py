@@ -14,6 +14,7 @@ import trio
 
 from node.chain_follower import ChainFollower, Progress
 from node.client import GatewayAddress
+from node.compiled_margin import load_compiled_margin
 from node.errors import L1Error
 from node.feed_copy import FeedCopy
 from node.file_limit import fit_limits
@@ -248,6 +249,7 @@ async def run_follower(
         follower = Follower(rollup, settings, log, store, checkpoint)
         await follower.look()
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(load_compiled_margin)
             if follower.copy is not None:
                 nursery.start_soon(follower.copy.run, settings.poll_seconds)
             port = await nursery.start(follower.gateway.serve, settings.host, settings.port)

@@ -17,6 +17,7 @@ import trio
 from fraud_proofs.challenger import State
 from node.acknowledgement import Acknowledger, SequencerCounters
 from node.chain_follower import ChainFollower, Progress
+from node.compiled_margin import load_compiled_margin
 from node.errors import CallReverted, JournalError, L1Error, NodeError
 from node.feed import Feed
 from node.file_limit import fit_limits
@@ -586,6 +587,7 @@ async def run_sequencer(
     with sweep_by_hand() as sweeper:
         async with trio.open_nursery() as nursery:
             verifier, signer = [await nursery.start(run_signature_process, secret) for _ in range(2)]
+            nursery.start_soon(load_compiled_margin)
             nursery.start_soon(sequencer.ingress.send_away, verifier)
             nursery.start_soon(sequencer.ingress.take_back)
             nursery.start_soon(sequencer.acknowledger.run, signer, nursery)

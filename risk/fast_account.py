@@ -2,7 +2,7 @@
 
 The answer is margin.compute_margin's to the last bit but for the breakdown by expiry, which is left out
 (tests/risk/test_fast_account.py): the definition stays the reference's, which also answers where a sum over an account
-might leave int64. Compiled code is loaded with the first option; an account without options never needs it.
+might leave int64, and until `load` has been called. An account without options never needs compiled code.
 """
 
 from collections.abc import Sequence
@@ -10,11 +10,13 @@ from dataclasses import replace
 from typing import Any
 
 from risk.bounds import TIME_END_MS
-from risk.fixed_point import ONE_Q38, YEAR_MS
+from risk.fixed_point import DAY_MS, ONE_Q38, YEAR_MS
 from risk.margin import Margin, compute_margin
-from risk.market import Market, Option, Portfolio, Underlying
+from risk.market import Expiry, Market, Option, Portfolio, Underlying
+from risk.parameter_sets import PARAMETER_SETS
 from risk.parameters import Parameters
 from risk.scenarios import OptionsRisk, revalue_options
+from risk.svi import Svi
 
 SUM_END = 1 << 61
 """What quantities times prices of one account may come to, so that discounted sums of them fit int64, and after them
@@ -24,6 +26,29 @@ the basis contingency.
 RULES_KEPT = 16
 
 _packed: list[tuple[Parameters, Any, int]] = []
+_loaded: list[Any] = []
+
+
+def load() -> None:
+    """Make compiled code ready, from the disk or, for the first time on a machine, within seconds; for a thread of its
+    own. Answers are the same before and after."""
+    from risk import fast_margin, fast_scenarios
+
+    rules = PARAMETER_SETS["keel"]
+    svi = Svi(a=0, b=0, rho=0, m=0, sigma=1, time_ms=DAY_MS)
+    underlying = Underlying(1, 1, 0, 0, 0, (Expiry(DAY_MS, 1, 0, 0, 0, svi),))
+    market, option = Market((underlying,), ONE_Q38), Option(0, 0, 1, True, 1)
+    instruments, portfolio = [(0, 0, 1, True)], Portfolio(0, (0,), (option,), ())
+    book = fast_margin.make_book(rules, market, instruments, [portfolio])
+    fast_margin.sweep(rules, market, instruments, book, [0])
+    rows = fast_scenarios.integers([(0, 1, True, 1)])
+    fast_scenarios.revalue(fast_scenarios.pack_rules(rules), 0, fast_scenarios.pack_readings(underlying.expiries), rows)
+    _loaded.append(fast_scenarios)
+
+
+def is_loaded() -> bool:
+    """Whether compiled code answers."""
+    return bool(_loaded)
 
 
 def compute_account_margin(
@@ -35,8 +60,9 @@ def compute_account_margin(
 
 def revalue_compiled(parameters: Parameters, underlying: Underlying, options: Sequence[Option]) -> OptionsRisk:
     """As scenarios.revalue_options."""
-    from risk import fast_scenarios
-
+    if not _loaded:
+        return replace(revalue_options(parameters, underlying, options), expiries=())
+    fast_scenarios = _loaded[0]
     held: dict[int, int] = {}
     for option in options:
         held.setdefault(option.expiry, len(held))
@@ -64,8 +90,6 @@ def revalue_compiled(parameters: Parameters, underlying: Underlying, options: Se
 
 def pack_once(parameters: Parameters) -> tuple[Any, int]:
     """The rules for compiled code, and what its sums may come to under them. The same object is packed once."""
-    from risk import fast_scenarios
-
     for known, rules, room in _packed:
         if known is parameters:
             return rules, room
@@ -74,6 +98,6 @@ def pack_once(parameters: Parameters) -> tuple[Any, int]:
     charges = parameters.contingencies
     basis_q38 = charges.basis_add_q38 + charges.basis_multiple_q38 * (TIME_END_MS // YEAR_MS)
     room = (SUM_END << 38) // max(basis_q38, ONE_Q38)
-    rules = fast_scenarios.pack_rules(parameters)
+    rules = _loaded[0].pack_rules(parameters)
     _packed.append((parameters, rules, room))
     return rules, room

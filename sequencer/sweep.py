@@ -4,8 +4,9 @@ The seam of the keeper: an account's margin needs nothing but its leaf and the p
 at other accounts, and only the answer, a list of accounts, has to be brought together.
 
 `AccountSweep` is the definition, one account after the other. `BookSweep` lays accounts of perpetuals and options out
-side by side and lets compiled code pass over them; what it does not know (collateral, futures, what is settled, prices
-of thin confidence, sums beyond int64) it leaves to the other. Both find the same (tests/sequencer/test_sweep.py).
+side by side and lets compiled code pass over them, once it is loaded; what it does not know (collateral, futures, what
+is settled, prices of thin confidence, sums beyond int64) it leaves to the other. Both find the same
+(tests/sequencer/test_sweep.py).
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from risk.fast_account import is_loaded
 from risk.fast_margin import MAINTENANCE, QUOTE_EQUITY, Book, sweep
 from risk.fixed_point import ONE_Q38
 from risk.market import Market
@@ -101,6 +103,8 @@ class BookSweep:
         params, state = ledger.get_params(), ledger.get_globals()
         if not rows:
             return []
+        if not is_loaded():
+            return None
         known = sorted(self._numbers)
         expiries = {(i.underlying, i.expiry): ledger.require_expiry(i.underlying, i.expiry) for i in known}
         live = {key: leaf for key, leaf in expiries.items() if leaf.settlement == 0}

@@ -9,7 +9,7 @@ from scipy.special import ndtr
 from vollib.black import black
 
 from risk.fast import Integers, ln_array_q38, price_array_floor
-from risk.fast_account import compute_account_margin
+from risk.fast_account import compute_account_margin, load
 from risk.fast_margin import (
     Book,
     RiskArrays,
@@ -190,6 +190,7 @@ def make_account(options: int) -> tuple[Market, Portfolio]:
 
 def measure_account(options: int, target: float) -> Measurement:
     market, portfolio = make_account(options)
+    load()
 
     def compute() -> int:
         for _ in range(20):

@@ -13,6 +13,7 @@ from fraud_proofs.challenger import Proof
 from fraud_proofs.grounds import check_ground
 from fraud_proofs.witness import Witness
 from node.contracts import Artifact, compile_source
+from node.deploy import JUDGE_CONTRACTS
 from state.batches import FLAG_RESCUE, BatchData, Header, Step, decode_header, pack_frames
 from state.codes import Code
 from state.constants import PROTOCOL_VERSION
@@ -65,10 +66,10 @@ class Chain:
         genesis_root: bytes = GENESIS_ROOT,
     ) -> None:
         self.evm = evm or Evm(timestamp=GENESIS_TIME + 100)
-        terms = tuple(AssetTerms(QUOTE_UNDERLYING, 0, 1, 1) for _ in assets)
+        terms = tuple(AssetTerms(QUOTE_UNDERLYING, 0, 0, 0, 1, 1) for _ in assets)
         self.genesis = Genesis(build_params(assets=terms), RULES, LISTINGS, GENESIS_TIME)
         verifier = self.evm.deploy_artifact(compile_once(REFUSING_VERIFIER)).address
-        self.judge = self.evm.deploy("judge", verifier, verifier, verifier, verifier)
+        self.judge = self.evm.deploy("judge", *[verifier] * len(JUDGE_CONTRACTS["judge"]))
         self.receipts = self.evm.deploy("receipts")
         self.rollup: Contract = self.evm.deploy(
             "rollup",

@@ -43,7 +43,7 @@ def chain() -> Chain:
 HOLDER = address("holder")
 
 HEADER_LIES: dict[str, tuple[Callable[[Header], dict[str, Any]], str]] = {
-    "of another version": (lambda h: {"version": 2}, "version"),
+    "of another version": (lambda h: {"version": h.version + 1}, "version"),
     "with data elsewhere": (lambda h: {"data_kind": 1}, "data kind"),
     "with an unknown flag": (lambda h: {"flags": 2}, "flags"),
     "with an unknown flag beside rescue": (lambda h: {"flags": 3}, "flags"),

@@ -71,6 +71,8 @@ class Meter:
             self.send("", "register_key", 7, key, 7, 2**64 - 1, sender=self.user, value=FEE)
             self.send("", "force_withdraw", 7, 1, 10**14, sender=self.user, value=FEE)
             self.send("", "cancel_all", 7, sender=self.user, value=FEE)
+            self.send("", "force_close", 7, True, sender=self.user, value=FEE)
+            self.send("", "force_liquidate", 7, sender=self.user, value=FEE)
 
     def meter_batches(self) -> None:
         """The smallest and the largest batches of a holder who has submitted before, and the dearest proof of noise."""

@@ -6,7 +6,7 @@ import pytest
 
 from state.leaves import SessionKey
 from state.operations import hash_domain
-from state.process_inbox import Message, MessageType, decode_message, encode_amount, encode_key
+from state.process_inbox import Message, MessageType, decode_message, encode_amount, encode_close, encode_key
 from tests.contracts import token_zoo
 from tests.contracts.rollup_chain import (
     DEPOSIT_MAX,
@@ -156,6 +156,14 @@ def test_messages_are_those_of_the_node(seed: int) -> None:
                 chain.evm.set_balance(USER, FEE)
                 outcome = chain.do("cancel_all", account, sender=USER, value=FEE)
                 payload = b""
+            case MessageType.FORCE_CLOSE:
+                chain.evm.set_balance(USER, FEE)
+                outcome = chain.do("force_close", account, bool(asset), sender=USER, value=FEE)
+                payload = encode_close(bool(asset))
+            case MessageType.FORCE_LIQUIDATE:
+                chain.evm.set_balance(USER, FEE)
+                outcome = chain.do("force_liquidate", account, sender=USER, value=FEE)
+                payload = b""
         message = Message(kind, bytes.fromhex(USER[2:]), chain.evm.timestamp, account, payload)
         assert outcome.events[-1].arguments == {"index": len(messages), "message": message.encode()}
         assert decode_message(message.encode()) == message
@@ -167,7 +175,13 @@ def test_messages_are_those_of_the_node(seed: int) -> None:
 
 @pytest.mark.parametrize(
     ("function", "arguments"),
-    [("register_key", (1, bytes(32), 7, 9)), ("force_withdraw", (1, 0, 9)), ("cancel_all", (1,))],
+    [
+        ("register_key", (1, bytes(32), 7, 9)),
+        ("force_withdraw", (1, 0, 9)),
+        ("cancel_all", (1,)),
+        ("force_close", (1, True)),
+        ("force_liquidate", (1,)),
+    ],
 )
 def test_message_costs_its_fee(function: str, arguments: tuple[object, ...]) -> None:
     """A message is sent for the fee, to the wei."""

@@ -175,8 +175,16 @@ def _find_call(message: Message) -> tuple[str, tuple[object, ...], int]:
             return "deposit", (asset, amount, message.account), amount
         case MessageType.FORCE_WITHDRAW:
             return "force_withdraw", (message.account, asset, amount), 0
+        case MessageType.FORCE_CLOSE:
+            return "force_close", (message.account, bool(payload[0])), 0
+        case MessageType.FORCE_LIQUIDATE:
+            return "force_liquidate", (message.account,), 0
         case MessageType.REGISTER_KEY:
             key = payload[:32], payload[32], int.from_bytes(payload[33:])
             return "register_key", (message.account, *key), 0
+        case MessageType.FORCE_CLOSE:
+            return "force_close", (message.account, bool(payload[0])), 0
+        case MessageType.FORCE_LIQUIDATE:
+            return "force_liquidate", (message.account,), 0
         case _:
             return "cancel_all", (message.account,), 0

@@ -6,7 +6,8 @@ from random import Random
 
 import pytest
 
-from risk.fast_account import compute_account_margin, revalue_compiled
+from risk import fast_account
+from risk.fast_account import compute_account_margin, is_loaded, load, revalue_compiled
 from risk.margin import Margin, compute_margin
 from risk.market import Market
 from risk.offsets import CORRELATION_ONE
@@ -15,6 +16,11 @@ from risk.scenarios import revalue_options
 from tests.risk.samples import make_market, make_portfolio
 
 KEEL = PARAMETER_SETS["keel"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiled() -> None:
+    load()
 
 
 def without_breakdown(margin: Margin) -> Margin:
@@ -47,6 +53,18 @@ def test_margin_is_the_references(name: str, seed: int) -> None:
         tier = random.randrange(3)
         exact = compute_margin(parameters, market, portfolio, loadings, tier)
         assert compute_account_margin(parameters, market, portfolio, loadings, tier) == without_breakdown(exact)
+
+
+def test_until_it_is_loaded_the_reference_answers(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for a compiler, and nothing but the time it takes is different."""
+    random = Random(seed)
+    market = make_market(random)
+    portfolio = make_portfolio(random, market)
+    assert is_loaded()
+    after = compute_account_margin(KEEL, market, portfolio)
+    monkeypatch.setattr(fast_account, "_loaded", [])
+    assert not is_loaded()
+    assert compute_account_margin(KEEL, market, portfolio) == after
 
 
 def test_what_might_leave_64_bits_goes_to_the_reference(seed: int) -> None:

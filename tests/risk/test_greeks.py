@@ -26,7 +26,9 @@ def compute(
 
 
 def test_greeks_against_closed_forms(seed: int) -> None:
-    """Every Greek is within 1e-7 of its natural scale of the exact one for the quantised inputs."""
+    """Every Greek is within 1e-7 of its natural scale, and two units of the format, of the exact one for the quantised
+    inputs.
+    """
     random = Random(seed)
     checked = 0
     while checked < 1_500:

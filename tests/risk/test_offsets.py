@@ -11,7 +11,7 @@ from random import Random
 import numpy as np
 import pytest
 
-from risk.fast_account import revalue_compiled
+from risk.fast_account import load, revalue_compiled
 from risk.fixed_point import ONE_Q38
 from risk.margin import compute_underlying_risk
 from risk.market import Market, Portfolio
@@ -21,6 +21,11 @@ from risk.parameters import Parameters, Scenario, VolShock
 from tests.risk.samples import make_market, make_portfolio, q38
 
 KEEL = PARAMETER_SETS["keel"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiled() -> None:
+    load()
 
 
 def draw_loading(random: Random) -> int:

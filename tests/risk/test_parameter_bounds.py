@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from risk.bounds import TIME_END_MS, Refusal, RiskCode
-from risk.fast_account import compute_account_margin
+from risk.fast_account import compute_account_margin, load
 from risk.fixed_point import ONE_Q38
 from risk.margin import compute_margin
 from risk.market import Expiry, Market, Option, Portfolio
@@ -18,6 +18,11 @@ from risk.svi import Svi
 from tests.risk.samples import make_market, make_portfolio
 
 KEEL = PARAMETER_SETS["keel"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiled() -> None:
+    load()
 
 
 def put(parameters: Parameters, path: str, value: int) -> Parameters:

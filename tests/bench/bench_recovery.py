@@ -25,7 +25,7 @@ from state.store import Store
 from state.tree import build_tree
 from tests.bench import Measurement
 from tests.bench.exchange import Exchange, People, build_leaves, open_exchange
-from tests.world import SYMBOLS, build_params
+from tests.world import LISTINGS, RULES, build_params
 
 RECORDS = 1_000_000
 GROUP = 256
@@ -73,7 +73,7 @@ def grow_log(exchange: Exchange, records: int) -> tuple[int, int, int]:
 
 def bench_replica_restart_100k_s() -> Measurement:
     """What a watchtower's start takes before it reads L1: its replica of 100 000 accounts, from disk and checked."""
-    genesis = Genesis(build_params(), SYMBOLS, 1)
+    genesis = Genesis(build_params(), RULES, LISTINGS, 1)
     leaves = build_leaves(genesis, 1)
     replica = Replica(bytes(32), state=State(leaves, build_tree(leaves.items())))
     replica.roots[0], replica.batch_hashes[0] = replica.state.tree.root, genesis.batch_hash

@@ -4,7 +4,7 @@ ANVIL_READY  := node_modules/.keel-ready
 SOURCES      := risk state sequencer fraud_proofs node devnet tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint devnet bench torture soak lock clean
+.PHONY: help setup test lint devnet bench torture soak crash fuzz lock clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
@@ -43,6 +43,12 @@ torture: setup  ## kill -9 at drawn bytes and instants under load, and an audit 
 
 soak: setup  ## the devnet for MINUTES=60, and what the memory of each process does meanwhile
 	.venv/bin/python -m tests.soak --minutes $(or $(MINUTES),60) $(ARGS)
+
+crash: setup  ## three days of December 2017 against 2,000 leveraged accounts; DATA=FILE for another crash
+	.venv/bin/python -m tests.crash $(if $(DATA),--data $(DATA)) $(ARGS)
+
+fuzz: setup  ## random histories before Python and bytecode for MINUTES=10
+	.venv/bin/python -m tests.fuzz --minutes $(or $(MINUTES),10) $(ARGS)
 
 # A list of hashes and no uv.lock: that one names the index which it was made from, and yours may be another.
 lock: setup  ## write both lock files anew from pyproject.toml and package.json

@@ -59,9 +59,9 @@ def _fold(at: uint256, collection: uint256, index: uint256, leaf_hash: bytes32) 
             next = unsafe_add(next, 32)
         if node != empty(bytes32) or sibling != empty(bytes32):
             if name & 1 != 0:
-                node = sha256(concat(sibling, node))
+                node = sha256(abi_encode(sibling, node))
             else:
-                node = sha256(concat(node, sibling))
+                node = sha256(abi_encode(node, sibling))
         name = name >> 1
         mask = mask >> 1
     assert mask == 0, "mask"

@@ -30,7 +30,8 @@ MARK_WING_WIDTH: constant(int256) = 4
 
 POSITIONS_MAX: constant(uint256) = accounts.POSITIONS_HELD_MAX
 EXPIRIES_MAX: constant(uint256) = constants.ACCOUNT_EXPIRIES_MAX + constants.LEGS_MAX
-QUOTES_MAX: constant(uint256) = constants.ACCOUNT_UNDERLYINGS_MAX + constants.ASSETS_MAX + 2
+READING_WORDS: constant(uint256) = 3
+ONE_OPTION: constant(uint256) = 2**192  # of the last word of its expiry's reading
 SCENARIOS_MAX: constant(uint256) = 32
 
 # Masks of the lowest bits.
@@ -99,25 +100,11 @@ struct Rules:
     basis_multiple: int256
     later_ms: int256
     wing_width: int256
-    settlement_window_ms: int256
     reference_tenor_ms: int256
     spot_deviations: int256
     spot_horizon_ms: int256
     spot_floor: int256
     spot_ceiling: int256
-
-struct Reading:
-    option_count: uint256
-    time_ms: int256
-    forward: int256
-    fixed: int256
-    rate: int256
-    a: int256
-    b: int256
-    rho: int256
-    m: int256
-    sigma: int256
-    svi_time_ms: int256
 
 struct Risk:
     mark: int256[2]
@@ -131,9 +118,12 @@ interface UnderlyingRisk:
         scenarios: DynArray[int256, SCENARIOS_MAX],
         volatility: int256,
         linear: int256[2],
-        readings: DynArray[Reading, EXPIRIES_MAX],
+        readings: DynArray[uint256, READING_WORDS * EXPIRIES_MAX],
         options: DynArray[int256, POSITIONS_MAX],
     ) -> Risk: view
+    def compute_linear_loss(
+        rules: Rules, scenarios: DynArray[int256, SCENARIOS_MAX], volatility: int256, linear: int256[2]
+    ) -> int256[2]: view
 
 # Quote units. `initial` and `maintenance` are what is left above the requirement.
 struct Margin:
@@ -153,11 +143,14 @@ struct Quote:
     mark_confidence: int256
     volatility: int256
     funding_index: int256
-    followers: int256[2]  # collateral that moves with it
 
-# What is read of one expiry: prices, confidence in Q38, settlement price or 0.
+# What is read of one expiry, settlement 0 for none. `fixed` is 0 outside the settlement window, confidence in Q38.
 struct Dated:
-    reading: Reading
+    head: uint256  # the first two words of the leaf
+    shape: uint256
+    terms: uint256  # `fixed` and times as risk_underlying.vy reads them
+    forward: int256
+    fixed: int256
     confidence: int256
     settlement: uint256
     is_young: bool
@@ -173,6 +166,12 @@ struct Frame:
     confidence_threshold: int256
     confidence_margin: int256
     settlement_window_ms: int256
+    gamma_factor: int256  # from an exposure to its P&L
+    vega_factor: int256
+    gamma_fraction: int256
+    vega_fraction: int256
+    gamma_thresholds: int256[3]  # of the first tier, then of those that the account chose
+    vega_thresholds: int256[3]
 
 # How far the witness has been read.
 struct Cursor:
@@ -238,30 +237,20 @@ def compute(
     cursor = self._read_rules(cursor, params_version)
     leaves_at: uint256[2] = [entries._begin(BEFORE_ARGUMENT), entries._begin(AFTER_ARGUMENT)]
     positions: DynArray[uint256, POSITIONS_MAX] = self._merge_positions(leaves_at)
-    quotes: DynArray[Quote, QUOTES_MAX] = []
-    cursor, quotes = self._read_quotes(cursor, frame, self._list_needed(frame.params_at, leaves_at, positions))
+    needed: uint256 = self._list_needed(frame.params_at, leaves_at, positions)
+    quotes_at: uint256[constants.UNDERLYINGS_MAX] = empty(uint256[constants.UNDERLYINGS_MAX])
+    cursor, quotes_at = self._read_underlyings(cursor, needed)
     if cursor.is_missing:
         return empty(Margin), empty(Margin), 0, cursor.root, cursor.at - witness_at, True
 
-    frame.stable = ONE_Q38
-    cursor.freshness = YOUNG | NOT_HALTED
-    peg: uint256 = self._get_peg(frame.params_at)
+    frame = self._frame_rules(frame, leaves_at)
+    frame.stable, cursor.freshness = self._read_peg(frame, quotes_at)
     tally: Tally = empty(Tally)
-    frame.confidence_threshold = self._number(frame.rules_at, CONFIDENCE_THRESHOLD)
-    frame.confidence_margin = self._number(frame.rules_at, CONFIDENCE_MARGIN)
-    frame.settlement_window_ms = self._number(frame.rules_at, SETTLEMENT_WINDOW_MS)
-    for quote: Quote in quotes:
-        if quote.underlying == peg:
-            frame.stable = max(unsafe_div(quote.spot << 38, convert(DOLLAR, int256)), 1)
-            if not quote.is_young:
-                cursor.freshness = NOT_HALTED
+    followers: int256[2][constants.UNDERLYINGS_MAX] = empty(int256[2][constants.UNDERLYINGS_MAX])
     for lane: uint256 in range(2):
-        frame.tiers[lane] = min(
-            (entries._word(leaves_at[lane] + 32) >> 248), (entries._word(frame.rules_at) >> 240 & U8) - 1
-        )
         tally.quote_equity[lane] = self._signed(entries._word(leaves_at[lane] + 52) >> 128, 128)
-        tally, quotes = self._add_collateral(tally, frame, quotes, leaves_at[lane], lane)
-    tally, cursor = self._add_underlyings(tally, cursor, frame, quotes, positions)
+        tally, followers = self._add_collateral(tally, frame, quotes_at, followers, leaves_at[lane], lane)
+    tally, cursor = self._add_underlyings(tally, cursor, frame, needed, quotes_at, followers, positions)
     if cursor.is_missing:
         return empty(Margin), empty(Margin), 0, cursor.root, cursor.at - witness_at, True
     return (
@@ -330,6 +319,34 @@ def _read_rules(cursor: Cursor, params_version: uint256) -> Cursor:
         concat(convert(convert(constants.PARAMS, uint8), bytes1), slice(abi_encode(words), 0, length))
     )
     return self._pass(cursor, constants.PARAMS, constants.RULES_OFFSET + params_version, leaf_hash)
+
+
+@internal
+@view
+def _frame_rules(frame: Frame, leaves_at: uint256[2]) -> Frame:
+    """
+    @notice What of the rules is asked for again and again, and the tiers that both accounts chose.
+    """
+    after: Frame = frame
+    rules_at: uint256 = frame.rules_at
+    after.confidence_threshold = self._number(rules_at, CONFIDENCE_THRESHOLD)
+    after.confidence_margin = self._number(rules_at, CONFIDENCE_MARGIN)
+    after.settlement_window_ms = self._number(rules_at, SETTLEMENT_WINDOW_MS)
+    move: int256 = self._number(rules_at, MOVE)
+    after.gamma_factor = move * move >> 38
+    after.vega_factor = self._number(rules_at, VOL_UP)
+    after.gamma_fraction = self._number(rules_at, GAMMA_FRACTION)
+    after.vega_fraction = self._number(rules_at, VEGA_FRACTION)
+    highest: uint256 = (entries._word(rules_at) >> 240 & U8) - 1
+    tier: uint256 = 0
+    for place: uint256 in range(3):
+        if place != 0:
+            tier = min(entries._word(leaves_at[place - 1] + 32) >> 248, highest)
+            after.tiers[place - 1] = tier
+        thresholds: uint256 = entries._word(self._get_tier_at(rules_at, tier) + 16)
+        after.gamma_thresholds[place] = convert(thresholds >> 192, int256)
+        after.vega_thresholds[place] = convert((thresholds >> 128) & U64, int256)
+    return after
 
 
 @internal
@@ -433,25 +450,21 @@ def _get_asset_word(params_at: uint256, asset: uint256) -> uint256:
 
 @internal
 @view
-def _read_quotes(
-    cursor: Cursor, frame: Frame, needed: uint256
-) -> (Cursor, DynArray[Quote, QUOTES_MAX]):
+def _read_underlyings(cursor: Cursor, needed: uint256) -> (Cursor, uint256[constants.UNDERLYINGS_MAX]):
     """
-    @notice Every needed underlying, ascending.
+    @notice Behind every needed underlying, ascending; where the bytes of each begin.
     """
     after: Cursor = cursor
-    quotes: DynArray[Quote, QUOTES_MAX] = []
+    quotes_at: uint256[constants.UNDERLYINGS_MAX] = empty(uint256[constants.UNDERLYINGS_MAX])
     for u: uint256 in range(constants.UNDERLYINGS_MAX):
         if needed >> u == 0:
             break
-        if (needed >> u) & 1 == 0:
-            continue
-        leaf_at: uint256 = after.at + 2
-        after = self._read_underlying(after, u)
-        if after.is_missing:
-            break
-        quotes.append(self._decode_quote(u, leaf_at, frame))
-    return after, quotes
+        if (needed >> u) & 1 != 0:
+            quotes_at[u] = after.at + 2
+            after = self._read_underlying(after, u)
+            if after.is_missing:
+                break
+    return after, quotes_at
 
 
 @internal
@@ -475,30 +488,64 @@ def _read_underlying(cursor: Cursor, underlying: uint256) -> Cursor:
 
 @internal
 @view
+def _read_peg(frame: Frame, quotes_at: uint256[constants.UNDERLYINGS_MAX]) -> (int256, uint256):
+    """
+    @notice What the quote asset is worth in dollars, in Q38 and above 0, and freshness as far as it tells.
+    @dev Mirrors valuation.compute_stable_floor_q38.
+    """
+    peg: uint256 = self._get_peg(frame.params_at)
+    if peg == parameters.NO_UNDERLYING:
+        return ONE_Q38, YOUNG | NOT_HALTED
+    prices: uint256 = entries._word(quotes_at[peg] + 8)
+    stable: uint256 = max((((prices >> 128) & U64) << 38) // DOLLAR, 1)
+    return convert(stable, int256), self._get_freshness(self._is_price_young(prices, frame), False)
+
+
+@internal
+@view
+def _is_price_young(prices: uint256, frame: Frame) -> bool:
+    """
+    @param prices The word of the leaf that begins with the time of the reading
+    """
+    return (prices >> 192) + self._get_price_age_max(frame.params_at) >= frame.time
+
+
+@internal
+@view
 def _decode_quote(underlying: uint256, leaf_at: uint256, frame: Frame) -> Quote:
     """
     @notice What margin needs of the leaf of an underlying, as underlyings.vy lays it out.
     """
     prices: uint256 = entries._word(leaf_at + 8)
     funding: uint256 = entries._word(leaf_at + 40)
-    elapsed: int256 = convert(frame.time, int256) - convert((funding >> 96) & U64, int256)
-    period: int256 = convert(entries._word(frame.params_at + 146) >> 224, int256)
-    accrued: int256 = self._signed((funding >> 32) & U64, 64) * elapsed
-    # Rounded towards minus infinity, where the EVM truncates.
-    accrued = accrued // period if accrued >= 0 else -((period - 1 - accrued) // period)
-    index: int256 = self._signed((funding >> 160) & U64, 64) + accrued
     return Quote(
         underlying=underlying,
-        is_young=(prices >> 192) + self._get_price_age_max(frame.params_at) >= frame.time,
+        is_young=self._is_price_young(prices, frame),
         is_halted=entries._word(leaf_at + 76) >> 192 > frame.time,
         spot=convert((prices >> 128) & U64, int256),
         mark=convert((prices >> 64) & U64, int256),
         spot_confidence=self._ppm_floor_q38((prices >> 32) & U32),
         mark_confidence=self._ppm_floor_q38(prices & U32),
         volatility=self._ppm_floor_q38(funding >> 224),
-        funding_index=max(-constants.FUNDING_INDEX_MAX, min(constants.FUNDING_INDEX_MAX, index)),
-        followers=[0, 0],
+        funding_index=self._compute_funding_index_floor(funding, frame),
     )
+
+
+@internal
+@view
+def _compute_funding_index_floor(funding: uint256, frame: Frame) -> int256:
+    """
+    @notice Quote units a lot at state time, saturating.
+    @param funding The word of the leaf in which index, its time and premium stand
+    @dev Mirrors valuation.compute_funding_index_floor.
+    """
+    elapsed: int256 = convert(frame.time, int256) - convert((funding >> 96) & U64, int256)
+    period: int256 = convert(entries._word(frame.params_at + 146) >> 224, int256)
+    accrued: int256 = self._signed((funding >> 32) & U64, 64) * elapsed
+    # Rounded towards minus infinity, where the EVM truncates.
+    accrued = accrued // period if accrued >= 0 else -((period - 1 - accrued) // period)
+    index: int256 = self._signed((funding >> 160) & U64, 64) + accrued
+    return max(-constants.FUNDING_INDEX_MAX, min(constants.FUNDING_INDEX_MAX, index))
 
 
 @internal
@@ -536,31 +583,23 @@ def _read_expiry(cursor: Cursor, frame: Frame, instrument: uint256) -> (Cursor, 
 @view
 def _decode_dated(leaf_at: uint256, frame: Frame, expiry: uint256) -> Dated:
     """
-    @dev Mirrors marks.convert_expiry and marks.compute_fixed_floor.
+    @dev Mirrors marks.convert_expiry, marks.compute_fixed_floor and scenarios.fixed_of_forward.
     """
     head: uint256 = entries._word(leaf_at)
-    shape: uint256 = entries._word(leaf_at + 32)
     confidence: uint256 = entries._word(leaf_at + 64)
     tail: uint256 = entries._word(leaf_at + 76)
     time: uint256 = head >> 192
+    time_ms: uint256 = (max(expiry, frame.time) - frame.time) * 1000
     fixed: uint256 = 0
-    if time > expiry - constants.SETTLEMENT_WINDOW:
+    if time > expiry - constants.SETTLEMENT_WINDOW and convert(time_ms, int256) < frame.settlement_window_ms:
         integral: uint256 = (tail >> 64) & U128
         fixed = (integral - ((confidence >> 96) & U128)) // constants.SETTLEMENT_WINDOW
     return Dated(
-        reading=Reading(
-            option_count=0,
-            time_ms=convert((max(expiry, frame.time) - frame.time) * 1000, int256),
-            forward=convert((head >> 128) & U64, int256),
-            fixed=convert(fixed, int256),
-            rate=self._signed((head >> 64) & U64, 64),
-            a=self._signed(head & U64, 64),
-            b=self._signed(shape >> 192, 64),
-            rho=self._signed((shape >> 128) & U64, 64),
-            m=self._signed((shape >> 64) & U64, 64),
-            sigma=self._signed(shape & U64, 64),
-            svi_time_ms=convert((expiry - time) * 1000, int256),
-        ),
+        head=head,
+        shape=entries._word(leaf_at + 32),
+        terms=(fixed << 128) | (time_ms << 64) | (expiry - time) * 1000,
+        forward=convert((head >> 128) & U64, int256),
+        fixed=convert(fixed, int256),
         confidence=self._ppm_floor_q38(confidence >> 224),
         settlement=tail & U64,
         is_young=tail & U64 != 0 or time + self._get_price_age_max(frame.params_at) >= frame.time,
@@ -573,39 +612,42 @@ def _decode_dated(leaf_at: uint256, frame: Frame, expiry: uint256) -> Dated:
 @internal
 @view
 def _add_collateral(
-    tally: Tally, frame: Frame, quotes: DynArray[Quote, QUOTES_MAX], leaf_at: uint256, lane: uint256
-) -> (Tally, DynArray[Quote, QUOTES_MAX]):
+    tally: Tally,
+    frame: Frame,
+    quotes_at: uint256[constants.UNDERLYINGS_MAX],
+    followers: int256[2][constants.UNDERLYINGS_MAX],
+    leaf_at: uint256,
+    lane: uint256,
+) -> (Tally, int256[2][constants.UNDERLYINGS_MAX]):
     """
+    @notice The sums with one account's collateral, and by underlying what of it moves with that.
     @dev Mirrors valuation.build_collateral and what margin.compute_margin does with it.
     """
     total: Tally = tally
-    followed: DynArray[Quote, QUOTES_MAX] = quotes
+    following: int256[2][constants.UNDERLYINGS_MAX] = followers
     counts: uint256 = entries._word(leaf_at + 33) >> 232
     at: uint256 = leaf_at + accounts.HEAD_BYTES + accounts.KEY_BYTES * (counts >> 16)
     for i: uint256 in range((counts >> 8) & U8, bound=constants.ASSETS_MAX):
         at += accounts.COLLATERAL_BYTES
         held: uint256 = entries._word(at - 32)  # a word that ends with the field never passes the end of the calldata
         terms: uint256 = self._get_asset_word(frame.params_at, (held >> 128) & U16)
-        place: uint256 = 0
-        for quote: Quote in quotes:
-            if quote.underlying == terms >> 240:
-                break
-            place += 1
-        quote: Quote = quotes[place]
+        underlying: uint256 = terms >> 240
+        prices: uint256 = entries._word(quotes_at[underlying] + 8)
         value: uint256 = 0
-        if quote.is_young or not frame.must_cover:
-            value = (held & U128) * convert(quote.spot, uint256) // ((terms >> 80) & U64)
+        if not frame.must_cover or self._is_price_young(prices, frame):
+            value = (held & U128) * ((prices >> 128) & U64) // ((terms >> 80) & U64)
         worth: int256 = convert((min(value, VALUE_MAX) << 38) // convert(frame.stable, uint256), int256)
+        maintenance: int256 = self._multiply_ceil_q38(worth, self._ppm_floor_q38((terms >> 208) & U32))
+        initial: int256 = self._multiply_ceil_q38(worth, self._ppm_floor_q38((terms >> 176) & U32))
+        confidence: int256 = self._ppm_floor_q38((prices >> 32) & U32)
+        if confidence < self._ppm_floor_q38((terms >> 144) & U32):
+            missing: int256 = self._multiply_ceil_q38(worth, ONE_Q38 - confidence)
+            initial += self._multiply_ceil_q38(missing, frame.confidence_margin)
         total.collateral[lane] += worth
-        followed[place].followers[lane] += worth
-        total.maintenance_charge[lane] += self._multiply_ceil_q38(
-            worth, self._ppm_floor_q38((terms >> 208) & U32)
-        )
-        total.initial_charge[lane] += self._multiply_ceil_q38(worth, self._ppm_floor_q38((terms >> 176) & U32))
-        if quote.spot_confidence < self._ppm_floor_q38((terms >> 144) & U32):
-            missing: int256 = self._multiply_ceil_q38(worth, ONE_Q38 - quote.spot_confidence)
-            total.initial_charge[lane] += self._multiply_ceil_q38(missing, frame.confidence_margin)
-    return total, followed
+        total.maintenance_charge[lane] += maintenance
+        total.initial_charge[lane] += initial
+        following[underlying][lane] += worth
+    return total, following
 
 
 @internal
@@ -614,43 +656,69 @@ def _add_underlyings(
     tally: Tally,
     cursor: Cursor,
     frame: Frame,
-    quotes: DynArray[Quote, QUOTES_MAX],
+    needed: uint256,
+    quotes_at: uint256[constants.UNDERLYINGS_MAX],
+    followers: int256[2][constants.UNDERLYINGS_MAX],
     positions: DynArray[uint256, POSITIONS_MAX],
 ) -> (Tally, Cursor):
     """
-    @notice Everything that the account holds in each underlying, and how its losses combine.
+    @notice The sums with everything that the account holds in each underlying, and how its losses combine.
     """
     total: Tally = tally
     after: Cursor = cursor
     rules: Rules = self._get_rules(frame.rules_at)
     scenarios: DynArray[int256, SCENARIOS_MAX] = self._list_scenarios(frame.rules_at)
     first: uint256 = 0
-    for quote: Quote in quotes:
-        linear: int256[2] = quote.followers
-        readings: DynArray[Reading, EXPIRIES_MAX] = []
-        options: DynArray[int256, POSITIONS_MAX] = []
-        total, after, linear, readings, options, first = self._gather(total, after, frame, quote, positions, first)
-        if after.is_missing:
+    for u: uint256 in range(constants.UNDERLYINGS_MAX):
+        if needed >> u == 0:
             break
-        if linear[0] == 0 and linear[1] == 0 and len(options) == 0:
+        if (needed >> u) & 1 == 0:
             continue
-        risk: Risk = staticcall UnderlyingRisk(RISK).compute_underlying_risk(
-            rules, scenarios, quote.volatility, linear, readings, options
-        )
-        loading: int256 = self._get_loading(frame.params_at, quote.underlying)
-        for lane: uint256 in range(2):
-            loss: int256 = risk.loss[lane]
-            total.quote_equity[lane] += risk.mark[lane]
-            total.loss[lane] += loss
-            # Without a bound where losses are beyond LOSS_SUM_END, for then nobody asks.
-            total.common[lane] = unsafe_add(total.common[lane], unsafe_mul(loss, loading))
-            own: int256 = unsafe_mul(loss, unsafe_mul(loss, CORRELATION_ONE * CORRELATION_ONE - loading * loading))
-            total.own[lane] = unsafe_add(total.own[lane], own)
-            total.first_size[lane] += self._compute_size_ceil(frame.rules_at, 0, risk.gamma[lane], risk.vega[lane])
-            total.chosen_size[lane] += self._compute_size_ceil(
-                frame.rules_at, frame.tiers[lane], risk.gamma[lane], risk.vega[lane]
+        quote: Quote = self._decode_quote(u, quotes_at[u], frame)
+        linear: int256[2] = followers[u]
+        readings: DynArray[uint256, READING_WORDS * EXPIRIES_MAX] = []
+        options: DynArray[int256, POSITIONS_MAX] = []
+        if first < len(positions) and positions[first] >> 208 == u:
+            total, after, linear, readings, options, first = self._gather(
+                total, after, frame, quote, linear, positions, first
             )
+            if after.is_missing:
+                break
+        if len(options) != 0:
+            risk: Risk = staticcall UnderlyingRisk(RISK).compute_underlying_risk(
+                rules, scenarios, quote.volatility, linear, readings, options
+            )
+            total = self._add_risk(total, frame, u, risk)
+        elif linear[0] != 0 or linear[1] != 0:
+            risk: Risk = empty(Risk)
+            risk.loss = staticcall UnderlyingRisk(RISK).compute_linear_loss(
+                rules, scenarios, quote.volatility, linear
+            )
+            total = self._add_risk(total, frame, u, risk)
     return total, after
+
+
+@internal
+@view
+def _add_risk(tally: Tally, frame: Frame, underlying: uint256, risk: Risk) -> Tally:
+    """
+    @notice The sums with what one underlying adds; the squares of losses are garbage beyond LOSS_SUM_END, where nobody
+            asks for them.
+    """
+    total: Tally = tally
+    loading: int256 = self._get_loading(frame.params_at, underlying)
+    for lane: uint256 in range(2):
+        loss: int256 = risk.loss[lane]
+        own: int256 = unsafe_mul(loss, unsafe_mul(loss, CORRELATION_ONE * CORRELATION_ONE - loading * loading))
+        total.quote_equity[lane] += risk.mark[lane]
+        total.loss[lane] += loss
+        total.common[lane] = unsafe_add(total.common[lane], unsafe_mul(loss, loading))
+        total.own[lane] = unsafe_add(total.own[lane], own)
+        if risk.gamma[lane] != 0 or risk.vega[lane] != 0:
+            gamma: int256 = risk.gamma[lane]
+            total.first_size[lane] += self._compute_size_ceil(frame, 0, gamma, risk.vega[lane])
+            total.chosen_size[lane] += self._compute_size_ceil(frame, 1 + lane, gamma, risk.vega[lane])
+    return total
 
 
 @internal
@@ -671,22 +739,26 @@ def _gather(
     cursor: Cursor,
     frame: Frame,
     quote: Quote,
+    followers: int256[2],
     positions: DynArray[uint256, POSITIONS_MAX],
     first: uint256,
-) -> (Tally, Cursor, int256[2], DynArray[Reading, EXPIRIES_MAX], DynArray[int256, POSITIONS_MAX], uint256):
+) -> (
+    Tally, Cursor, int256[2], DynArray[uint256, READING_WORDS * EXPIRIES_MAX], DynArray[int256, POSITIONS_MAX], uint256
+):
     """
     @notice What the account holds in one underlying: the sums with all that needs no scenarios; what moves with spot
             alone; its expiries, and its options in the words of risk_scenarios.vy; and where the next one's begins.
     """
     total: Tally = tally
     after: Cursor = cursor
-    linear: int256[2] = quote.followers
-    readings: DynArray[Reading, EXPIRIES_MAX] = []
+    linear: int256[2] = followers
+    readings: DynArray[uint256, READING_WORDS * EXPIRIES_MAX] = []
     options: DynArray[int256, POSITIONS_MAX] = []
     dated: Dated = empty(Dated)
     confidences: int256[2] = [quote.spot_confidence, quote.spot_confidence]  # of options, but for their expiry's
     series: uint256 = 0  # the last instrument without its kind, and the lots of a put and a call together
     net: int256[2] = [0, 0]
+    is_held: bool = False  # by the account after
     next: uint256 = first
     for i: uint256 in range(POSITIONS_MAX):
         if next == len(positions) or positions[next] >> 208 != quote.underlying:
@@ -694,8 +766,7 @@ def _gather(
         instrument: uint256 = positions[next] >> 128
         lots: int256[2] = [self._signed((positions[next] >> 64) & U64, 64), self._signed(positions[next] & U64, 64)]
         next += 1
-        if lots[1] != 0:
-            after.freshness &= self._get_freshness(quote.is_young, quote.is_halted)
+        is_held = is_held or lots[1] != 0
         if instruments._get_kind(instrument) == instruments.PERPETUAL:
             worth: int256 = quote.mark - quote.funding_index
             own: int256 = min(quote.spot_confidence, quote.mark_confidence)
@@ -709,39 +780,35 @@ def _gather(
             if after.is_missing:
                 break
             if dated.settlement == 0:
-                readings.append(dated.reading)
+                readings.append(dated.head)
+                readings.append(dated.shape)
+                readings.append(dated.terms)
         if instrument >> 8 != series:
             series = instrument >> 8
             total.naked = self._add_naked(total.naked, net, quote.spot)
             net = [0, 0]
-        if lots[1] != 0:
-            after.freshness &= self._get_freshness(dated.is_young, False)
+        if lots[1] != 0 and not dated.is_young:
+            after.freshness &= NOT_HALTED
         if dated.settlement != 0:
             payoff: int256 = convert(instruments._compute_payoff(instrument, dated.settlement), int256)
             total, linear = self._add_linear(total, frame, linear, lots, payoff, 0, 0, ONE_Q38)
         elif instruments._get_kind(instrument) == instruments.FUTURE:
-            forward: int256 = dated.reading.forward
-            moving: int256 = forward - self._get_fixed(dated.reading, frame)
             own: int256 = min(quote.spot_confidence, dated.confidence)
-            total, linear = self._add_linear(total, frame, linear, lots, forward, moving, forward, own)
+            moving: int256 = dated.forward - dated.fixed
+            total, linear = self._add_linear(total, frame, linear, lots, dated.forward, moving, dated.forward, own)
         else:
             options.append(self._encode_option(instrument, lots))
-            readings[len(readings) - 1].option_count += 1
+            readings[len(readings) - 1] += ONE_OPTION
             net = [net[0] + lots[0], net[1] + lots[1]]
             for lane: uint256 in range(2):
                 own: int256 = min(confidences[lane], dated.confidence)
-                total.initial_charge[lane] += self._compute_thin_ceil(frame, abs(lots[lane]) * quote.spot, own)
+                total.initial_charge[lane] += self._compute_thin_ceil(
+                    frame.confidence_threshold, frame.confidence_margin, abs(lots[lane]) * quote.spot, own
+                )
     total.naked = self._add_naked(total.naked, net, quote.spot)
+    if is_held:
+        after.freshness &= self._get_freshness(quote.is_young, quote.is_halted)
     return total, after, linear, readings, options, next
-
-
-@internal
-@pure
-def _get_fixed(reading: Reading, frame: Frame) -> int256:
-    """
-    @dev Mirrors scenarios.fixed_of_forward.
-    """
-    return reading.fixed if reading.time_ms < frame.settlement_window_ms else 0
 
 
 @internal
@@ -797,20 +864,21 @@ def _add_linear(
         total.quote_equity[lane] += lots[lane] * worth
         moved[lane] += lots[lane] * moving
         total.perpetual[lane] += size
-        total.initial_charge[lane] += self._compute_thin_ceil(frame, size, confidence)
+        total.initial_charge[lane] += self._compute_thin_ceil(
+            frame.confidence_threshold, frame.confidence_margin, size, confidence
+        )
     return total, moved
 
 
 @internal
 @pure
-def _compute_thin_ceil(frame: Frame, notional: int256, confidence: int256) -> int256:
+def _compute_thin_ceil(threshold: int256, margin: int256, notional: int256, confidence: int256) -> int256:
     """
     @dev Mirrors margin._thin_confidence_ceil.
     """
-    if confidence >= frame.confidence_threshold:
+    if confidence >= threshold:
         return 0
-    missing: int256 = self._multiply_ceil_q38(notional, ONE_Q38 - confidence)
-    return self._multiply_ceil_q38(missing, frame.confidence_margin)
+    return self._multiply_ceil_q38(self._multiply_ceil_q38(notional, ONE_Q38 - confidence), margin)
 
 
 @internal
@@ -820,19 +888,18 @@ def _get_tier_at(rules_at: uint256, tier: uint256) -> uint256:
 
 
 @internal
-@view
-def _compute_size_ceil(rules_at: uint256, tier: uint256, gamma: int256, vega: int256) -> int256:
+@pure
+def _compute_size_ceil(frame: Frame, place: uint256, gamma: int256, vega: int256) -> int256:
     """
+    @notice The add-on for size under the thresholds of a tier.
     @dev Mirrors concentration.compute_concentration_ceil.
     """
-    thresholds: uint256 = entries._word(self._get_tier_at(rules_at, tier) + 16)
-    move: int256 = self._number(rules_at, MOVE)
-    gamma_pnl: int256 = gamma * (move * move >> 38) >> 39
-    vega_pnl: int256 = vega * self._number(rules_at, VOL_UP) >> 38
-    excess_gamma: int256 = max(-gamma_pnl - convert(thresholds >> 192, int256), 0)
-    excess_vega: int256 = max(abs(vega_pnl) - convert((thresholds >> 128) & U64, int256), 0)
-    return self._multiply_ceil_q38(excess_gamma, self._number(rules_at, GAMMA_FRACTION)) + self._multiply_ceil_q38(
-        excess_vega, self._number(rules_at, VEGA_FRACTION)
+    gamma_pnl: int256 = gamma * frame.gamma_factor >> 39
+    vega_pnl: int256 = vega * frame.vega_factor >> 38
+    excess_gamma: int256 = max(-gamma_pnl - frame.gamma_thresholds[place], 0)
+    excess_vega: int256 = max(abs(vega_pnl) - frame.vega_thresholds[place], 0)
+    return self._multiply_ceil_q38(excess_gamma, frame.gamma_fraction) + self._multiply_ceil_q38(
+        excess_vega, frame.vega_fraction
     )
 
 
@@ -935,7 +1002,7 @@ def _get_rules(rules_at: uint256) -> Rules:
         long_factor=n[14], long_multiple=n[15], long_spread=n[16],
         short_factor=n[17], short_multiple=n[18], short_spread=n[19],
         basis_up=n[24], basis_down=n[25], basis_add=n[26], basis_multiple=n[27],
-        later_ms=n[32], wing_width=n[33], settlement_window_ms=n[34], reference_tenor_ms=n[35],
+        later_ms=n[32], wing_width=n[33], reference_tenor_ms=n[35],
         spot_deviations=n[36], spot_horizon_ms=n[37], spot_floor=n[38], spot_ceiling=n[39],
     )
 
@@ -995,12 +1062,11 @@ def _compute_dated_mark(instrument: uint256, dated: Dated) -> uint256:
     if dated.settlement != 0:
         return instruments._compute_payoff(instrument, dated.settlement)
     if instruments._get_kind(instrument) == instruments.FUTURE:
-        return convert(dated.reading.forward, uint256)
+        return convert(dated.forward, uint256)
     rules: Rules = empty(Rules)
     rules.wing_width = MARK_WING_WIDTH
-    reading: Reading = dated.reading
-    reading.option_count = 1
+    readings: DynArray[uint256, READING_WORDS * EXPIRIES_MAX] = [dated.head, dated.shape, dated.terms + ONE_OPTION]
     risk: Risk = staticcall UnderlyingRisk(RISK).compute_underlying_risk(
-        rules, [], 0, [0, 0], [reading], [self._encode_option(instrument, [1, 1])]
+        rules, [], 0, [0, 0], readings, [self._encode_option(instrument, [1, 1])]
     )
     return convert(risk.mark[0], uint256)

@@ -124,6 +124,10 @@ def add_expiry(
             kind = unsafe_add(kind, 1)
     mark: int256 = unsafe_mul(values.mark[0], expiry.discount) >> 38
     mark_after: int256 = unsafe_mul(unsafe_add(values.mark[0], values.mark[1]), expiry.discount) >> 38
+    long: int256 = expiry.long_discount
+    gap: int256 = unsafe_sub(expiry.short_discount, long)
+    long_later: int256 = expiry.long_discount_later
+    gap_later: int256 = unsafe_sub(expiry.short_discount_later, long_later)
     basis: int256 = 0
     basis_after: int256 = 0
     variable: int256 = unsafe_sub(expiry.forward, expiry.fixed)
@@ -147,14 +151,16 @@ def add_expiry(
         pair = unsafe_add(pair, unsafe_mul(put, BOTH_STEPS))  # parity, since rows are calls
         if shock & IS_BASIS != 0:
             basis = min(basis, self._compute_move(pair, mark, expiry.discount))
-        pnl: int256 = self._compute_pnl(expiry, pair, mark, kind)
+        pnl: int256 = self._compute_pnl(pair, mark, long, gap, long_later, gap_later, kind)
         total.pnl[order] = unsafe_add(total.pnl[order], pnl)
         if values.is_changed:
             put = unsafe_sub(values.put_strikes[1], unsafe_mul(values.put_quantity[1], forward))
             pair = unsafe_add(unsafe_add(pair, change), unsafe_mul(put, BOTH_STEPS))
             if shock & IS_BASIS != 0:
                 basis_after = min(basis_after, self._compute_move(pair, mark_after, expiry.discount))
-            pnl = unsafe_sub(self._compute_pnl(expiry, pair, mark_after, kind), pnl)
+            pnl = unsafe_sub(
+                self._compute_pnl(pair, mark_after, long, gap, long_later, gap_later, kind), pnl
+            )
             total.pnl_change[order] = unsafe_add(total.pnl_change[order], pnl)
         order = unsafe_add(order, 1)
     if not values.is_changed:
@@ -179,18 +185,18 @@ def _compute_move(pair: int256, mark: int256, discount: int256) -> int256:
 
 @internal
 @pure
-def _compute_pnl(expiry: Expiry, pair: int256, mark: int256, kind: int256) -> int256:
+def _compute_pnl(
+    pair: int256, mark: int256, long: int256, gap: int256, long_later: int256, gap_later: int256, kind: int256
+) -> int256:
     """
-    @dev Mirrors the loop of scenarios.compute_expiry_risk: a pair of P&L. Long value takes the long discount, short
-         value the short one; 0 is 0 under either.
+    @dev Mirrors the loop of scenarios.compute_expiry_risk: a pair of P&L. Long value takes the long discount; short
+         value takes the short one, which is `gap` more; 0 is 0 under either.
     """
     later: int256 = (pair << 128) >> 128
     today: int256 = unsafe_sub(pair, later) >> 128
-    gap: int256 = unsafe_sub(expiry.short_discount, expiry.long_discount)
-    gap_later: int256 = unsafe_sub(expiry.short_discount_later, expiry.long_discount_later)
-    today = unsafe_mul(today, unsafe_add(expiry.long_discount, gap & (today >> 255))) >> 38
+    today = unsafe_mul(today, unsafe_add(long, gap & (today >> 255))) >> 38
     today = unsafe_sub(today, mark)
-    later = unsafe_mul(later, unsafe_add(expiry.long_discount_later, gap_later & (later >> 255))) >> 38
+    later = unsafe_mul(later, unsafe_add(long_later, gap_later & (later >> 255))) >> 38
     later = unsafe_sub(later, mark)
     if kind >= LINEAR_SKEW:
         today = min(today, unsafe_sub(0, today))

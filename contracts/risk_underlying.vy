@@ -18,6 +18,7 @@ initializes: risk_exponential
 initializes: risk_logarithm
 
 ONE_Q38: constant(int256) = 2**38
+FACTOR_MIN_Q38: constant(int256) = 2**30
 LN_2_Q38: constant(int256) = 190_530_846_196
 YEAR_MS: constant(int256) = 31_536_000_000
 EXP_ARGUMENT_MAX_Q38: constant(int256) = 16 * 2**38
@@ -25,6 +26,7 @@ EXP_ARGUMENT_MAX_Q38: constant(int256) = 16 * 2**38
 SCENARIOS_MAX: constant(uint256) = 32
 OPTIONS_MAX: constant(uint256) = 68
 EXPIRIES_MAX: constant(uint256) = 28
+READING_WORDS: constant(uint256) = 3
 MASK_8: constant(int256) = 2**8 - 1
 MASK_56: constant(int256) = 2**56 - 1
 IS_BASIS: constant(int256) = 2**7
@@ -59,16 +61,14 @@ struct Rules:
     basis_multiple: int256
     later_ms: int256
     wing_width: int256
-    settlement_window_ms: int256
     reference_tenor_ms: int256
     spot_deviations: int256
     spot_horizon_ms: int256
     spot_floor: int256
     spot_ceiling: int256
 
-# risk/market.py's Expiry, and how many of the options are its own.
+# risk/market.py's Expiry.
 struct Reading:
-    option_count: uint256
     time_ms: int256
     forward: int256
     fixed: int256
@@ -157,7 +157,7 @@ def compute_underlying_risk(
     scenarios: DynArray[int256, SCENARIOS_MAX],
     volatility: int256,
     linear: int256[2],
-    readings: DynArray[Reading, EXPIRIES_MAX],
+    readings: DynArray[uint256, READING_WORDS * EXPIRIES_MAX],
     options: DynArray[int256, OPTIONS_MAX],
 ) -> Risk:
     """
@@ -165,18 +165,25 @@ def compute_underlying_risk(
     @param scenarios as in the rules' leaf: spot move, 64 bits signed | vol shock, 8 | weight, 64 | flags, 8.
     @param volatility Annual, at the money: the move of a scaled grid
     @param linear What moves with spot alone
+    @param readings three words an expiry. As in its leaf: time, forward, rate and a; b, rho, m and sigma, 64 bits each.
+           Then how many options are its own, what is fixed of the forward, the time left and that of the surface, in
+           milliseconds, 64 bits each.
     @param options by expiry and strike, in the words of risk_scenarios.vy.
     """
-    shocks: DynArray[int256, SCENARIOS_MAX] = self._compute_shocks(rules, scenarios, volatility, len(options) != 0)
+    shocks: DynArray[int256, SCENARIOS_MAX] = self._compute_shocks(rules, scenarios, volatility)
     sums: Sums = empty(Sums)
     first: uint256 = 0
-    if len(options) != 0:
-        ln_reference: int256 = risk_logarithm._ln_q38(rules.reference_tenor_ms)
-        for reading: Reading in readings:
-            own: DynArray[int256, OPTIONS_MAX] = []
-            for i: uint256 in range(reading.option_count, bound=OPTIONS_MAX):
-                own.append(options[first])
-                first = unsafe_add(first, 1)
+    ln_reference: int256 = risk_logarithm._ln_q38(rules.reference_tenor_ms)
+    for i: uint256 in range(len(readings) // READING_WORDS, bound=EXPIRIES_MAX):
+        terms: uint256 = readings[READING_WORDS * i + 2]
+        own: DynArray[int256, OPTIONS_MAX] = []
+        for j: uint256 in range(terms >> 192, bound=OPTIONS_MAX):
+            own.append(options[first])
+            first = unsafe_add(first, 1)
+        if len(own) != 0:
+            reading: Reading = self._decode_reading(
+                readings[READING_WORDS * i], readings[READING_WORDS * i + 1], terms
+            )
             sums = staticcall SCENARIOS.add_expiry(
                 sums, self._compute_expiry(rules, reading, ln_reference), shocks, own
             )
@@ -189,17 +196,75 @@ def compute_underlying_risk(
     )
 
 
-@internal
+@external
 @view
-def _compute_shocks(
-    rules: Rules, scenarios: DynArray[int256, SCENARIOS_MAX], volatility: int256, needs_logarithms: bool
-) -> DynArray[int256, SCENARIOS_MAX]:
+def compute_linear_loss(
+    rules: Rules, scenarios: DynArray[int256, SCENARIOS_MAX], volatility: int256, linear: int256[2]
+) -> int256[2]:
     """
-    @dev Mirrors scenarios.compute_spot_unit_q38 and scenarios.compute_shocks, in the words of risk_scenarios.vy.
+    @notice The losses of an underlying without options, as compute_underlying_risk has them.
+    """
+    unit: int256 = self._compute_unit(rules, volatility)
+    least: int256 = 0
+    least_after: int256 = 0
+    for scenario: int256 in scenarios:
+        if scenario & COUNTS != 0:
+            move: int256 = (scenario << 112) >> 192
+            if scenario & IS_SCALED != 0:
+                move = unsafe_mul(unit, move) >> 38
+            move = max(move, FACTOR_MIN_Q38 - ONE_Q38)
+            weight: int256 = (scenario << 184) >> 192
+            least = min(least, unsafe_mul(unsafe_mul(linear[0], move) >> 38, weight) >> 38)
+            least_after = min(least_after, unsafe_mul(unsafe_mul(linear[1], move) >> 38, weight) >> 38)
+    return [unsafe_sub(0, least), unsafe_sub(0, least_after)]
+
+
+@internal
+@pure
+def _signed(field: uint256) -> int256:
+    """
+    @dev The two's complement number in the highest 64 bits.
+    """
+    return convert(convert(field, bytes32), int256) >> 192
+
+
+@internal
+@pure
+def _decode_reading(head: uint256, shape: uint256, terms: uint256) -> Reading:
+    return Reading(
+        time_ms=self._signed(terms << 128),
+        forward=self._signed(head << 64),
+        fixed=self._signed(terms << 64),
+        rate=self._signed(head << 128),
+        a=self._signed(head << 192),
+        b=self._signed(shape),
+        rho=self._signed(shape << 64),
+        m=self._signed(shape << 128),
+        sigma=self._signed(shape << 192),
+        svi_time_ms=self._signed(terms << 192),
+    )
+
+
+@internal
+@pure
+def _compute_unit(rules: Rules, volatility: int256) -> int256:
+    """
+    @dev Mirrors scenarios.compute_spot_unit_q38.
     """
     horizon: int256 = unsafe_mul(volatility, risk_logarithm._sqrt_years_floor_q38(rules.spot_horizon_ms)) >> 38
     unit: int256 = max(unsafe_mul(horizon, rules.spot_deviations) >> 38, rules.spot_floor)
-    unit = min(unit, rules.spot_ceiling)
+    return min(unit, rules.spot_ceiling)
+
+
+@internal
+@view
+def _compute_shocks(
+    rules: Rules, scenarios: DynArray[int256, SCENARIOS_MAX], volatility: int256
+) -> DynArray[int256, SCENARIOS_MAX]:
+    """
+    @dev Mirrors scenarios.compute_shocks, in the words of risk_scenarios.vy.
+    """
+    unit: int256 = self._compute_unit(rules, volatility)
     shocks: DynArray[int256, SCENARIOS_MAX] = []
     factor: int256 = 0
     shock: int256 = 0
@@ -208,13 +273,11 @@ def _compute_shocks(
         move: int256 = (scenario << 112) >> 192
         if scenario & IS_SCALED != 0:
             move = unsafe_mul(unit, move) >> 38
-        move = max(unsafe_add(ONE_Q38, move), ONE_Q38 >> 8)
+        move = max(unsafe_add(ONE_Q38, move), FACTOR_MIN_Q38)
         if move != factor:  # a grid lists the vols of one move together
             factor = move
-            shock = factor << 64
-            if needs_logarithms:
-                ln_factor: int256 = unsafe_sub(risk_logarithm._ln_q38(factor), 38 * LN_2_Q38)
-                shock = shock | (((unsafe_add(ln_factor, 128) >> 8) & MASK_56) << 8)
+            ln_factor: int256 = unsafe_sub(risk_logarithm._ln_q38(factor), 38 * LN_2_Q38)
+            shock = (factor << 64) | (((unsafe_add(ln_factor, 128) >> 8) & MASK_56) << 8)
         kind: int256 = (scenario >> 72) & MASK_8
         if order == rules.basis_up or order == rules.basis_down:
             kind = kind | IS_BASIS
@@ -227,7 +290,7 @@ def _compute_shocks(
 @view
 def _compute_expiry(rules: Rules, reading: Reading, ln_reference: int256) -> Expiry:
     """
-    @dev Mirrors scenarios.compute_skew_terms, svi.clamp_to_wings_q38's bound, and the window's choice of what is fixed.
+    @dev Mirrors scenarios.compute_skew_terms, svi.clamp_to_wings_q38's bound, and both steps' Terms.
     """
     root: int256 = risk_logarithm._sqrt_years_floor_q38(reading.time_ms)
     root_reading: int256 = risk_logarithm._sqrt_years_floor_q38(reading.svi_time_ms)
@@ -243,12 +306,9 @@ def _compute_expiry(rules: Rules, reading: Reading, ln_reference: int256) -> Exp
         max(unsafe_add(reading.a, unsafe_mul(reading.b, reading.sigma) >> 38), 0)
     )
     years: int256 = unsafe_div(reading.time_ms << 38, YEAR_MS)
-    fixed: int256 = 0
-    if reading.time_ms < rules.settlement_window_ms:
-        fixed = reading.fixed
     return Expiry(
         forward=reading.forward,
-        fixed=fixed,
+        fixed=reading.fixed,
         ln_forward=risk_logarithm._ln_q38(reading.forward),
         a=reading.a,
         b=reading.b,

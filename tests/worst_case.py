@@ -23,7 +23,8 @@ from state.valuation import compute_account_margin, read_quotes
 from tests.contracts.scene import Scene
 from tests.dearest_state import HELD, POSITION, TIME, USER, Stage, draw_rich, enclose_dearest, judge, lay_out
 from tests.parity.case import overlay
-from tests.parity.edges import EDGES, Edge, hold
+from tests.parity.edges import Edge, hold
+from tests.parity.every_edge import EDGES
 
 # The bends
 

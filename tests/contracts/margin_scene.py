@@ -6,7 +6,21 @@ from random import Random
 
 from fraud_proofs.witness import build_leaves
 from risk.parameters import Parameters, Tier
-from state.constants import EXPIRY_SECOND_OF_DAY, EXPIRY_STEP, PPM, PRICE_MAX, QUANTITY_MAX, RULES_OFFSET
+from state.constants import (
+    ACCOUNT_EXPIRIES_MAX,
+    ACCOUNT_UNDERLYINGS_MAX,
+    ASSETS_MAX,
+    EXPIRY_SECOND_OF_DAY,
+    EXPIRY_STEP,
+    KEYS_MAX,
+    LEGS_MAX,
+    POSITIONS_MAX,
+    PPM,
+    PRICE_MAX,
+    QUANTITY_MAX,
+    RULES_OFFSET,
+    UNDERLYINGS_MAX,
+)
 from state.leaves import (
     QUOTE_UNDERLYING,
     Account,
@@ -262,3 +276,64 @@ def draw_scene(random: Random, rules: Parameters) -> Scene:
         after = replace(after, collateral=before.collateral[1:])
     leaves[account_key(1)] = before.encode()
     return Scene(leaves, params, time, before, after, random.random() < 0.5)
+
+
+def build_dearest_scene(random: Random, rules: Parameters, positions: int = POSITIONS_MAX, seconds: int = 0) -> Scene:
+    """An account at every cap of the protocol that trades four options more, in a market as full as it may be.
+
+    Eight underlyings with positions and 15 with collateral, 24 expiries, no confidence that suffices, and prices at
+    which no valuation ends early. `seconds` moves the state time away from the readings.
+    """
+    count, held = UNDERLYINGS_MAX, range(0, UNDERLYINGS_MAX, UNDERLYINGS_MAX // ACCOUNT_UNDERLYINGS_MAX)
+    pledged = [underlying for underlying in range(count) if underlying not in held][: ASSETS_MAX - 1]
+    per_underlying = ACCOUNT_EXPIRIES_MAX // ACCOUNT_UNDERLYINGS_MAX
+    days = sorted(random.sample(range(60, 380), per_underlying))
+    time = TODAY - seconds
+    spot = random.randrange(1 << 37, 1 << 38)
+    params = build_params(
+        assets=(QUOTE_TERMS, *(AssetTerms(underlying, 50_000, 50_000, PPM, 10**6, 0) for underlying in pledged)),
+        peg_underlying=count - 1,
+        underlyings=(UnderlyingTerms(1 << 19, 1 << 50),) * count,
+    )
+    quote = Underlying(b"SYMBOL\0\0", time, spot, spot, 1, 1, 600_000, -5, time - 1, -7, 5, 0)
+    leaves: dict[LeafKey, bytes] = {
+        GLOBALS_KEY: _describe_globals(time).encode(),
+        leaf_key(Collection.PARAMS, VERSION): params.encode(),
+        leaf_key(Collection.PARAMS, RULES_OFFSET + VERSION): encode_rules(rules),
+    }
+    leaves |= {underlying_key(underlying): quote.encode() for underlying in range(count)}
+    instruments = []
+    for underlying in range(count):
+        for day in range(1, 400):
+            expiry = TODAY + day * EXPIRY_STEP
+            leaves[expiry_key(underlying, expiry)] = b"\1"  # filled where it is read
+        for day in days if underlying in held else ():
+            expiry = TODAY + day * EXPIRY_STEP
+            surface = make_expiry(random, (expiry - time) * 1000, spot)
+            svi = surface.svi
+            shape = (max(surface.rate_q38, 1), svi.a, svi.b, svi.rho, svi.m, svi.sigma)
+            leaves[expiry_key(underlying, expiry)] = Expiry(time, spot, *shape, 1).encode()
+            instruments += [put(underlying, expiry, int(spot * random.uniform(0.8, 1.3))) for _ in range(3)]
+    legs = [replace_strike(instrument) for instrument in instruments[:LEGS_MAX]]
+    before = Account(
+        bytes(20),
+        tier=1,
+        cash=1 << 100,
+        keys=(SessionKey(bytes(32), 1, 1),) * KEYS_MAX,
+        collateral=tuple((asset, 1 << 60) for asset in range(1, ASSETS_MAX)),
+        positions=tuple(sorted((i, -1000) for i in spread(instruments, positions))),
+    )
+    after = replace(before, positions=tuple(sorted([*before.positions, *((leg, -5) for leg in legs)])))
+    leaves[account_key(1)] = before.encode()
+    return Scene(leaves, params, time, before, after, True)
+
+
+def spread(instruments: list[Instrument], count: int) -> list[Instrument]:
+    """So many of them, of every expiry as many as of the others, or one fewer."""
+    by_round = [instruments[start::3] for start in range(3)]
+    return [instrument for row in by_round for instrument in row][:count]
+
+
+def replace_strike(instrument: Instrument) -> Instrument:
+    """The same a little above, which nobody holds."""
+    return put(instrument.underlying, instrument.expiry, instrument.strike + 1)

@@ -16,7 +16,7 @@ from state.ledger import BoundPassed
 from state.transition import Invalid, Valid
 from tests.contracts.scene import Scene
 from tests.dearest_state import Stage, judge, lay_out, open_stage
-from tests.parity.edges import EDGES
+from tests.parity.every_edge import EDGES
 from tests.parity.extremes import stretch_leaves
 from tests.workload import mutate
 from tests.worst_case import OWN_BENDS, Row, find_rows, may_be_posted, weigh

@@ -1,4 +1,4 @@
-"""Every check of every op put to its edge: one step beside it on either side, or its subject gone.
+"""Every check of the ops of trade put to its edge: one step beside it on either side, or its subject gone.
 
 An edge bends a scene in which all checks hold: the leaves before the step, the header, or the op itself. Whether the
 check then fails is for the rules to say; drawn often enough, each edge falls on both sides. Signatures are not made
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, cast
 
+from risk.parameter_sets import make_linear
 from state.batches import FLAG_RESCUE
 from state.codes import Code, Kind
 from state.constants import (
@@ -19,12 +20,14 @@ from state.constants import (
     ASSETS_MAX,
     CASH_MAX,
     CUSTODY_MAX,
+    EXPIRY_SECOND_OF_DAY,
     FEE_PPM_MAX,
     KEYS_MAX,
     NEVER,
     PPM,
     PRICE_MAX,
     QUANTITY_MAX,
+    RULES_OFFSET,
     SLOTS_PER_ACCOUNT,
     UNDERLYINGS_MAX,
 )
@@ -37,14 +40,14 @@ from state.leaves import (
     SCOPE_WITHDRAW,
     Instrument,
     Order,
-    UnderlyingTerms,
     perpetual,
 )
-from state.operations import OrderOp
+from state.operations import OrderOp, Surface
 from state.process_fill import BUYER, SELLER, Side, get_orders
+from state.rules import encode_rules
 from state.signatures import SECP256K1_ORDER
-from state.tree import Collection, account_key, leaf_key, order_key, underlying_key
-from tests.contracts.scene import Scene
+from state.tree import Collection, account_key, expiry_key, leaf_key, order_key, underlying_key
+from tests.contracts.scene import Scene, compute_fair_price
 
 Edge = Callable[[Scene, random.Random], None]
 
@@ -230,6 +233,14 @@ def bend_listing(scene: Scene, chance: random.Random) -> None:
     op = scene.decoded
     underlying = op.terms.instrument.underlying if isinstance(op, OrderOp) else op.underlying
     scene.bend_globals(underlying_count=pick_beside(chance, underlying + 1))
+    dated = [leg.expiry for leg, _ in op.terms.legs if leg.expiry] if isinstance(op, OrderOp) else []
+    if dated:
+        way = chance.randrange(3)
+        scene.bend_globals(underlying_count=underlying + 1)
+        if way == 0:
+            scene.write(expiry_key(underlying, dated[0]), b"")
+        elif way == 1:
+            scene.bend_globals(time=pick_beside(chance, dated[-1]))
 
 
 def bend_reading_time(scene: Scene, chance: random.Random) -> None:
@@ -285,7 +296,8 @@ def bend_readings(scene: Scene, chance: random.Random) -> None:
             chance.shuffle(signers)
             scene.bend_params(oracle_signers=tuple(signers))
         case 6:
-            scene.bend_op(mark=oracle.mark ^ 1 or 2)
+            said = "forward" if isinstance(oracle, Surface) else "mark"
+            scene.bend_op(**{said: getattr(oracle, said) ^ 1 or 2})
             return
         case _:
             scene.bend_params(oracle_signers=params.oracle_signers[: max(1, oracle.signer_mask.bit_length() - 1)])
@@ -412,9 +424,9 @@ def bend_band(scene: Scene, chance: random.Random) -> None:
     if chance.random() < 0.1:
         scene.write(underlying_key(traded), b"")
         return
-    mark = scene.underlying(traded).mark
-    distance = mark * params.band_ppm // PPM * chance.choice((-1, 1))
-    scene.bend_op(price=max(1, min(PRICE_MAX, pick_beside(chance, mark + distance))))
+    fair, size = compute_fair_price(scene.ledger, scene.order(BUYER.slot(fill)).legs)
+    distance = size * params.band_ppm // PPM * chance.choice((-1, 1)) + chance.choice((-1, 0, 1))
+    scene.bend_op(price=max(1 - PRICE_MAX, min(PRICE_MAX - 1, fair + distance)))
 
 
 def bend_reduction(side: Side) -> Edge:
@@ -424,10 +436,11 @@ def bend_reduction(side: Side) -> Edge:
         fill = scene.decoded
         slot = side.slot(fill)
         order = scene.order(slot)
-        instrument = order.legs[0][0]
         scene.bend_order(slot, flags=order.flags | chance.choice((0, FLAG_REDUCE_ONLY, FLAG_REDUCE_ONLY)))
-        held = -side.sign * pick_beside(chance, fill.quantity) * chance.choice((1, 1, 1, -1))
-        hold(scene, slot.account, instrument, held)
+        for instrument, ratio in order.legs:
+            lots = max(0, fill.quantity * abs(ratio) + chance.choice((-1, 0, 0, 0, 1)))
+            held = lots * (-side.sign if ratio > 0 else side.sign) * chance.choice((1, 1, 1, 1, -1))
+            hold(scene, slot.account, instrument, held)
 
     return bend
 
@@ -490,12 +503,12 @@ def bend_fill_margin(side: Side) -> Edge:
 
 
 def strain(scene: Scene, chance: random.Random, underlying: int) -> None:
-    """Make margin hard to cover: a large requirement, a price too old by a second, or none at all."""
+    """Make margin hard to cover, or easy: a large requirement, a price too old by a second, or none at all."""
     params, now = scene.ledger.get_params(), scene.ledger.get_globals().time
     match chance.randrange(4):
         case 0 | 1:
-            terms = UnderlyingTerms(chance.choice((1, PPM, 0xFFFFFFFF)), 1)
-            scene.bend_params(underlyings=(terms,) * len(params.underlyings))
+            rules = make_linear(chance.choice((1, 900_000)), 1)
+            scene.write(leaf_key(Collection.PARAMS, RULES_OFFSET), encode_rules(rules))
         case 2:
             scene.bend_underlying(underlying, oracle_time=pick_beside(chance, now - params.price_age_max))
         case _:
@@ -575,8 +588,10 @@ def bend_custody(scene: Scene, chance: random.Random) -> None:
     if chance.random() < 0.1:
         scene.write(key, b"")
         return
-    custody = withdraw.amount + chance.choice((-1, 0, 1))
-    scene.write(key, replace(scene.ledger.require_asset(withdraw.asset), custody=custody).encode())
+    bad_debt = chance.choice((0, 0, 1, withdraw.amount // 3))
+    custody = max(0, withdraw.amount - bad_debt + chance.choice((-1, 0, 1)))
+    books = scene.ledger.require_asset(withdraw.asset)
+    scene.write(key, replace(books, custody=custody, bad_debt=bad_debt).encode())
 
 
 # Bounds that are read off the bytes
@@ -623,8 +638,11 @@ def bind_order(scene: Scene, chance: random.Random) -> None:
 
 ACCOUNTS = (0, 1, ACCOUNTS_MAX - 1, ACCOUNTS_MAX, 0xFFFFFFFF)
 SLOTS = (0, SLOTS_PER_ACCOUNT - 1, SLOTS_PER_ACCOUNT, 0xFFFF)
-PRICES = (0, 1, PRICE_MAX, PRICE_MAX + 1, -1, -(1 << 63), (1 << 63) - 1)
-ORACLE_PRICES = (0, 1, PRICE_MAX, PRICE_MAX + 1, NEVER)
+PRICES = (0, 1, PRICE_MAX - 1, PRICE_MAX, -1, 1 - PRICE_MAX, -PRICE_MAX, -(1 << 63), (1 << 63) - 1)
+ORACLE_PRICES = (0, 1, PRICE_MAX - 1, PRICE_MAX, NEVER)
+SVI_ENDS = tuple(
+    sign * end + beside for sign in (1, -1) for end in (1 << 38, 1 << 42, 1 << 46) for beside in (-1, 0, 1)
+)
 QUANTITIES = (0, 1, QUANTITY_MAX, QUANTITY_MAX + 1, NEVER)
 AMOUNTS = (0, 1, AMOUNT_MAX, AMOUNT_MAX + 1, NEVER)
 ASSETS = (ASSETS_MAX - 1, ASSETS_MAX, 0xFFFF)
@@ -648,7 +666,32 @@ STATIC_BOUNDS: dict[Kind, Edge] = {
         underlying=(UNDERLYINGS_MAX - 1, UNDERLYINGS_MAX, 0xFFFF),
         spot=ORACLE_PRICES,
         mark=ORACLE_PRICES,
+        spot_confidence=(0, PPM, PPM + 1),
+        mark_confidence=(0, PPM, PPM + 1),
+        volatility=(0, 1, 20 * PPM, 20 * PPM + 1),
         signer_mask=(0, 1, 7, 31, 32, 35, 255),
+    ),
+    Kind.SURFACE: bound(
+        underlying=(UNDERLYINGS_MAX - 1, UNDERLYINGS_MAX, 0xFFFF),
+        expiry=(EXPIRY_SECOND_OF_DAY, EXPIRY_SECOND_OF_DAY + 1, 0xFFFFFFFF),
+        time=(0, NEVER),
+        integral=((1 << 112) - 1, 1 << 112),
+        forward=ORACLE_PRICES,
+        rate=SVI_ENDS,
+        a=SVI_ENDS,
+        b=(-1, 0, *SVI_ENDS),
+        rho=SVI_ENDS,
+        m=SVI_ENDS,
+        sigma=(0, 1, *SVI_ENDS),
+        confidence=(0, PPM, PPM + 1),
+        signer_mask=(0, 1, 7, 31, 32, 35, 255),
+    ),
+    Kind.INDEX: bound(underlying=(UNDERLYINGS_MAX - 1, UNDERLYINGS_MAX, 0xFFFF)),
+    Kind.SETTLE: bound(account=ACCOUNTS),
+    Kind.LIQUIDATE: bound(account=ACCOUNTS),
+    Kind.TAKE: bound(account=ACCOUNTS, target=ACCOUNTS, slice_ppm=(0, 1, PPM, PPM + 1), key_index=KEY_INDICES),
+    Kind.DELEVERAGE: bound(
+        bankrupt=ACCOUNTS, counterparty=ACCOUNTS, quantity=QUANTITIES, mark=(0, PRICE_MAX - 1, PRICE_MAX)
     ),
     Kind.ORDER: bind_order,
     Kind.CANCEL: bound(account=ACCOUNTS, slot=SLOTS, counter=(0, 1), key_index=KEY_INDICES),
@@ -662,10 +705,10 @@ STATIC_BOUNDS: dict[Kind, Edge] = {
 
 def bend_kind(scene: Scene, chance: random.Random) -> None:
     """A first byte that is no kind, or is one."""
-    scene.op = bytes([chance.choice((0, 11, 12, 127, 255, scene.op[0]))]) + scene.op[1:]
+    scene.op = bytes([chance.choice((0, 17, 18, 127, 255, scene.op[0]))]) + scene.op[1:]
 
 
-EDGES: dict[Code, Edge] = {
+ORDINARY_EDGES: dict[Code, Edge] = {
     Code.KIND_MUST_BE_KNOWN: bend_kind,
     Code.OPEN_MUST_DECODE: bend_bytes,
     Code.OPEN_BATCH_MUST_BE_NEXT: bend_batch,

@@ -4,10 +4,12 @@ import random
 from collections.abc import Iterator
 
 from fraud_proofs.challenger import State
+from risk.parameter_sets import make_keel, make_linear
+from risk.parameters import Parameters
 from state.batches import FLAG_RESCUE, BatchData, decode_frame, decode_header
 from state.constants import PPM
 from state.context import StepContext
-from state.leaves import QUOTE_UNDERLYING, AssetTerms, Params, UnderlyingTerms
+from state.leaves import AssetTerms, Params, UnderlyingTerms
 from state.ledger import Ledger
 from state.process_inbox import Message
 from state.transition import Valid, apply_step
@@ -16,7 +18,7 @@ from state.valuation import compute_account_margin, read_quotes
 from tests.parity.case import Case
 from tests.parity.tribunal import Tribunal
 from tests.workload import random_steps
-from tests.world import GENESIS_TIME, SYMBOLS, World, build_params
+from tests.world import GENESIS_TIME, MIX, MIXED_LISTINGS, QUOTE_TERMS, WEEK, World, build_params
 
 SPOTS = (17_000_000, 7_000_000, 3_000_000, 700_000)
 PEOPLE = ("alice", "bob", "carol", "dave", "erin", "frank")
@@ -28,8 +30,9 @@ class History(World):
     def __init__(self, tribunal: Tribunal, seed: int) -> None:
         self.tribunal = tribunal
         self.batches: list[BatchData] = []
-        params = draw_params(random.Random(seed))
-        super().__init__(seed, params, keep_steps=False, rollup=tribunal.address)
+        chance = random.Random(seed)
+        options = {"rules": draw_rules(chance), "listings": MIXED_LISTINGS}
+        super().__init__(seed, draw_params(chance), keep_steps=False, rollup=tribunal.address, **options)
 
     def send(self, kind: int, sender: bytes, account: int, payload: bytes) -> Valid:
         """Put a message in both inboxes and take it."""
@@ -43,7 +46,7 @@ class History(World):
         return batch
 
     def open_market(self) -> None:
-        """Funded people, a first tick, prices with premiums of either sign."""
+        """Funded people, a first tick, prices with premiums of either sign, a basket, an expiry of two underlyings."""
         for name in PEOPLE:
             self.deposit(name, self.random.choice((10**9, 10**11, 10**13)))
             for asset in (1, 2):
@@ -53,21 +56,27 @@ class History(World):
         self.tick(20)
         for underlying, spot in enumerate(SPOTS):
             self.price(underlying, spot, spot * self.random.randint(980, 1020) // 1000)
+        self.index(MIX)
+        for underlying in (0, MIX):
+            self.read_surface(underlying, WEEK)
         self.fall_short()
         self.change_hands()
 
     def fall_short(self) -> None:
-        """Somebody loses so much that his position may only shrink, and it shrinks."""
-        mark, initial_ppm = self.get_mark(0), self.genesis.params.underlyings[0].initial_ppm
-        notional, quantity = 100 * mark, 100
-        self.deposit("poor", notional * initial_ppm // PPM * 11 // 10 + 10**7)
+        """Somebody keeps no more than he must, and loses so much that his position may only shrink, and it shrinks."""
+        mark, quantity = self.get_mark(0), 100
+        self.deposit("poor", 2 * quantity * mark)
         self.trade("poor", "alice", 0, quantity, mark)
+        self.play(self.sign_withdraw("poor", self.get_initial("poor")))
         self.tick()
-        self.price(0, mark - mark * initial_ppm * 6 // (10 * PPM))
-        self.trade("alice", "poor", 0, quantity // 10, self.get_mark(0))
-        account, params, ledger = self.account_of("poor"), self.genesis.params, Ledger(self.state.leaves)
-        margin = compute_account_margin(account, read_quotes(ledger, account, params), self.globals.time, params)
-        assert margin.equity < margin.initial, "the story went another way"
+        self.price(0, mark - mark // 50)
+        self.trade("alice", "poor", 0, quantity // 25, self.get_mark(0))
+        assert self.get_initial("poor") < 0, "the story went another way"
+
+    def get_initial(self, name: str) -> int:
+        """Somebody's surplus over the initial margin."""
+        account, params, ledger = self.account_of(name), self.genesis.params, Ledger(self.state.leaves)
+        return compute_account_margin(account, read_quotes(ledger, account, params), self.globals.time, params).initial
 
     def change_hands(self) -> None:
         """A rescue batch of the next generation, in which somebody cancels; then an ordinary one."""
@@ -96,16 +105,21 @@ def draw_params(chance: random.Random) -> Params:
     """Two kinds of collateral, three oracle signers, and numbers that do not divide evenly."""
     return build_params(
         assets=(
-            AssetTerms(QUOTE_UNDERLYING, 0, 1, 10_000_000),
-            AssetTerms(1, 150_000, chance.randint(9_000_000, 11_000_000), 5_000_000),
-            AssetTerms(3, chance.randint(0, 400_000), 1_000_003, 5_000_000),
+            QUOTE_TERMS,
+            AssetTerms(1, 100_000, 50_000, 500_000, chance.randint(9_000_000, 11_000_000), 5_000_000),
+            AssetTerms(3, chance.randint(0, 400_000), chance.randint(0, 99_999), PPM, 1_000_003, 5_000_000),
         ),
-        underlyings=tuple(UnderlyingTerms(chance.randint(51_000, 200_000), 50_000) for _ in SYMBOLS),
+        underlyings=tuple(UnderlyingTerms(chance.randint(0, 1 << 20), 1 << 50) for _ in MIXED_LISTINGS),
         maker_fee_ppm=chance.randint(0, 300),
         taker_fee_ppm=chance.randint(300, 700),
         l1_fee=chance.randint(0, 2_000),
         funding_period=chance.choice((3_600, 28_800, 28_801)),
     )
+
+
+def draw_rules(chance: random.Random) -> Parameters:
+    """A tenth of notional or so and nothing else, or the rules of the venue itself."""
+    return chance.choice((make_linear(chance.randint(51_000, 200_000), 50_000), make_keel()))
 
 
 class Replay:

@@ -6,7 +6,7 @@ from fraud_proofs.grounds import EFFECT, check_ground
 from state.codes import Code, Kind
 from tests.contracts.scene import Scene
 from tests.parity.case import Case, bent
-from tests.parity.edges import EDGES
+from tests.parity.every_edge import EDGES
 from tests.parity.history import History, Replay
 from tests.parity.tally import TOTAL, Tally
 from tests.parity.tribunal import Tribunal

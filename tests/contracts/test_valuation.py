@@ -233,7 +233,7 @@ def build_terms(rng: random.Random, assets: int, underlyings: int) -> Params:
         assets=(
             AssetTerms(QUOTE_UNDERLYING, 0, 0, 0, 1, 0),
             *(
-                AssetTerms(
+                AssetTerms(  # type: ignore[call-arg]
                     rng.randrange(underlyings),
                     *(pick(rng, 0, PPM) for _ in range(3)),
                     pick(rng, 1, (1 << 64) - 1),
@@ -383,7 +383,7 @@ def test_prices_and_orders_keep_their_bytes(contract: Contract, rng: random.Rand
     for _ in range(ROUNDS):
         underlying = build_underlying(rng, 1 << 33).encode()
         assert contract.read("recode_underlying", underlying).value == underlying
-        expiry = Expiry(
+        expiry = Expiry(  # type: ignore[call-arg]
             *(rng.getrandbits(64) for _ in range(2)),
             *(pick(rng, -(1 << 63), (1 << 63) - 1) for _ in range(6)),
             rng.getrandbits(32),

@@ -120,7 +120,7 @@ def break_fields(scene: Scene, rng: random.Random) -> Sequence[Bend]:
         {"quantity": 0},
         {"quantity": QUANTITY_MAX + 1},
         {"mark": PRICE_MAX},
-        *({"instrument": instrument} for instrument in instruments),
+        *({"instrument": instrument} for instrument in instruments),  # type: ignore[arg-type]
     )
     return [partial(scene.bend_op, **change) for change in changes]
 

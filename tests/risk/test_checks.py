@@ -21,20 +21,20 @@ FUTURE = Future(0, 1, 5)
 
 
 def with_underlying(**changes: object) -> Market:
-    return replace(MARKET, underlyings=(MARKET.underlyings[0], replace(MARKET.underlyings[1], **changes)))
+    return replace(MARKET, underlyings=(MARKET.underlyings[0], replace(MARKET.underlyings[1], **changes)))  # type: ignore[arg-type]
 
 
 def with_expiry(**changes: object) -> Market:
     first, *others = MARKET.underlyings[1].expiries
-    return with_underlying(expiries=(replace(first, **changes), *others))
+    return with_underlying(expiries=(replace(first, **changes), *others))  # type: ignore[arg-type]
 
 
 def with_surface(**changes: object) -> Market:
-    return with_expiry(svi=replace(MARKET.underlyings[1].expiries[0].svi, **changes))
+    return with_expiry(svi=replace(MARKET.underlyings[1].expiries[0].svi, **changes))  # type: ignore[arg-type]
 
 
 def with_collateral(**changes: object) -> Portfolio:
-    return replace(PORTFOLIO, collateral=(replace(PORTFOLIO.collateral[0], **changes),))
+    return replace(PORTFOLIO, collateral=(replace(PORTFOLIO.collateral[0], **changes),))  # type: ignore[arg-type]
 
 
 def with_future(**changes: int) -> Portfolio:
@@ -42,7 +42,7 @@ def with_future(**changes: int) -> Portfolio:
 
 
 def with_option(**changes: int) -> Portfolio:
-    return replace(PORTFOLIO, options=(replace(CALL, **changes),))
+    return replace(PORTFOLIO, options=(replace(CALL, **changes),))  # type: ignore[arg-type]
 
 
 DESCENDING = MARKET.underlyings[1].expiries[::-1]

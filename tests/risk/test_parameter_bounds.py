@@ -29,7 +29,7 @@ def put(parameters: Parameters, path: str, value: int) -> Parameters:
     """The set with one number changed."""
     part, _, name = path.rpartition(".")
     if not part:
-        return replace(parameters, **{name: value})
+        return replace(parameters, **{name: value})  # type: ignore[arg-type]
     return replace(parameters, **{part: replace(getattr(parameters, part), **{name: value})})
 
 

@@ -128,19 +128,25 @@ def compute_target_after(take: Take, target: Account, parts: Slice, price: Price
 
 
 def claim_take(ledger: Ledger, take: Take) -> Take:
-    """The same bid with claims that are true of the state as it stands. Raises SubjectMissing."""
+    """The same bid with claims that are true of the state as it stands.
+
+    Raises SubjectMissing, also where rounding cuts off a hedge, so that the rest needs more than the whole.
+    """
     params, time = ledger.get_params(), ledger.get_globals().time
     target = ledger.require_account(take.target)
     quotes = read_quotes(ledger, target, params)
     before = compute_account_margin(target, quotes, time, params)
     rest = move_slice(target, cut_slice(target, take.slice_ppm), -1)
     after = compute_account_margin(rest, quotes, time, params)
+    relief = (before.equity - before.maintenance) - (after.equity - after.maintenance)
+    if relief < 0:
+        raise SubjectMissing("relief")
     return replace(
         take,
         equity=before.equity,
         maintenance=before.maintenance,
         value=before.equity - after.equity,
-        relief=(before.equity - before.maintenance) - (after.equity - after.maintenance),
+        relief=relief,
     )
 
 

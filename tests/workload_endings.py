@@ -1,12 +1,13 @@
 """Random endings, of contracts and of accounts: what expires settles, who falls short is auctioned or closed with."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from state.constants import FEE_PPM_MAX, PPM, PRICE_MAX, QUANTITY_MAX, SETTLEMENT_WINDOW
 from state.leaves import Instrument, future, perpetual
-from state.ledger import Ledger
+from state.ledger import Ledger, SubjectMissing
 from state.operations import Settle, Tick
 from state.process_deleverage import claim_deleverage, compute_value, find_first
 from state.process_liquidate import claim_liquidate
@@ -84,7 +85,8 @@ class Endings:
         slice_ppm = self.chance.choice((1, 1_000, PPM // 3, PPM))
         account = self._ledger.require_account(target.account)
         if account.liquidation_from or account.close_from:
-            yield from self.workload.play(self.world.sign_take(bidder.name, target.name, slice_ppm))
+            with suppress(SubjectMissing):  # of a slice that relieves of nothing
+                yield from self.workload.play(self.world.sign_take(bidder.name, target.name, slice_ppm))
 
     def _deleverage(self) -> Iterator[bytes]:
         """An auction runs out, and those who won close with the one who lost, the first in the queue."""

@@ -33,7 +33,7 @@ from node.replica_checkpoint import ReplicaCheckpoint
 from node.rollup import Rollup
 from node.sequencer_core import Sealing, SequencerCore
 from node.signature_process import run_signature_process
-from node.transactions import Mined, Outcome, Sender
+from node.transactions import Mined, Outcome, Sender, format_outcome
 from sequencer.batcher import SealRule
 from sequencer.engine import Sealed
 from sequencer.matching import single
@@ -63,6 +63,8 @@ IN_LINE_MAX = 6
 # What a submission may use at most, and for each of its bytes: the least that the L1 takes for a byte is 40.
 SUBMIT_GAS_MAX = 600_000
 SUBMIT_BYTE_GAS_MAX = 48
+# What `take_slot` may use when it cannot be tried out, since the bond before it is not in a block yet.
+SLOT_GAS_MAX = 200_000
 # State time may run so far ahead of the L1's head; posting waits until it has caught up.
 CLOCK_AHEAD_MAX = 10
 # What L1 says to a batch that was sealed too long ago: it lags, or leaves out messages that have become overdue.
@@ -245,10 +247,14 @@ class Sequencer:
                 if bond == 0 and self._was_convicted:
                     # Whatever starts a stopped process again would feed it one bond after the other.
                     self._refuse_another_bond()
-                if bond < required:
-                    await self._sender.send_async(self._rollup.post_bond(required - bond))
-                await self._sender.send_async(self._rollup.take_slot())
-                self._log.info("slot taken", bond_wei=required)
+                calls = [self._rollup.post_bond(required - bond)] if bond < required else []
+                calls.append(self._rollup.take_slot())
+                # In one block, if it may be: between two, somebody else could take the slot.
+                outcomes = await self._sender.send_in_line_async(calls, SLOT_GAS_MAX)
+                if len(outcomes) == len(calls) and isinstance(outcomes[-1], Mined):
+                    self._log.info("slot taken", bond_wei=required)
+                else:
+                    self._log.warning("slot not taken", outcome=format_outcome(outcomes[-1]))
             except CallReverted as error:
                 self._log.warning("slot not taken", reason=error.reason)
                 await trio.sleep(self._settings.poll_seconds)

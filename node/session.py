@@ -31,14 +31,14 @@ from state.leaves import (
     decode_params,
     decode_underlying,
 )
-from state.operations import Cancel, OrderOp, OrderTerms, Transfer, Withdraw, hash_digest
+from state.operations import Cancel, OrderOp, OrderTerms, Take, Transfer, Withdraw, hash_digest
 from state.receipts import SignedReceipt, decode_receipt
 
 SEQUENCE_PLAUSIBLE_MAX = 1 << 62
 ORDER_SECONDS = 600
 MAX_FEE_PPM = 10_000
 
-Signed = TypeVar("Signed", OrderOp, Cancel, Transfer, Withdraw)
+Signed = TypeVar("Signed", OrderOp, Cancel, Transfer, Withdraw, Take)
 
 
 class SessionError(NodeError):
@@ -120,6 +120,30 @@ class Session:
         account = await self.get_account()
         sequence, key_index = _get_next_sequence(account), self._find_key(account)
         return await self._send(Withdraw(0, self.account, sequence, asset, amount, key_index, bytes(64)))
+
+    async def bid(self, target: int, slice_ppm: int, discount_min: int, seconds: int = ORDER_SECONDS) -> Answer:
+        """Take over a slice of an account that is up for auction, at `discount_min` quote units under its value or more.
+
+        Raises SessionError, MethodError, GatewayUnreachable.
+        """
+        state, account = await self.get_globals(), await self.get_account()
+        return await self._send(
+            Take(
+                position=0,
+                equity=0,
+                maintenance=0,
+                value=0,
+                relief=0,
+                account=self.account,
+                sequence=_get_next_sequence(account),
+                target=target,
+                slice_ppm=slice_ppm,
+                discount_min=discount_min,
+                valid_until=min(state.time, int(time.time())) + seconds,
+                key_index=self._find_key(account),
+                signature=bytes(64),
+            )
+        )
 
     async def _send(self, bare: Signed) -> Answer:
         digest = hash_digest(self._domain, bare)

@@ -58,6 +58,12 @@ class DerivedState:
         """The active parameters."""
         return Ledger(self.replica.state.leaves).get_params()
 
+    def list_symbols(self) -> list[str]:
+        """Of every underlying, in order."""
+        ledger = Ledger(self.replica.state.leaves)
+        count = ledger.get_globals().underlying_count
+        return [ledger.require_underlying(index).symbol.rstrip(b"\0").decode() for index in range(count)]
+
     def prove_withdrawal(self, index: int) -> Path:
         """Its path to the root of the last final batch."""
         return self.replica.state.tree.prove(leaf_key(Collection.OUTBOX, index))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from node.amounts import DOLLAR, ETHER, format_amount
 from node.command_options import Chain
+from node.instrument_names import format_instrument
 from node.keys import format_address, parse_address
 from node.wallet_options import add_verb, open_wallet, show_amount
 from state.leaves import Account
@@ -75,17 +76,19 @@ def run_balance(arguments: argparse.Namespace) -> int:
             amount = show_amount(wallet, assets[withdrawal.asset], withdrawal.amount)
             print(f"to claim: {amount} (withdrawal {index})")
         for number, account in final.find_accounts(wallet.address):
-            _print_account(wallet, assets, number, account)
+            _print_account(wallet, assets, final.list_symbols(), number, account)
         print(f"as of batch {final.replica.tip}, the last final one")
     return 0
 
 
-def _print_account(wallet: "Wallet", assets: "list[BridgedAsset]", number: int, account: Account) -> None:
+def _print_account(
+    wallet: "Wallet", assets: "list[BridgedAsset]", symbols: list[str], number: int, account: Account
+) -> None:
     print(f"account {number}: {format_amount(account.cash, DOLLAR)} dollars of cash, {len(account.keys)} session keys")
     for asset, amount in account.collateral:
         print(f"  {show_amount(wallet, assets[asset], amount)}")
     for instrument, quantity in account.positions:
-        print(f"  {quantity:+d} lots of the perpetual on underlying {instrument.underlying}")
+        print(f"  {quantity:+d} lots of {format_instrument(instrument, symbols)}")
 
 
 # Receipts

@@ -11,6 +11,7 @@ from node.amounts import DOLLAR, parse_amount
 from node.client import Client, open_client
 from node.command_options import Chain
 from node.errors import ConfigError
+from node.instrument_names import parse_instrument
 from node.keys import load_ethereum_key, load_session_key
 from node.session import Answer, Session, fetch_underlyings, open_session
 from node.wallet_options import (
@@ -20,8 +21,8 @@ from node.wallet_options import (
     get_units_per_token,
     parse_account,
 )
-from state.constants import PRICE_MAX, QUANTITY_MAX, SLOTS_PER_ACCOUNT
-from state.leaves import FLAG_POST_ONLY, FLAG_REDUCE_ONLY, perpetual
+from state.constants import PPM, PRICE_MAX, QUANTITY_MAX, SLOTS_PER_ACCOUNT
+from state.leaves import FLAG_POST_ONLY, FLAG_REDUCE_ONLY
 
 SendFromSession = Callable[[Session, Client], Awaitable[Answer]]
 
@@ -31,7 +32,7 @@ def add_parsers(verbs: Any) -> None:
     order = add_verb(verbs, "order", "buy or sell; an order replaces the one that lives in its slot", run_order)
     order.add_argument("side", choices=["buy", "sell"])
     order.add_argument("size", type=int, help="lots")
-    order.add_argument("underlying", help="symbol, as in BTC")
+    order.add_argument("instrument", help="BTC, BTC-20171229 (a future) or BTC-20171229-17.5-C (a call; P: a put)")
     order.add_argument("--price", required=True, help="limit, dollars a lot")
     order.add_argument("--post-only", action="store_true", help="refuse it rather than trade at once")
     order.add_argument("--reduce-only", action="store_true", help="never grow the position")
@@ -45,7 +46,11 @@ def add_parsers(verbs: Any) -> None:
     add_amount(transfer)
     withdraw = add_verb(verbs, "withdraw", "move tokens to the outbox, for L1", run_withdraw)
     add_amount(withdraw)
-    for parser in (order, cancel, transfer, withdraw):
+    bid = add_verb(verbs, "bid", "take over a slice of an account that is up for auction", run_bid)
+    bid.add_argument("target", type=parse_account, help="the account in auction")
+    bid.add_argument("--percent", type=int, default=100, help="of all that it holds (default: 100)")
+    bid.add_argument("--discount", required=True, help="least that it must be under its value, in dollars")
+    for parser in (order, cancel, transfer, withdraw, bid):
         parser.add_argument("--receipts", metavar="FILE", type=Path, help="append the receipt, for check-receipts")
 
 
@@ -58,9 +63,7 @@ def run_order(arguments: argparse.Namespace) -> int:
 
     async def send(session: Session, client: Client) -> Answer:
         symbols = [leaf.symbol.rstrip(b"\0").decode() for leaf in await fetch_underlyings(client)]
-        if arguments.underlying not in symbols:
-            raise ConfigError(f"{arguments.underlying} is not listed; listed are: {', '.join(symbols)}")
-        instrument = perpetual(symbols.index(arguments.underlying))
+        instrument = parse_instrument(arguments.instrument, symbols)
         size = arguments.size if arguments.side == "buy" else -arguments.size
         return await session.order(
             instrument,
@@ -75,6 +78,20 @@ def run_order(arguments: argparse.Namespace) -> int:
     answer = _send_from_session(Chain(arguments), send)
     resting = f", {arguments.size - answer.filled} rest in slot {arguments.slot}"
     print(f"accepted at {_describe(answer)}: {answer.filled} lots traded at once{resting}")
+    return 0
+
+
+def run_bid(arguments: argparse.Namespace) -> int:
+    """`keel wallet bid`."""
+    discount = parse_amount(arguments.discount, DOLLAR, "--discount")
+    if not 1 <= arguments.percent <= 100:
+        raise ConfigError("--percent goes from 1 to 100")
+
+    async def send(session: Session, _: Client) -> Answer:
+        return await session.bid(arguments.target, arguments.percent * PPM // 100, discount)
+
+    answer = _send_from_session(Chain(arguments), send)
+    print(f"{arguments.percent} % of account {arguments.target} taken over at {_describe(answer)}")
     return 0
 
 

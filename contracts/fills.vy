@@ -73,26 +73,26 @@ def _compute_account_after(
     sign: int256 = 1 if is_buyer else -1
     quantity: int256 = sign * convert(fill.quantity, int256)
     price: int256 = fill.price
-    after: accounts.Account = account
+    traded: accounts.Position[constants.LEGS_MAX] = empty(accounts.Position[constants.LEGS_MAX])
     for i: uint256 in range(order.leg_count, bound=constants.LEGS_MAX):
         instrument: uint256 = order.legs[i] >> 8
         ratio: int256 = orders._get_ratio(order.legs[i])
         if instruments._get_kind(instrument) == instruments.PERPETUAL:
             price -= ratio * funding_index
-        after = valuation._add_position(after, instrument, quantity * ratio)
+        traded[i] = accounts.Position(instrument=instrument, quantity=quantity * ratio)
+    after: accounts.Account = valuation._add_positions(account, traded, order.leg_count)
     after.cash -= quantity * price + convert(fee, int256)
     return after
 
 
 @internal
 @pure
-def _count_long_change(before: accounts.Account, after: accounts.Account, order: orders.Order) -> int256:
+def _count_long_change(account: accounts.Account, order: orders.Order, quantity: int256) -> int256:
     """
-    @notice By how many lots an account is longer after a fill, over all legs.
+    @notice By how many lots an account gets longer, over all legs, by `quantity` signed lots of the order.
     """
     change: int256 = 0
     for i: uint256 in range(order.leg_count, bound=constants.LEGS_MAX):
-        instrument: uint256 = order.legs[i] >> 8
-        change += max(0, accounts._get_position(after, instrument))
-        change -= max(0, accounts._get_position(before, instrument))
+        lots: int256 = accounts._get_position(account, order.legs[i] >> 8)
+        change += max(0, lots + quantity * orders._get_ratio(order.legs[i])) - max(0, lots)
     return change

@@ -233,7 +233,7 @@ def _apply_force_withdraw(
     if is_done:
         account = accounts._decode_account(account_leaf)
         leaving = margins._judge_leaving(
-            witness, prices_at, state, params_leaf, account, message.asset, message.amount
+            witness, prices_at, state, params_leaf, account_leaf, message.asset, message.amount
         )
         is_done = leaving.is_covered and leaving.is_margined
     asset_is_read: bool = is_done
@@ -299,7 +299,7 @@ def _apply_force_liquidate(
         reads_prices = account.liquidation_from == 0
         if reads_prices:
             found = margins._compute(
-                witness, prices_at, state.time, state.params_version, params_leaf, account, account, False
+                witness, prices_at, state.time, state.params_version, params_leaf, account_leaf, account_leaf, False
             )
             params: parameters.Params = parameters._decode_params(params_leaf)
             is_bad: bool = margins._is_bad(found.after.maintenance, found.after.quote_equity, params)

@@ -771,9 +771,7 @@ def _gather(
             worth: int256 = quote.mark - quote.funding_index
             own: int256 = min(quote.spot_confidence, quote.mark_confidence)
             total, linear = self._add_linear(total, frame, linear, lots, worth, quote.mark, quote.spot, own)
-            confidences = [
-                own if lots[0] != 0 else quote.spot_confidence, own if lots[1] != 0 else quote.spot_confidence
-            ]
+            confidences = self._get_confidences(quote.spot_confidence, own, lots)
             continue
         if instrument >> 48 != series >> 40:
             after, dated = self._read_expiry(after, frame, instrument)
@@ -800,11 +798,8 @@ def _gather(
             options.append(self._encode_option(instrument, lots))
             readings[len(readings) - 1] += ONE_OPTION
             net = [net[0] + lots[0], net[1] + lots[1]]
-            for lane: uint256 in range(2):
-                own: int256 = min(confidences[lane], dated.confidence)
-                total.initial_charge[lane] += self._compute_thin_ceil(
-                    frame.confidence_threshold, frame.confidence_margin, abs(lots[lane]) * quote.spot, own
-                )
+            own: int256[2] = [min(confidences[0], dated.confidence), min(confidences[1], dated.confidence)]
+            total.initial_charge = self._add_thin(total.initial_charge, frame, lots, quote.spot, own)
     total.naked = self._add_naked(total.naked, net, quote.spot)
     if is_held:
         after.freshness &= self._get_freshness(quote.is_young, quote.is_halted)
@@ -860,25 +855,37 @@ def _add_linear(
     total: Tally = tally
     moved: int256[2] = linear
     for lane: uint256 in range(2):
-        size: int256 = abs(lots[lane]) * notional
         total.quote_equity[lane] += lots[lane] * worth
         moved[lane] += lots[lane] * moving
-        total.perpetual[lane] += size
-        total.initial_charge[lane] += self._compute_thin_ceil(
-            frame.confidence_threshold, frame.confidence_margin, size, confidence
-        )
+        total.perpetual[lane] += abs(lots[lane]) * notional
+    total.initial_charge = self._add_thin(total.initial_charge, frame, lots, notional, [confidence, confidence])
     return total, moved
 
 
 @internal
 @pure
-def _compute_thin_ceil(threshold: int256, margin: int256, notional: int256, confidence: int256) -> int256:
+def _get_confidences(spot: int256, perpetual: int256, lots: int256[2]) -> int256[2]:
     """
+    @notice How far the prices of options are trusted, by lane: as a perpetual's where one is held.
+    """
+    return [perpetual if lots[0] != 0 else spot, perpetual if lots[1] != 0 else spot]
+
+
+@internal
+@pure
+def _add_thin(
+    charges: int256[2], frame: Frame, lots: int256[2], notional: int256, confidences: int256[2]
+) -> int256[2]:
+    """
+    @notice The charges, and what lots cost whose price is trusted too little; `notional` is a lot's.
     @dev Mirrors margin._thin_confidence_ceil.
     """
-    if confidence >= threshold:
-        return 0
-    return self._multiply_ceil_q38(self._multiply_ceil_q38(notional, ONE_Q38 - confidence), margin)
+    total: int256[2] = charges
+    for lane: uint256 in range(2):
+        if confidences[lane] < frame.confidence_threshold:
+            missing: int256 = self._multiply_ceil_q38(abs(lots[lane]) * notional, ONE_Q38 - confidences[lane])
+            total[lane] += self._multiply_ceil_q38(missing, frame.confidence_margin)
+    return total
 
 
 @internal

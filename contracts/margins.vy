@@ -84,8 +84,8 @@ def _compute(
     time: uint256,
     params_version: uint256,
     params_leaf: Bytes[constants.LEAF_BYTES_MAX],
-    before: accounts.Account,
-    after: accounts.Account,
+    before_leaf: Bytes[constants.LEAF_BYTES_MAX],
+    after_leaf: Bytes[constants.LEAF_BYTES_MAX],
     must_cover: bool,
 ) -> Found:
     """
@@ -94,9 +94,6 @@ def _compute(
     """
     found: Found = empty(Found)
     freshness: uint256 = 0
-    # Encoded first: a call among the arguments would have the witness copied once more.
-    before_leaf: Bytes[constants.LEAF_BYTES_MAX] = accounts._encode_account(before)
-    after_leaf: Bytes[constants.LEAF_BYTES_MAX] = accounts._encode_account(after)
     found.before, found.after, freshness, found.root, found.end, found.is_missing = staticcall Margins(
         MARGIN
     ).compute(witness, at, time, params_version, params_leaf, before_leaf, after_leaf, must_cover)
@@ -130,7 +127,7 @@ def _judge_leaving(
     at: uint256,
     state: globals.Globals,
     params_leaf: Bytes[constants.LEAF_BYTES_MAX],
-    account: accounts.Account,
+    account_leaf: Bytes[constants.LEAF_BYTES_MAX],
     asset: uint256,
     amount: uint256,
 ) -> Leaving:
@@ -138,15 +135,17 @@ def _judge_leaving(
     @notice Whether `amount` may leave the account; M* begins at `at`, if prices are needed.
     @dev Mirrors is_balance_covered and is_margin_kept of state/valuation.py.
     """
+    account: accounts.Account = accounts._decode_account(account_leaf)
     is_held: bool = asset == 0 or accounts._get_collateral(account, asset) >= amount
     if not valuation._needs_prices(account, asset, amount):
         # Without positions, quote equity is cash.
         return Leaving(is_covered=is_held, is_margined=True, reads_prices=False, root=empty(bytes32), end=at)
-    after: accounts.Account = account
+    after_leaf: Bytes[constants.LEAF_BYTES_MAX] = account_leaf
     if is_held:
-        after = valuation._add_balance(account, asset, -convert(amount, int256))
+        account = valuation._add_balance(account, asset, -convert(amount, int256))
+        after_leaf = accounts._encode_account(account)
     found: Found = self._compute(
-        witness, at, state.time, state.params_version, params_leaf, account, after, True
+        witness, at, state.time, state.params_version, params_leaf, account_leaf, after_leaf, True
     )
     is_owned: bool = is_held and (asset != 0 or found.before.quote_equity >= convert(amount, int256))
     return Leaving(

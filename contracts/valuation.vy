@@ -93,23 +93,44 @@ def _add_position(account: accounts.Account, instrument: uint256, quantity: int2
     """
     @notice The account with `quantity` signed lots more; a position of 0 disappears.
     """
+    added: accounts.Position[constants.LEGS_MAX] = empty(accounts.Position[constants.LEGS_MAX])
+    added[0] = accounts.Position(instrument=instrument, quantity=quantity)
+    return self._add_positions(account, added, 1)
+
+
+@internal
+@pure
+def _add_positions(
+    account: accounts.Account, added: accounts.Position[constants.LEGS_MAX], added_count: uint256
+) -> accounts.Account:
+    """
+    @notice The same of several instruments, ascending, in one pass.
+    """
     after: accounts.Account = account
     after.position_count = 0
-    total: int256 = accounts._get_position(account, instrument) + quantity
-    added: accounts.Position = accounts.Position(instrument=instrument, quantity=total)
-    is_waiting: bool = total != 0
+    next: uint256 = 0
+    waiting: uint256 = added[0].instrument
     for i: uint256 in range(account.position_count, bound=accounts.POSITIONS_HELD_MAX):
         held: accounts.Position = account.positions[i]
-        if is_waiting and held.instrument >= instrument:
-            after.positions[after.position_count] = added
-            after.position_count += 1
-            is_waiting = False
-        if held.instrument != instrument:
+        for j: uint256 in range(constants.LEGS_MAX):
+            if waiting > held.instrument:
+                break
+            if waiting == held.instrument:
+                held.quantity += added[next].quantity
+            elif added[next].quantity != 0:
+                after.positions[after.position_count] = added[next]
+                after.position_count += 1
+            next += 1
+            waiting = added[next].instrument if next < added_count else max_value(uint256)
+        if held.quantity != 0:
             after.positions[after.position_count] = held
             after.position_count += 1
-    if is_waiting:
-        after.positions[after.position_count] = added
-        after.position_count += 1
+    for j: uint256 in range(constants.LEGS_MAX):
+        if next + j >= added_count:
+            break
+        if added[next + j].quantity != 0:
+            after.positions[after.position_count] = added[next + j]
+            after.position_count += 1
     return after
 
 

@@ -205,9 +205,8 @@ def _may_leave(
     if len(leaf) == 0:
         witnesses._finish(witness, at)
         return False
-    account: accounts.Account = accounts._decode_account(leaf)
     outcome: margins.Leaving = margins._judge_leaving(
-        witness, at, state, params_leaf, account, money.asset, money.amount
+        witness, at, state, params_leaf, leaf, money.asset, money.amount
     )
     assert outcome.root == context.pre_root or not outcome.reads_prices, "root"
     witnesses._finish(witness, outcome.end)

@@ -42,6 +42,7 @@ struct Leaves:
     params: parameters.Params
     params_leaf: Bytes[constants.LEAF_BYTES_MAX]
     bankrupt: accounts.Account
+    bankrupt_leaf: Bytes[constants.LEAF_BYTES_MAX]
     counterparty: accounts.Account
     underlying: underlyings.Underlying
     books: assets.Asset
@@ -162,8 +163,8 @@ def _is_claimed_margin_true(
         leaves.state.time,
         leaves.state.params_version,
         leaves.params_leaf,
-        leaves.bankrupt,
-        leaves.bankrupt,
+        leaves.bankrupt_leaf,
+        leaves.bankrupt_leaf,
         False,
     )
     assert found.root == root, "root"
@@ -305,6 +306,7 @@ def _read_leaves(
             return leaves
         elif 1 << i == B:
             leaves.bankrupt = accounts._decode_account(leaf)
+            leaves.bankrupt_leaf = leaf
         elif 1 << i == C:
             leaves.counterparty = accounts._decode_account(leaf)
         elif 1 << i == U:

@@ -40,6 +40,7 @@ struct Leaves:
     buy: orders.Order
     sell: orders.Order
     account: accounts.Account  # of the side that the check is about
+    account_leaf: Bytes[constants.LEAF_BYTES_MAX]
     other: accounts.Account  # of the seller, where a check is about both
     underlying: underlyings.Underlying
     is_missing: bool  # a subject does not exist, so the check fails
@@ -280,10 +281,9 @@ def _does_open_interest_fit(fill: orders.Fill, leaves: Leaves) -> bool:
     terms: parameters.UnderlyingTerms = parameters._get_underlying_terms(
         leaves.params_leaf, leaves.params, orders._get_underlying(leaves.buy)
     )
-    buyer: accounts.Account = fills._compute_account_after(True, leaves.account, fill, leaves.buy, 0, 0)
-    seller: accounts.Account = fills._compute_account_after(False, leaves.other, fill, leaves.buy, 0, 0)
-    change: int256 = fills._count_long_change(leaves.account, buyer, leaves.buy)
-    change += fills._count_long_change(leaves.other, seller, leaves.buy)
+    quantity: int256 = convert(fill.quantity, int256)
+    change: int256 = fills._count_long_change(leaves.account, leaves.buy, quantity)
+    change += fills._count_long_change(leaves.other, leaves.buy, -quantity)
     after: int256 = convert(leaves.underlying.open_interest, int256) + change
     return change <= 0 or after <= convert(terms.open_interest_max, int256)
 
@@ -328,14 +328,16 @@ def _is_margin_held(
     known: Leaves = leaves
     known.underlying = self._peek_traded(leaves, witness)
     after: accounts.Account = self._compute_after(is_buyer, fill, known)
+    # Encoded first: a call among the arguments would have the witness copied once more.
+    after_leaf: Bytes[constants.LEAF_BYTES_MAX] = accounts._encode_account(after)
     found: margins.Found = margins._compute(
         witness,
         leaves.end,
         leaves.state.time,
         leaves.state.params_version,
         leaves.params_leaf,
-        leaves.account,
-        after,
+        leaves.account_leaf,
+        after_leaf,
         True,
     )
     assert found.root == root, "root"
@@ -432,6 +434,7 @@ def _read_leaves(
         if leaves.is_missing:
             return leaves
         leaves.account = accounts._decode_account(leaf)
+        leaves.account_leaf = leaf
     if reads & A2 != 0:
         # As with the slots: an op may name one account twice.
         if fill.seller != fill.buyer:

@@ -129,8 +129,8 @@ def _apply(fill: orders.Fill, leaves: Leaves) -> Leaves:
     after.books.fees += convert(buyer_fee + seller_fee - repaid, int256)
     open_interest: int256 = (
         convert(leaves.underlying.open_interest, int256)
-        + fills._count_long_change(leaves.buyer, after.buyer, leaves.buy)
-        + fills._count_long_change(leaves.seller, after.seller, leaves.buy)
+        + fills._count_long_change(leaves.buyer, leaves.buy, convert(fill.quantity, int256))
+        + fills._count_long_change(leaves.seller, leaves.buy, -convert(fill.quantity, int256))
     )
     after.shows_nothing = (
         open_interest < 0

@@ -136,7 +136,7 @@ def _does_hold(
         return self._is_only_debt_left(account) or is_bad == (account.liquidation_from == 0)
     # MARGIN_MUST_MATCH
     found: margins.Found = margins._compute(
-        witness, at, state.time, state.params_version, params_leaf, account, account, False
+        witness, at, state.time, state.params_version, params_leaf, leaf, leaf, False
     )
     assert found.root == root, "root"
     witnesses._finish(witness, found.end)

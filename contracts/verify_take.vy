@@ -226,14 +226,17 @@ def _are_claims_true(
     """
     parts: accounts.Account = self._cut(leaves.target, take.slice_ppm)
     rest: Moved = self._move(leaves.target, parts, -1)
+    # Encoded first: a call among the arguments would have the witness copied once more.
+    rest_leaf: Bytes[constants.LEAF_BYTES_MAX] = accounts._encode_account(rest.account)
+    target_leaf: Bytes[constants.LEAF_BYTES_MAX] = accounts._encode_account(leaves.target)
     found: margins.Found = margins._compute(
         witness,
         leaves.end,
         leaves.state.time,
         leaves.state.params_version,
         leaves.params_leaf,
-        rest.account,
-        leaves.target,
+        rest_leaf,
+        target_leaf,
         False,
     )
     assert found.root == root, "root"
@@ -266,14 +269,15 @@ def _is_bidder_margined(
     if not (moved.has_room and accounts._is_cash_in_field(moved.account)):
         witnesses._finish(witness, leaves.end)
         return False
+    leaf: Bytes[constants.LEAF_BYTES_MAX] = accounts._encode_account(moved.account)
     found: margins.Found = margins._compute(
         witness,
         leaves.end,
         leaves.state.time,
         leaves.state.params_version,
         leaves.params_leaf,
-        moved.account,
-        moved.account,
+        leaf,
+        leaf,
         True,
     )
     assert found.root == root, "root"

@@ -13,7 +13,9 @@ import numpy as np
 
 from risk.fast import Integer, Integers, combine_losses_ceil, compiled, inlined, multiply_shift
 from risk.fast_scenarios import (
+    HALF_MASK,
     LANES,
+    LOW_MASK,
     Flags,
     Rules,
     Terms,
@@ -361,15 +363,24 @@ def compute_margins(arrays: RiskArrays, book: Book, first: Integer, last: Intege
 
 @compiled
 def find_loss(counts: Flags, weights: Integers, pnl: Integers, factors: Integers, linear: Integer) -> Integer:
-    """The scenario loss of one underlying: the worst step of the worst scenario."""
+    """The scenario loss of one underlying: the worst step of the worst scenario. Overwrites the first step's P&L.
+
+    As in `fast_scenarios.add_pnl` the linear part is multiplied in pieces, so that it may be done in vectors.
+    """
     scenarios = factors.shape[0]
     stride = -(-scenarios // LANES) * LANES
+    totals = pnl[:scenarios]
+    for step in range(1, pnl.shape[0] // stride):
+        others = pnl[step * stride : step * stride + scenarios]
+        for scenario in range(scenarios):
+            totals[scenario] = min(totals[scenario], others[scenario])
+    high, low = linear >> 38, linear & LOW_MASK
     least = 0
     for scenario in range(scenarios):
-        total = pnl[scenario]
-        for step in range(1, pnl.shape[0] // stride):
-            total = min(total, pnl[step * stride + scenario])
-        total += multiply_shift(linear, factors[scenario] - ONE, 38)
+        move = factors[scenario] - ONE
+        totals[scenario] += high * move + (low * (move >> 19) + (low * (move & HALF_MASK) >> 19) >> 19)
+    for scenario in range(scenarios):
+        total = totals[scenario]
         if weights[scenario] != ONE:
             total = multiply_shift(total, weights[scenario], 38)
         if counts[scenario]:

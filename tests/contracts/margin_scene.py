@@ -278,17 +278,18 @@ def draw_scene(random: Random, rules: Parameters) -> Scene:
     return Scene(leaves, params, time, before, after, random.random() < 0.5)
 
 
-def build_dearest_scene(random: Random, rules: Parameters, positions: int = POSITIONS_MAX, seconds: int = 0) -> Scene:
+def build_dearest_scene(
+    random: Random, rules: Parameters, positions: int = POSITIONS_MAX, expiries: int = ACCOUNT_EXPIRIES_MAX
+) -> Scene:
     """An account at every cap of the protocol that trades four options more, in a market as full as it may be.
 
-    Eight underlyings with positions and 15 with collateral, 24 expiries, no confidence that suffices, and prices at
-    which no valuation ends early. `seconds` moves the state time away from the readings.
+    Every underlying that an account may have positions in, and as many with collateral as there are assets; no
+    confidence that suffices, and prices at which no valuation ends early.
     """
     count, held = UNDERLYINGS_MAX, range(0, UNDERLYINGS_MAX, UNDERLYINGS_MAX // ACCOUNT_UNDERLYINGS_MAX)
     pledged = [underlying for underlying in range(count) if underlying not in held][: ASSETS_MAX - 1]
-    per_underlying = ACCOUNT_EXPIRIES_MAX // ACCOUNT_UNDERLYINGS_MAX
-    days = sorted(random.sample(range(60, 380), per_underlying))
-    time = TODAY - seconds
+    days = [100 * number for number in range(1, expiries // ACCOUNT_UNDERLYINGS_MAX + 1)]
+    time, strikes = TODAY, -(-positions // expiries)
     spot = random.randrange(1 << 37, 1 << 38)
     params = build_params(
         assets=(QUOTE_TERMS, *(AssetTerms(underlying, 50_000, 50_000, PPM, 10**6, 0) for underlying in pledged)),
@@ -313,7 +314,7 @@ def build_dearest_scene(random: Random, rules: Parameters, positions: int = POSI
             svi = surface.svi
             shape = (max(surface.rate_q38, 1), svi.a, svi.b, svi.rho, svi.m, svi.sigma)
             leaves[expiry_key(underlying, expiry)] = Expiry(time, spot, *shape, 1).encode()
-            instruments += [put(underlying, expiry, int(spot * random.uniform(0.8, 1.3))) for _ in range(3)]
+            instruments += [put(underlying, expiry, int(spot * random.uniform(0.8, 1.3))) for _ in range(strikes)]
     legs = [replace_strike(instrument) for instrument in instruments[:LEGS_MAX]]
     before = Account(
         bytes(20),
@@ -321,17 +322,16 @@ def build_dearest_scene(random: Random, rules: Parameters, positions: int = POSI
         cash=1 << 100,
         keys=(SessionKey(bytes(32), 1, 1),) * KEYS_MAX,
         collateral=tuple((asset, 1 << 60) for asset in range(1, ASSETS_MAX)),
-        positions=tuple(sorted((i, -1000) for i in spread(instruments, positions))),
+        positions=tuple(sorted((i, -1000) for i in spread(instruments, strikes)[:positions])),
     )
     after = replace(before, positions=tuple(sorted([*before.positions, *((leg, -5) for leg in legs)])))
     leaves[account_key(1)] = before.encode()
     return Scene(leaves, params, time, before, after, True)
 
 
-def spread(instruments: list[Instrument], count: int) -> list[Instrument]:
-    """So many of them, of every expiry as many as of the others, or one fewer."""
-    by_round = [instruments[start::3] for start in range(3)]
-    return [instrument for row in by_round for instrument in row][:count]
+def spread(instruments: list[Instrument], strikes: int) -> list[Instrument]:
+    """The first strike of every expiry, then the second of each."""
+    return [instrument for row in range(strikes) for instrument in instruments[row::strikes]]
 
 
 def replace_strike(instrument: Instrument) -> Instrument:

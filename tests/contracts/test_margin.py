@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from fraud_proofs.witness import build_leaves
-from node.contracts import MAX_RUNTIME_SIZE
+from node.contracts import MAX_RUNTIME_SIZE, PROJECT, compile_contract
 from risk import tables
 from risk.parameter_sets import PARAMETER_SETS, make_linear
 from state.constants import EXPIRY_SECOND_OF_DAY, EXPIRY_STEP
@@ -14,7 +14,7 @@ from state.leaves import PERPETUAL, Instrument, call, decode_underlying, future,
 from state.ledger import Ledger
 from state.marks import compute_mark
 from state.tree import Collection, build_tree, expiry_key, get_collection, get_index, underlying_key
-from tests.contracts.margin_scene import Answer, Scene, draw_rules, draw_scene
+from tests.contracts.margin_scene import Answer, Scene, build_dearest_scene, draw_rules, draw_scene
 from tests.evm import Contract, Evm
 
 SETS = [
@@ -149,6 +149,32 @@ def test_marks_of_what_is_not_listed(margin: Contract, seed: int) -> None:
     assert (root, end, is_missing) == (tree.root, len(witness), True)
 
 
-def test_the_contract_fits(margin: Contract) -> None:
-    """Below EIP-170's limit."""
-    assert margin.artifact.runtime_size < MAX_RUNTIME_SIZE
+def read_rows(columns: int) -> list[list[str]]:
+    """The rows of the tables of risk/SPEC.md section 12 with so many columns, headings aside."""
+    section = (PROJECT / "risk" / "SPEC.md").read_text().partition("## 12. On L1")[2].partition("\n## ")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line[:1] == "|"]
+    return [row for row in rows if len(row) == columns and any(cell.isdigit() for cell in row)]
+
+
+def test_sizes() -> None:
+    """Each contract has as many bytes as published, below EIP-170's limit."""
+    rows = read_rows(columns=3)
+    assert len(rows) == 4
+    for path, _, size in rows:
+        assert compile_contract(path.strip("`").removeprefix("contracts/").removesuffix(".vy")).runtime_size == int(
+            size
+        )
+        assert int(size) < MAX_RUNTIME_SIZE
+
+
+@pytest.mark.parametrize("row", read_rows(columns=5), ids=lambda row: row[0])
+def test_gas(margin: Contract, row: list[str], seed: int) -> None:
+    """The dearest accounts of so many options cost what is published, to 2 %, and their margins are right."""
+    options, expiries, gas, size = (int(cell) for cell in row[:4])
+    scene = build_dearest_scene(Random(seed), PARAMETER_SETS["keel"], options, expiries)
+    outcome = margin.read("compute", *scene.call())
+    print(f"{options} options and 4, {expiries} expiries, before and after: {outcome.execution_gas} gas")
+    assert abs(outcome.execution_gas - gas) < gas // 50
+    assert len(scene.list_leaves()[0]) == size
+    before, after, *rest = outcome.value
+    assert (tuple(before), tuple(after), *rest) == scene.answer()

@@ -122,7 +122,7 @@ class Session:
         return await self._send(Withdraw(0, self.account, sequence, asset, amount, key_index, bytes(64)))
 
     async def bid(self, target: int, slice_ppm: int, discount_min: int, seconds: int = ORDER_SECONDS) -> Answer:
-        """Take over a slice of an account that is up for auction, at `discount_min` quote units under its value or more.
+        """Take over a slice of an account that is up for auction, at least `discount_min` quote units under its value.
 
         Raises SessionError, MethodError, GatewayUnreachable.
         """

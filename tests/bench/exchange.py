@@ -36,7 +36,7 @@ from state.operations import Cancel, OrderOp, OrderTerms, Transfer, hash_digest
 from state.store import Store
 from state.tree import LeafKey, account_key
 from tests.node.town import build_launch, give_ether, open_town
-from tests.world import SYMBOLS, build_params
+from tests.world import LISTINGS, RULES, build_params
 
 ACCOUNTS = 100_000
 PRICE = 17_000_000
@@ -190,7 +190,7 @@ class Exchange:
 def open_exchange() -> Iterator[Exchange]:
     """A deployment of its own, its accounts in the data folder; nothing runs yet but the L1."""
     now = int(time.time())
-    genesis = Genesis(build_params(cancel_only_interval=1), SYMBOLS, now)
+    genesis = Genesis(build_params(cancel_only_interval=1), RULES, LISTINGS, now)
     launch = replace(build_launch(), genesis=genesis)
     with TemporaryDirectory(prefix="keel-bench-") as name, open_town(Path(name), launch, block_seconds=1) as town:
         folder = Path(name) / "exchange"

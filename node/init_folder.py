@@ -123,22 +123,22 @@ units_per_lot = 10_000_000              # a lot of ETH is a hundredth of an ethe
 
 [[underlyings]]                         # a lot: 0.001 BTC
 symbol = "BTC"
-correlation_ppm = 950_000               # how far its losses come together with the others
+correlation_ppm = 985_000               # how far its losses come together with the others
 open_interest_max = 1_000_000_000
 
 [[underlyings]]                         # a lot: 0.01 ETH
 symbol = "ETH"
-correlation_ppm = 950_000               # how far its losses come together with the others
+correlation_ppm = 985_000               # how far its losses come together with the others
 open_interest_max = 1_000_000_000
 
 [[underlyings]]                         # a lot: 0.01 LTC
 symbol = "LTC"
-correlation_ppm = 950_000               # how far its losses come together with the others
+correlation_ppm = 985_000               # how far its losses come together with the others
 open_interest_max = 1_000_000_000
 
 [[underlyings]]                         # a lot: 1 XRP
 symbol = "XRP"
-correlation_ppm = 950_000               # how far its losses come together with the others
+correlation_ppm = 985_000               # how far its losses come together with the others
 open_interest_max = 1_000_000_000
 
 [[underlyings]]                         # an index: no oracle signs it, its price follows from its parts

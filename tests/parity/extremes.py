@@ -97,7 +97,7 @@ RANGES: dict[Collection, dict[str, tuple[int, int]]] = {
         "m": (1 - (1 << 46), (1 << 46) - 1),
         "sigma": (1, (1 << 46) - 1),
         "confidence": (0, PPM),
-        "settlement": (0, PRICE_MAX - 1),
+        "settlement": (1, PRICE_MAX - 1),
     },
     Collection.PARAMS: {
         "oracle_threshold": (1, 5),

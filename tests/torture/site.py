@@ -77,6 +77,16 @@ class Role:
             )
         return self.process.pid
 
+    def read_state(self) -> str:
+        """What the kernel says of each of its threads."""
+        found = []
+        assert self.process is not None
+        for task in Path(f"/proc/{self.process.pid}/task").glob("*/status"):
+            with contextlib.suppress(OSError):
+                lines = task.read_text().splitlines()
+                found.append(" ".join(line for line in lines if line.startswith(("State", "TracerPid", "ShdPnd"))))
+        return "; ".join(found)
+
     async def wait_for_line(self, text: str) -> None:
         """Until it has logged a text since its last start, or has ended."""
         while self.is_alive and text not in self.read_log(whole=True)[self.begins_at :]:  # noqa: ASYNC110

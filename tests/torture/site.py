@@ -77,16 +77,6 @@ class Role:
             )
         return self.process.pid
 
-    def read_state(self) -> str:
-        """What the kernel says of each of its threads."""
-        found = []
-        assert self.process is not None
-        for task in Path(f"/proc/{self.process.pid}/task").glob("*/status"):
-            with contextlib.suppress(OSError):
-                lines = task.read_text().splitlines()
-                found.append(" ".join(line for line in lines if line.startswith(("State", "TracerPid", "ShdPnd"))))
-        return "; ".join(found)
-
     async def wait_for_line(self, text: str) -> None:
         """Until it has logged a text since its last start, or has ended."""
         while self.is_alive and text not in self.read_log(whole=True)[self.begins_at :]:  # noqa: ASYNC110
@@ -106,10 +96,9 @@ class Role:
             await self.wait()
 
     async def wait(self) -> int:
-        """Its end. By asking: of one that dies while it is traced, the kernel does not always tell by itself."""
+        """Its end."""
         assert self.process is not None
-        while (status := self.process.poll()) is None:  # noqa: ASYNC110
-            await trio.sleep(0.01)
+        status = await self.process.wait()
         if self.process.stdin is not None:
             await self.process.stdin.aclose()
         return status

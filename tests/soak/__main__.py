@@ -21,7 +21,7 @@ WARM_UP = 0.25
 """Of the samples of each process, which are left out."""
 
 SLOPE_MAX_MIB_H = 100.0
-"""Of a process of ours. In the first hours kept decodings of leaves, and in a sequencer kept verdicts, fill up to bounds
+"""Of a process of ours. In the first hours kept decodings of leaves, and in a sequencer verdicts, fill up to bounds
 of some 60 MiB; then honest growth is the chain's: some hundred bytes a batch, a leaf an account."""
 
 MEBIBYTE = 1 << 20

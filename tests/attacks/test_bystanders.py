@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import trio.testing
 
 from fraud_proofs.replica import Replica
 from node.chain_follower import ChainFollower, Progress
@@ -116,6 +117,41 @@ def test_silence_in_the_middle_of_a_reorg() -> None:
     with pytest.raises(L1Unavailable):
         follower.advance()
     assert follower.advance().is_restarted
+
+
+async def test_generation_on_ground_that_gives_way(
+    sequencer: Sequencer, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Another's batch raises the generation and a reorg takes it back: nobody was given receipts in between."""
+    looks = iter(
+        [
+            Progress(Reading((), 101, HEAD, 60, False), (), (), False, 0),
+            Progress(Reading((), 101, HEAD, 90, False), (), (), False, 0),
+            Progress(Reading((), 95, HEAD, 94, True), (), (), True, 0),
+        ]
+    )
+    begun: list[int] = []
+
+    async def look() -> None:
+        sequencer._note(next(looks))
+
+    async def get_next_generation() -> int:
+        return 3 if sequencer._unsettled else 2
+
+    monkeypatch.setattr(sequencer, "_catch_up", look)
+    monkeypatch.setattr(sequencer, "_get_next_generation", get_next_generation)
+    monkeypatch.setattr(sequencer, "_is_on_chain", lambda generation: generation == 2)
+    monkeypatch.setattr(sequencer, "_begin_anew", begun.append)
+    foreign = replace(post(1, LIAR, 3), block=98)
+    sequencer._note(Progress(Reading((foreign,), 90, HEAD, 60, False), (foreign,), (), False, 0))
+    assert sequencer._must_begin_anew
+
+    await sequencer._go_on()
+
+    assert begun == []
+    assert next(looks, None) is None
+    assert sequencer.core.head is not None
+    assert sequencer.core.head.generation == 2
 
 
 async def test_batch_before_the_slot_is_taken(sequencer: Sequencer) -> None:

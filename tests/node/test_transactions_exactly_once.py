@@ -96,6 +96,31 @@ def pay_the_rest(l1: L1, journal: Path, shops: list[int]) -> None:
                 assert isinstance(sender.send(pay(shop)), Mined)
 
 
+def test_the_first_offer_is_mined_after_all(tmp_path: Path) -> None:
+    """It was offered dearer and the network took the older offer: one end, of that one, also after a restart."""
+    with run_anvil() as anvil:
+        fund(anvil)
+        anvil.request("evm_setAutomine", False)
+        l1 = L1([anvil.url])
+        with Sender(l1, KEY, tmp_path / "journal", bump_after_blocks=1) as sender:
+            nonce = sender.begin(pay(1_000))
+            waiting = "0x" + sender._journal.entries[nonce].hashes[0].hex()
+            first = anvil.request("eth_getRawTransactionByHash", waiting)
+            anvil.request("anvil_setNextBlockBaseFeePerGas", hex(20 * 10**9))
+            anvil.request("evm_mine")
+            assert sender.poll(nonce) is None
+            early, late = sender._journal.entries[nonce].hashes
+        anvil.request("anvil_dropTransaction", "0x" + late.hex())
+        anvil.request("anvil_setNextBlockBaseFeePerGas", hex(10**9))
+        anvil.request("eth_sendRawTransaction", first)
+        anvil.request("evm_mine")
+        with Sender(l1, KEY, tmp_path / "journal") as sender:
+            (end,) = sender.settle()
+            assert isinstance(end, Mined)
+            assert end.hash == early
+        assert l1.get_balance((1_000).to_bytes(20)) == 1
+
+
 @pytest.mark.parametrize("round_number", range(6))
 def test_reorgs_restarts_and_dear_blocks_in_any_order(tmp_path: Path, seed: int, round_number: int) -> None:
     """Sends, reorgs that keep some transactions and lose others, restarts and fee jumps, drawn; then calm returns."""

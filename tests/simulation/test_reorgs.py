@@ -206,6 +206,16 @@ async def build_claims(scene: Scene, count: int) -> list[Call]:
     return calls
 
 
+def find_blocks(anvil: Anvil, sender: bytes) -> list[str]:
+    """The block of each of its transactions, by nonce."""
+    found = {}
+    for number in range(int(anvil.request("eth_blockNumber"), 16) + 1):
+        for one in anvil.request("eth_getBlockByNumber", hex(number), True)["transactions"]:
+            if one["from"] == "0x" + sender.hex():
+                found[int(one["nonce"], 16)] = one["blockNumber"]
+    return [block for _, block in sorted(found.items())]
+
+
 async def play_round(scene: Scene, alice: Sender, depth: int, number: int, claim: Call) -> None:
     """Twice the L1 reorganizes, each time with a deposit in its blocks and another in its pool."""
     rollup = scene.rollup
@@ -276,6 +286,8 @@ async def test_every_role_recovers_from_reorgs(tmp_path: Path, seed: int, depths
             alice = scene.open_sender(ALICE)
             await start_roles(scene, store)
             await open_account(scene, alice, len(depths))
+            bond, slot = find_blocks(scene.anvil, OPERATOR.address)[:2]
+            assert bond == slot, "nobody could take the slot between the two"
             claims = await build_claims(scene, len(depths))
             await come_to_rest(scene)
             for number, (depth, claim) in enumerate(zip(depths, claims, strict=True), start=1):

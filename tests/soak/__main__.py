@@ -21,7 +21,8 @@ WARM_UP = 0.25
 """Of the samples of each process, which are left out."""
 
 SLOPE_MAX_MIB_H = 100.0
-"""Of a process of ours. Honest growth is the chain's: some hundred bytes a batch, a leaf an account."""
+"""Of a process of ours. In the first hours kept decodings of leaves, and in a sequencer verdicts, fill up to bounds
+of some 60 MiB; then honest growth is the chain's: some hundred bytes a batch, a leaf an account."""
 
 MEBIBYTE = 1 << 20
 STOP_SECONDS_MAX = 60

@@ -96,10 +96,9 @@ class Role:
             await self.wait()
 
     async def wait(self) -> int:
-        """Its end. By asking: of one that dies while it is traced, the kernel does not always tell by itself."""
+        """Its end."""
         assert self.process is not None
-        while (status := self.process.poll()) is None:  # noqa: ASYNC110
-            await trio.sleep(0.01)
+        status = await self.process.wait()
         if self.process.stdin is not None:
             await self.process.stdin.aclose()
         return status

@@ -60,7 +60,6 @@ from state.operations import (
     L1,
     Cancel,
     Close,
-    Deleverage,
     Fill,
     Index,
     Open,

@@ -32,7 +32,8 @@ class History(World):
         self.batches: list[BatchData] = []
         chance = random.Random(seed)
         options = {"rules": draw_rules(chance), "listings": MIXED_LISTINGS}
-        super().__init__(seed, draw_params(chance), keep_steps=False, rollup=tribunal.address, **options)  # type: ignore[arg-type]
+        params = draw_params(chance)
+        super().__init__(seed, params, keep_steps=False, rollup=tribunal.address, **options)  # type: ignore[arg-type]
 
     def send(self, kind: int, sender: bytes, account: int, payload: bytes) -> Valid:
         """Put a message in both inboxes and take it."""

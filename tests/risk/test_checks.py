@@ -21,7 +21,8 @@ FUTURE = Future(0, 1, 5)
 
 
 def with_underlying(**changes: object) -> Market:
-    return replace(MARKET, underlyings=(MARKET.underlyings[0], replace(MARKET.underlyings[1], **changes)))  # type: ignore[arg-type]
+    first, second = MARKET.underlyings
+    return replace(MARKET, underlyings=(first, replace(second, **changes)))  # type: ignore[arg-type]
 
 
 def with_expiry(**changes: object) -> Market:

@@ -131,7 +131,7 @@ def move_over(closes: Sequence[float], minutes: int) -> np.ndarray:
 def test_the_default_loading_is_above_what_was_measured(shared: Path, pattern: str, minutes: int) -> None:
     """By it two underlyings correlate more than BTC and ETH did on a calm day and in a crash, over hours."""
     closes = read_closes(shared / "data/market", pattern)
-    correlation = np.corrcoef(*(move_over(closes[symbol], minutes) for symbol in ("BTCUSD", "ETHUSD")))[0, 1]  # type: ignore[call-overload]
+    correlation = np.corrcoef(move_over(closes["BTCUSD"], minutes), move_over(closes["ETHUSD"], minutes))[0, 1]
     conceded = (KEEL_LOADING / CORRELATION_ONE) ** 2
     print(f"{pattern} over {minutes} minutes: measured {correlation:.3f}, conceded {conceded:.3f}")
     assert correlation < conceded < 1

@@ -58,7 +58,8 @@ def test_bounds_of_parameters() -> None:
         for name in names.split(", "):
             path = name if name in parameter_bounds.BOUNDS else f"{name}_q38"
             unit = fixed_point.ONE_Q38 if path.endswith("_q38") else 1
-            told[path] = tuple(unit * (numbers[end] if end in numbers else int(end)) for end in ends)  # type: ignore[operator]
+            bounds = (numbers[end] if end in numbers else int(end) for end in ends)
+            told[path] = tuple(unit * bound for bound in bounds)  # type: ignore[operator]
     assert told == parameter_bounds.BOUNDS
 
 

@@ -8,40 +8,49 @@ is zero without need. An op is told in a batch of 64 frames, at the end of a fra
 import random
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import TypeVar
 
 from coincurve import PrivateKey
 from nacl.signing import SigningKey
 
 from fraud_proofs.challenger import State
+from risk.parameter_sets import make_keel
 from state.batches import FRAME_HEAD_BYTES, BatchData, Frame, Header, Step
 from state.codes import Kind
 from state.constants import (
     ACCOUNTS_MAX,
     ASSETS_MAX,
+    EXPIRY_SECOND_OF_DAY,
+    EXPIRY_STEP,
     FEE_PPM_MAX,
     FRAME_BYTES_MAX,
     FRAMES_MAX,
     KEYS_MAX,
+    LEGS_MAX,
     NEVER,
     ORACLE_SIGNERS_MAX,
     PROTOCOL_VERSION,
+    RULES_OFFSET,
     SLOTS_PER_ACCOUNT,
     UNDERLYINGS_MAX,
 )
 from state.context import StepContext
 from state.leaves import (
-    QUOTE_UNDERLYING,
     Account,
     Asset,
     AssetTerms,
+    Expiry,
     Globals,
+    Instrument,
     Order,
     Params,
     SessionKey,
     Underlying,
     UnderlyingTerms,
     Withdrawal,
+    call,
     perpetual,
+    put,
 )
 from state.ledger import Ledger
 from state.operations import (
@@ -49,18 +58,27 @@ from state.operations import (
     Cancel,
     Close,
     Fill,
+    Index,
+    Liquidate,
     Open,
     Operation,
     Oracle,
     OracleSignature,
     OrderOp,
     OrderTerms,
+    Settle,
+    Surface,
+    Take,
     Tick,
     Transfer,
     Withdraw,
     hash_digest,
 )
-from state.process_inbox import Message, MessageType, encode_amount, encode_key, hash_accumulator
+from state.process_deleverage import claim_deleverage
+from state.process_inbox import Message, MessageType, encode_amount, encode_close, encode_key, hash_accumulator
+from state.process_liquidate import claim_liquidate
+from state.process_take import claim_take
+from state.rules import encode_rules
 from state.transition import Invalid, Valid, apply_step
 from state.tree import (
     DEPTHS,
@@ -69,6 +87,7 @@ from state.tree import (
     LeafKey,
     account_key,
     build_tree,
+    expiry_key,
     get_collection,
     leaf_key,
     order_key,
@@ -77,7 +96,11 @@ from state.tree import (
 from tests.contracts.scene import Scene
 from tests.parity.case import Case
 from tests.parity.tribunal import Tribunal
-from tests.world import GENESIS_TIME, build_params, get_address
+from tests.workload import round_strike
+from tests.world import GENESIS_TIME, QUOTE_TERMS, build_params, get_address
+
+Reading = TypeVar("Reading", Oracle, Surface)
+Signed = TypeVar("Signed", OrderOp, Cancel, Transfer, Withdraw, Take)
 
 A, B, NEW = ACCOUNTS_MAX - 3, ACCOUNTS_MAX - 4, ACCOUNTS_MAX - 1
 """Two accounts with everything, and the one that is created next."""
@@ -90,12 +113,16 @@ MESSAGE_LAG = 600
 
 POSITION = 0xF1F1F1F1
 HELD = tuple(range(40, 48))
-"""The underlyings of the eight positions."""
+"""The underlyings of the positions."""
+
+EXPIRIES = tuple((TIME // EXPIRY_STEP + days) * EXPIRY_STEP + EXPIRY_SECOND_OF_DAY for days in (1, 2, 30))
+"""Three of each: with eight underlyings as many as an account may hold, a perpetual being one."""
 
 COLLATERAL = (*range(25, 39), 63)
 """Those of the fifteen kinds of collateral; with the last one listed every loop over underlyings goes to its end."""
 
 QUANTITY = 0x1F1F1F1F1F
+DEBT = -(1 << 111)
 AMOUNT = 0x3F3F3F3F3F3F3F3F
 USER = SigningKey(b"\x0b" * 32)
 ORACLES = tuple(PrivateKey(bytes([n]) * 32) for n in range(1, ORACLE_SIGNERS_MAX + 1))
@@ -111,7 +138,8 @@ def draw_rich(chance: random.Random, size: int) -> bytes:
 
 def build_dearest_params(chance: random.Random) -> Params:
     """Five signers who must all sign, sixteen assets, sixty-four underlyings; fees that make margin harder to hold."""
-    backed = [AssetTerms(COLLATERAL[i - 1], 150_001, 0x7777_7777_7777_7777, 5_000_001) for i in range(1, ASSETS_MAX)]
+    terms = (100_001, 50_001, 500_001, 0x7777_7777_7777_7777, 5_000_001)
+    backed = [AssetTerms(COLLATERAL[i - 1], *terms) for i in range(1, ASSETS_MAX)]
     return build_params(
         oracle_threshold=ORACLE_SIGNERS_MAX,
         oracle_signers=tuple(get_address(key) for key in ORACLES),
@@ -122,13 +150,28 @@ def build_dearest_params(chance: random.Random) -> Params:
         taker_fee_ppm=950_000,
         l1_fee=int.from_bytes(draw_rich(chance, 5)),
         funding_period=0x11111111,
-        assets=(AssetTerms(QUOTE_UNDERLYING, 0, 1, 0x11111111), *backed),
-        underlyings=tuple(UnderlyingTerms(800_001, 666_001) for _ in range(UNDERLYINGS_MAX)),
+        halt_seconds=0x11111111,
+        auction_seconds=600,
+        peg_underlying=0,
+        assets=(QUOTE_TERMS._replace(create_min=0x11111111), *backed),
+        underlyings=(UnderlyingTerms(0xBBBBB, NEVER),) * UNDERLYINGS_MAX,
     )
 
 
-def build_dearest_account(chance: random.Random, owner: bytes, sign: int) -> Account:
-    """Every key, the user's last; every collateral; a position in each of eight underlyings."""
+def list_held(underlying: int, mark: int) -> list[Instrument]:
+    """What an account holds of one underlying: eight options near the money in all expiries; of the last underlying a
+    perpetual, which counts as one, and seven options in two of them.
+    """
+    strikes = [round_strike(mark * percent // 100) for percent in (90, 95)]
+    has_perpetual = underlying == HELD[-1]
+    rights = [(right, strike) for strike in strikes for right in (put, call)]
+    days = EXPIRIES[:2] if has_perpetual else EXPIRIES
+    options = [right(underlying, expiry, strike) for right, strike in rights for expiry in days]
+    return [perpetual(underlying), *sorted(options[:7])] if has_perpetual else sorted(options[:8])
+
+
+def build_dearest_account(chance: random.Random, owner: bytes, sign: int, marks: dict[int, int]) -> Account:
+    """Every key, the user's last; every collateral; eight positions in each of eight underlyings."""
     keys = [SessionKey(draw_rich(chance, 32), 255, NEVER) for _ in range(KEYS_MAX - 1)]
     return Account(
         owner=owner,
@@ -137,12 +180,17 @@ def build_dearest_account(chance: random.Random, owner: bytes, sign: int) -> Acc
         cash=int.from_bytes(draw_rich(chance, 14)) >> 1,
         keys=(*keys, SessionKey(USER.verify_key.encode(), 255, NEVER)),
         collateral=tuple((asset, int.from_bytes(draw_rich(chance, 12)) >> 1) for asset in range(1, ASSETS_MAX)),
-        positions=tuple((perpetual(u), sign * QUANTITY * chance.choice((1, -1))) for u in HELD),
+        positions=tuple(
+            (held, sign * QUANTITY * (1 if place % 2 else -1))
+            for underlying in HELD
+            for place, held in enumerate(list_held(underlying, marks[underlying]))
+        ),
     )
 
 
-def build_dearest_order(chance: random.Random, *, is_sell: bool, price: int) -> Order:
-    """An order that lives."""
+def build_dearest_order(*, is_sell: bool, price: int, mark: int) -> Order:
+    """An order that lives, of as many legs as may be."""
+    held = list_held(HELD[-1], mark)[:LEGS_MAX]
     return Order(
         counter=0x1111_1111,
         accepted=0x1111_1111 + is_sell,
@@ -154,8 +202,26 @@ def build_dearest_order(chance: random.Random, *, is_sell: bool, price: int) -> 
         remaining=2 * QUANTITY,
         max_fee_ppm=FEE_PPM_MAX,
         counterparty=A if is_sell else B,
-        legs=((perpetual(HELD[-1]), 1),),
+        legs=tuple(zip(held, (1, -1, 1, -1), strict=True)),
     )
+
+
+def build_dearest_expiry(mark: int) -> bytes:
+    """A surface without a zero where one is not needed."""
+    surface = Expiry(
+        time=TIME - 10,
+        forward=mark + 0x1111,
+        rate=0x3_3333_3333,
+        a=0x1111_1111,
+        b=0x1_1111_1111,
+        rho=-0x1_1111_1111,
+        m=0x1111_1111,
+        sigma=0x11_1111_1111,
+        confidence=400_001,
+        start_integral=int.from_bytes(b"\x11" * 13),
+        integral=int.from_bytes(b"\x22" * 13),
+    )
+    return surface.encode()
 
 
 def build_dearest_leaves(chance: random.Random) -> dict[LeafKey, bytes]:
@@ -175,7 +241,12 @@ def build_dearest_leaves(chance: random.Random) -> dict[LeafKey, bytes]:
         params_version=0,
         cancel_only_until=TIME,
     )
-    leaves = {GLOBALS_KEY: globals_.encode(), leaf_key(Collection.PARAMS, 0): build_dearest_params(chance).encode()}
+    leaves = {
+        GLOBALS_KEY: globals_.encode(),
+        leaf_key(Collection.PARAMS, 0): build_dearest_params(chance).encode(),
+        leaf_key(Collection.PARAMS, RULES_OFFSET): encode_rules(make_keel()),
+    }
+    marks: dict[int, int] = {}
     for index in range(UNDERLYINGS_MAX):
         mark = int.from_bytes(draw_rich(chance, 5))
         quote = Underlying(
@@ -183,32 +254,40 @@ def build_dearest_leaves(chance: random.Random) -> dict[LeafKey, bytes]:
             oracle_time=TIME - 10,
             spot=mark,
             mark=mark,
+            spot_confidence=400_001,
+            mark_confidence=400_001,
+            volatility=600_001,
             funding_index=-int.from_bytes(draw_rich(chance, 6)),
             index_time=TIME - 100,
             premium=-int.from_bytes(draw_rich(chance, 4)),
             open_interest=int.from_bytes(draw_rich(chance, 6)),
         )
         leaves[underlying_key(index)] = quote.encode()
+        marks[index] = mark
+    leaves |= {expiry_key(index, day): build_dearest_expiry(marks[index]) for index in HELD for day in EXPIRIES}
     books = Asset(1 << 95, *(int.from_bytes(draw_rich(chance, 12)) for _ in range(3)))
     leaves |= {leaf_key(Collection.ASSETS, index): books.encode() for index in range(ASSETS_MAX)}
     price = Ledger(leaves).require_underlying(HELD[-1]).mark
     for account, sign in ((A, 1), (B, -1)):
-        leaves[account_key(account)] = build_dearest_account(chance, draw_rich(chance, 20), sign).encode()
-        order = build_dearest_order(chance, is_sell=account == B, price=price)
+        leaves[account_key(account)] = build_dearest_account(chance, draw_rich(chance, 20), sign, marks).encode()
+        order = build_dearest_order(is_sell=account == B, price=price, mark=price)
         leaves[order_key(account, SLOT)] = order.encode()
     fill_paths(leaves, chance)
     return leaves
 
 
 def fill_paths(leaves: dict[LeafKey, bytes], chance: random.Random) -> None:
-    """Put a leaf into every empty subtree beside the path of an account, of an order and of the next withdrawal."""
+    """Put a leaf into every empty subtree beside the path of an account, an order, an expiry, the next withdrawal."""
     bystanders = {
         Collection.ACCOUNTS: Account(draw_rich(chance, 20), cash=1).encode(),
         Collection.ORDERS: Order(counter=1).encode(),
+        Collection.EXPIRIES: Expiry(time=1, forward=1, sigma=1).encode(),
         Collection.OUTBOX: Withdrawal(draw_rich(chance, 20), 1, 1, 1).encode(),
     }
     outbox = leaf_key(Collection.OUTBOX, OUTBOX_INDEX)
-    for path in (account_key(A), account_key(B), account_key(NEW), order_key(A, SLOT), order_key(B, SLOT), outbox):
+    accounts = (account_key(A), account_key(B), account_key(NEW), order_key(A, SLOT), order_key(B, SLOT))
+    expiries = [expiry_key(underlying, expiry) for underlying in HELD for expiry in EXPIRIES]
+    for path in (*accounts, outbox, *expiries):
         collection = get_collection(path)
         for level in range(DEPTHS[collection]):
             beside = LeafKey(path ^ 1 << level)
@@ -235,6 +314,8 @@ def list_messages(leaves: dict[LeafKey, bytes]) -> list[bytes]:
         (MessageType.FORCE_WITHDRAW, A, encode_amount(last, AMOUNT)),
         (MessageType.FORCE_WITHDRAW, A, encode_amount(0, AMOUNT)),
         (MessageType.CANCEL_ALL, A, b""),
+        (MessageType.FORCE_CLOSE, A, encode_close(True)),
+        (MessageType.FORCE_LIQUIDATE, A, b""),
     ]
     return [
         Message(kind, account.owner, TIME + MESSAGE_LAG + index, number, payload).encode()
@@ -291,7 +372,7 @@ class Stage:
         scene.bend_globals(**now)
         return scene
 
-    def sign(self, op: OrderOp | Cancel | Transfer | Withdraw) -> OrderOp | Cancel | Transfer | Withdraw:
+    def sign(self, op: Signed) -> Signed:
         """By the key that every account has last."""
         return replace(op, signature=USER.sign(hash_digest(self.domain, op)).signature)
 
@@ -316,11 +397,54 @@ class Stage:
             Kind.FILL: [self.set_scene(Fill(POSITION, A, SLOT, B, SLOT, mark, QUANTITY))],
             Kind.TRANSFER: [self.set_scene(self.sign(op)) for op in transfers],
             Kind.WITHDRAW: [self.set_scene(self.sign(op)) for op in withdrawals],
+            Kind.SURFACE: [self.set_scene(self.sign_surface())],
+            Kind.INDEX: [self.set_index()],
+            Kind.SETTLE: [self.set_settle()],
+            Kind.LIQUIDATE: [self.set_liquidate()],
+            Kind.TAKE: [self.set_take()],
+            Kind.DELEVERAGE: [self.set_deleverage()],
         }
         for scene in (scene for listed in scenes.values() for scene in listed):
             lay_out(scene)
             assert isinstance(judge(scene), Valid), scene.op[0]
         return scenes
+
+    def set_index(self) -> Scene:
+        """A basket of four whose components have moved on."""
+        scene, basket = self.set_scene(Index(POSITION, UNDERLYINGS_MAX - 1)), tuple((u, 250_001) for u in HELD[:4])
+        scene.bend_underlying(UNDERLYINGS_MAX - 1, basket=basket, oracle_time=TIME - 20)
+        return scene
+
+    def set_settle(self) -> Scene:
+        """All expiries have come and settled."""
+        scene = self.set_scene(Settle(POSITION, A), time=EXPIRIES[-1])
+        for underlying in HELD:
+            for expiry in EXPIRIES:
+                scene.bend_expiry(underlying, expiry, settlement=0x1111_1111)
+        return scene
+
+    def set_liquidate(self) -> Scene:
+        """Account A owes more than it has."""
+        scene = self.set_scene(Liquidate(POSITION, A, 0, 0, 0))
+        scene.bend_account(A, cash=DEBT)
+        scene.op = claim_liquidate(scene.ledger, POSITION, A).encode()
+        return scene
+
+    def set_take(self) -> Scene:
+        """Account A takes half of what B has, whose auction has run for a while."""
+        bare = Take(POSITION, 0, 0, 0, 0, A, NEVER, B, 500_001, 0, NEVER, KEYS_MAX - 1, b"")
+        scene = self.set_scene(replace(bare, signature=bytes(64)))
+        scene.bend_account(B, cash=DEBT, liquidation_from=TIME - 400)
+        scene.op = self.sign(claim_take(scene.ledger, bare)).encode()
+        return scene
+
+    def set_deleverage(self) -> Scene:
+        """The same accounts as the only three there are: whoever is first in a queue is looked for among all."""
+        scene = self.set_scene(b"\x10", account_count=4)
+        for account, like, changes in ((1, A, {"cash": DEBT, "liquidation_from": 1}), (2, B, {}), (3, B, {})):
+            scene.write(account_key(account), replace(scene.account(like), **changes).encode())
+        scene.op = claim_deleverage(scene.ledger, POSITION, 1, 2, perpetual(HELD[-1]), QUANTITY).encode()
+        return scene
 
     def set_close(self) -> Scene:
         """Close, where the header says what the state does."""
@@ -341,7 +465,18 @@ class Stage:
 
     def sign_reading(self) -> Oracle:
         """A reading that all five signed."""
-        bare = Oracle(POSITION, UNDERLYINGS_MAX - 1, TIME - 1, 0x1111_1111, 0x1111_1122, 31, ())
+        last = Ledger(self.state.leaves).require_underlying(UNDERLYINGS_MAX - 1)
+        prices = (last.spot - 1, last.mark - 1, 999_999, 999_999, 600_001)
+        return self.sign_as_oracles(Oracle(POSITION, UNDERLYINGS_MAX - 1, TIME - 1, *prices, 31, ()))
+
+    def sign_surface(self) -> Surface:
+        """A reading of an expiry that all five signed."""
+        shape = (0x3_3333_3333, 0x1111_1111, 0x1_1111_1111, -0x1_1111_1111, 0x1111_1111, 0x11_1111_1111)
+        where = (POSITION, HELD[-1], EXPIRIES[0], TIME - 1, int.from_bytes(b"\x11" * 14))
+        return self.sign_as_oracles(Surface(*(*where, 0x1111_1111, *shape, 999_999, 31, ())))
+
+    def sign_as_oracles(self, bare: Reading) -> Reading:
+        """The same, signed by all."""
         signed = [key.sign_recoverable(hash_digest(self.domain, bare), hasher=None) for key in ORACLES]
         signatures = tuple(OracleSignature(one[:32], one[32:64], one[64] + 27) for one in signed)
         return replace(bare, signatures=signatures)

@@ -14,14 +14,15 @@ from fraud_proofs.grounds import EFFECT, MALFORMED, Ground, check_ground
 from fraud_proofs.witness import Witness
 from state.batches import BatchData, Header
 from state.codes import Code, Kind
-from state.constants import NEVER, OP_BYTES_MAX
+from state.constants import EXPIRY_HORIZON, NEVER, OP_BYTES_MAX
 from state.leaves import perpetual
 from state.process_fill import BUYER, SELLER, Side
+from state.process_take import claim_take
 from state.transition import Invalid
 from state.tree import LeafKey
 from state.valuation import compute_account_margin, read_quotes
 from tests.contracts.scene import Scene
-from tests.dearest_state import HELD, POSITION, TIME, USER, Stage, draw_rich, enclose_dearest, judge, lay_out
+from tests.dearest_state import EXPIRIES, HELD, POSITION, TIME, USER, Stage, draw_rich, enclose_dearest, judge, lay_out
 from tests.parity.case import overlay
 from tests.parity.edges import Edge, hold
 from tests.parity.every_edge import EDGES
@@ -106,6 +107,40 @@ def leave_band(scene: Scene, chance: random.Random) -> None:
     scene.bend_underlying(HELD[-1], mark=scene.decoded.price * 2)
 
 
+def crowd(scene: Scene, chance: random.Random) -> None:
+    """Nobody holds what is traded, and no lot of it may be held."""
+    fill, params = scene.decoded, scene.ledger.get_params()
+    for account in (fill.buyer, fill.seller):
+        kept = [position for position in scene.account(account).positions if position[0].underlying != HELD[-1]]
+        scene.bend_account(account, positions=tuple(kept))
+    scene.bend_params(underlyings=tuple(terms._replace(open_interest_max=0) for terms in params.underlyings))
+
+
+def hurry(scene: Scene, chance: random.Random) -> None:
+    """A second too far ahead of what was never read."""
+    surface = scene.decoded
+    now = surface.expiry - EXPIRY_HORIZON - 1
+    scene.bend_expiry(surface.underlying, surface.expiry, time=0)
+    scene.bend_op(time=now)
+    scene.bend_globals(time=now)
+
+
+def leap(scene: Scene, chance: random.Random) -> None:
+    """The window's first second was not read."""
+    last = scene.decoded.expiry - 1
+    scene.bend_op(time=last)
+    scene.bend_globals(time=last)
+
+
+def grab(scene: Scene, chance: random.Random) -> None:
+    """The target is short by one unit, and half of it is asked for."""
+    take, params, now = scene.decoded, scene.ledger.get_params(), scene.ledger.get_globals().time
+    target = scene.account(take.target)
+    short = compute_account_margin(target, read_quotes(scene.ledger, target, params), now, params).maintenance
+    scene.bend_account(take.target, cash=target.cash - short - 1)
+    scene.op = claim_take(scene.ledger, take).encode()
+
+
 OWN_BENDS: dict[Code, Edge] = {
     **{code: overrun for code in Code if code % 100 == 0},
     **{code: bend_next_position for code in Code if code.name.endswith("_POSITION_MUST_INCREASE")},
@@ -128,6 +163,13 @@ OWN_BENDS: dict[Code, Edge] = {
     Code.FILL_PRICE_MUST_BE_IN_BAND: leave_band,
     Code.FILL_BUYER_MARGIN_MUST_HOLD: ruin(BUYER),
     Code.FILL_SELLER_MARGIN_MUST_HOLD: ruin(SELLER),
+    Code.FILL_OPEN_INTEREST_MUST_FIT: crowd,
+    Code.FILL_INSTRUMENTS_MUST_BE_LIVE: bend_globals(time=EXPIRIES[0]),
+    Code.SURFACE_EXPIRY_MUST_BE_NEAR: hurry,
+    Code.SURFACE_MUST_KEEP_WINDOW: leap,
+    Code.LIQUIDATE_MUST_CHANGE: lambda scene, chance: scene.bend_account(scene.decoded.account, liquidation_from=1),
+    Code.TAKE_MUST_NOT_BE_EXPIRED: lambda scene, chance: scene.bend_op(valid_until=TIME - 1),
+    Code.TAKE_SLICE_MUST_BE_NEEDED: grab,
     Code.TRANSFER_MARGIN_MUST_HOLD: impoverish,
     Code.WITHDRAW_MARGIN_MUST_HOLD: impoverish,
 }

@@ -439,8 +439,9 @@ def _is_price_effect_wrong(
     component_count: uint256 = 0
     if kind == constants.INDEX:
         component_count = before.basket_count
-        after = self._weigh(before, witness, components_at)
-        if after.oracle_time == constants.NEVER:
+        is_whole: bool = False
+        after, is_whole = self._weigh(before, witness, components_at)
+        if not is_whole:
             return False
     else:
         witnesses._finish(witness, components_at)
@@ -490,10 +491,10 @@ def _take_reading(
 @pure
 def _weigh(
     before: underlyings.Underlying, witness: Bytes[constants.WITNESS_BYTES_MAX], at: uint256
-) -> underlyings.Underlying:
+) -> (underlyings.Underlying, bool):
     """
     @notice The basket as priced by its components, which are NOT authenticated here: as uncertain, as wild and as
-            halted as the worst of them. Its time is NEVER when one is missing, or there are none.
+            halted as the worst of them; and whether there are any, and all are there.
     """
     after: underlyings.Underlying = before
     after.oracle_time = constants.NEVER
@@ -509,8 +510,7 @@ def _weigh(
     for i: uint256 in range(before.basket_count, bound=constants.BASKET_MAX):
         leaf, end = witnesses._peek(witness, end)
         if len(leaf) == 0:
-            after.oracle_time = constants.NEVER
-            return after
+            return after, False
         component: underlyings.Underlying = underlyings._decode_underlying(leaf)
         number, weight_ppm = underlyings._get_component(before, i)
         after.spot += weight_ppm * component.spot // constants.PPM
@@ -523,7 +523,7 @@ def _weigh(
     witnesses._finish(witness, end)
     after.spot = max(1, min(after.spot, constants.PRICE_MAX - 1))
     after.mark = max(1, min(after.mark, constants.PRICE_MAX - 1))
-    return after
+    return after, before.basket_count > 0
 
 
 # The bytes of an op

@@ -16,7 +16,7 @@ from state.ledger import Ledger
 from state.transition import Invalid, apply_step
 from state.tree import LeafKey, Tree, hash_leaf
 
-PROOF_GAS_MAX = 8_400_000
+PROOF_GAS_MAX = 12_000_000
 """No proof costs more (SPEC.md section 4)."""
 
 

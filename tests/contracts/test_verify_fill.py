@@ -410,10 +410,13 @@ def grow_position(scene: Scene, side: Side, rng: random.Random) -> None:
 
 
 def shrink_position(scene: Scene, side: Side, rng: random.Random) -> None:
-    """Let the fill take from what the account holds, all or in part."""
+    """Let the fill take from what the account holds of the underlying, all or in part, where nothing hedges it."""
     slot, quantity = find_slot(side, scene), scene.decoded.quantity
+    traded = scene.order(slot).legs[0][0]
+    others = [held for held in scene.account(slot.account).positions if held[0].underlying != traded.underlying]
+    scene.bend_account(slot.account, positions=tuple(others))
     held = -side.sign * (quantity + rng.choice((0, rng.randint(1, 2_000))))
-    set_position(scene, slot.account, scene.order(slot).legs[0][0], held)
+    set_position(scene, slot.account, traded, held)
 
 
 def trade_at_mark(scene: Scene, side: Side, loss_ppm: int = 0) -> None:

@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -12,6 +13,7 @@ from fraud_proofs.grounds import EFFECT, check_ground
 from state.codes import Code, Kind
 from state.constants import ACCOUNTS_MAX, CASH_MAX, KEYS_MAX, NEVER, POSITIONS_MAX, PPM
 from state.leaves import FUTURE, Instrument, perpetual
+from state.ledger import SubjectMissing
 from state.process_take import SLICE_ROOM_PPM, claim_take, compute_bidder, get_clock, read_price
 from state.transition import Valid
 from state.tree import Collection, account_key, leaf_key, underlying_key
@@ -81,9 +83,11 @@ def find_bid(world: World, rng: random.Random) -> Scene:
     while True:
         target = put_up_for_sale(world, rng)
         slice_ppm = rng.choice((1, SLICE_ROOM_PPM, rng.randint(1, 200_000), PPM))
-        op = world.sign_take(rng.choice(("erin", "erin", *PEOPLE)), target, slice_ppm)
-        if isinstance(world.judge(op), Valid):
-            return Scene(world.here, world.state.leaves, op)
+        bidder = rng.choice([name for name in ("erin", "erin", *PEOPLE) if name != target])
+        with suppress(SubjectMissing):  # a slice that cuts off a hedge
+            op = world.sign_take(bidder, target, slice_ppm)
+            if isinstance(world.judge(op), Valid):
+                return Scene(world.here, world.state.leaves, op)
 
 
 # The rules, each broken in every way that we know

@@ -75,7 +75,7 @@ RANGES: dict[Collection, dict[str, tuple[int, int]]] = {
         "counterparty": (0, ACCOUNTS_MAX - 1),
     },
     Collection.UNDERLYINGS: {
-        "oracle_time": (0, NEVER),
+        "oracle_time": (0, TIME_MAX),
         "spot": (0, PRICE_MAX - 1),
         "mark": (0, PRICE_MAX - 1),
         "spot_confidence": (0, PPM),

@@ -56,7 +56,7 @@ def look_for_none() -> Iterator[None]:
 def sweep_by_hand() -> Iterator[Sweeper]:
     """For the length of a `with` block no garbage is looked for but by the sweeper; what there is now is set aside."""
     was_enabled = gc.isenabled()
-    gc.collect()
+    # Without a look at all that a start has loaded, which would take a second or two: it waits for a quiet moment.
     gc.freeze()
     gc.disable()
     try:

@@ -153,7 +153,9 @@ def test_a_user_leaves_though_sequencer_and_folder_are_gone(tmp_path: Path, caps
             port = sequencer.wait_for("serving").rsplit("port=", 1)[1].strip()
             gateway = ["--gateway", f"127.0.0.1:{port}", "--wait"]
             assert main(["wallet", "deposit", "0.5", "--asset", "1", *wallet, *gateway]) == 0
-            sequencer.wait_for("posted index=1")
+            contract = Rollup(L1([anvil.url]), parse_address(rollup))
+            while (batch := contract.get_batch(contract.view("tip"))) is None or batch.inbox_cursor == 0:
+                sequencer.wait_for("posted index=")
             sequencer.process.kill()
         shutil.rmtree(folder)
         assert main(["wallet", "force-withdraw", "0.125", "--asset", "1", "--account", "1", *wallet]) == 0

@@ -58,8 +58,8 @@ def test_bounds_of_parameters() -> None:
         for name in names.split(", "):
             path = name if name in parameter_bounds.BOUNDS else f"{name}_q38"
             unit = fixed_point.ONE_Q38 if path.endswith("_q38") else 1
-            bounds = (numbers[end] if end in numbers else int(end) for end in ends)
-            told[path] = tuple(unit * bound for bound in bounds)  # type: ignore[operator]
+            ordered = (numbers[end] if end in numbers else int(end) for end in ends)
+            told[path] = tuple(unit * one for one in ordered)  # type: ignore[operator]
     assert told == parameter_bounds.BOUNDS
 
 

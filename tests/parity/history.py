@@ -31,8 +31,8 @@ class History(World):
         self.tribunal = tribunal
         self.batches: list[BatchData] = []
         chance = random.Random(seed)
-        options = {"rules": draw_rules(chance), "listings": MIXED_LISTINGS}
-        super().__init__(seed, draw_params(chance), keep_steps=False, rollup=tribunal.address, **options)
+        rules, params = draw_rules(chance), draw_params(chance)
+        super().__init__(seed, params, rules=rules, listings=MIXED_LISTINGS, keep_steps=False, rollup=tribunal.address)
 
     def send(self, kind: int, sender: bytes, account: int, payload: bytes) -> Valid:
         """Put a message in both inboxes and take it."""

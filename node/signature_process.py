@@ -48,7 +48,7 @@ class SignatureProcess:
             async with self._turn:
                 self._waiting.append(send)
                 await self.tell(body)
-        except trio.BrokenResourceError as error:
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise WorkerEnded(ENDED) from error
         return receive
 

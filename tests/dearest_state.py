@@ -442,7 +442,8 @@ class Stage:
         """The same accounts as the only three there are: whoever is first in a queue is looked for among all."""
         scene = self.set_scene(b"\x10", account_count=4)
         for account, like, changes in ((1, A, {"cash": DEBT, "liquidation_from": 1}), (2, B, {}), (3, B, {})):
-            scene.write(account_key(account), replace(scene.account(like), **changes).encode())  # type: ignore[arg-type]
+            scene.write(account_key(account), scene.account(like).encode())
+            scene.bend_account(account, **changes)
         scene.op = claim_deleverage(scene.ledger, POSITION, 1, 2, perpetual(HELD[-1]), QUANTITY).encode()
         return scene
 

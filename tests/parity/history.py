@@ -31,9 +31,8 @@ class History(World):
         self.tribunal = tribunal
         self.batches: list[BatchData] = []
         chance = random.Random(seed)
-        options = {"rules": draw_rules(chance), "listings": MIXED_LISTINGS}
-        params = draw_params(chance)
-        super().__init__(seed, params, keep_steps=False, rollup=tribunal.address, **options)  # type: ignore[arg-type]
+        rules, params = draw_rules(chance), draw_params(chance)
+        super().__init__(seed, params, rules=rules, listings=MIXED_LISTINGS, keep_steps=False, rollup=tribunal.address)
 
     def send(self, kind: int, sender: bytes, account: int, payload: bytes) -> Valid:
         """Put a message in both inboxes and take it."""

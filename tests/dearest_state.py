@@ -1,20 +1,24 @@
 """The dearest state, ops that are valid in it, and batches that take the longest to show one of them in.
 
 Everything stands in this state that protocol and version allow at once: every path of the tree as full as it can be,
-two accounts with every key, collateral and position, 64 underlyings, 16 assets, five oracle signers, and no byte that
-is zero without need. An op is told in a batch of 64 frames, at the end of a frame of 8,192 bytes.
+two accounts with every key, all collateral and 64 options on 8 underlyings and 24 expiries, whose prices nobody trusts,
+64 underlyings, 16 assets, five oracle signers, rules of margin with 32 scenarios on two dates and four tiers, and no
+byte that is zero without need. Four legs trade: two that close a position and its expiry, two on expiries that are new,
+so that the margins before and after need 66 options on 26 expiries. No fill that fits needs more.
+An op is told in a batch of 64 frames, at the end of a frame of 8,192 bytes.
 """
 
 import random
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TypeVar
 
 from coincurve import PrivateKey
 from nacl.signing import SigningKey
 
 from fraud_proofs.challenger import State
-from risk.parameter_sets import make_keel
+from risk.fixed_point import ONE_Q38
+from risk.parameter_sets import KEEL_TIERS, make_keel
+from risk.parameters import Parameters, Scenario, VolShock
 from state.batches import FRAME_HEAD_BYTES, BatchData, Frame, Header, Step
 from state.codes import Kind
 from state.constants import (
@@ -26,7 +30,6 @@ from state.constants import (
     FRAME_BYTES_MAX,
     FRAMES_MAX,
     KEYS_MAX,
-    LEGS_MAX,
     NEVER,
     ORACLE_SIGNERS_MAX,
     PROTOCOL_VERSION,
@@ -36,6 +39,7 @@ from state.constants import (
 )
 from state.context import StepContext
 from state.leaves import (
+    QUOTE_UNDERLYING,
     Account,
     Asset,
     AssetTerms,
@@ -49,17 +53,15 @@ from state.leaves import (
     UnderlyingTerms,
     Withdrawal,
     call,
-    perpetual,
     put,
 )
-from state.ledger import Ledger
+from state.ledger import Ledger, Slot
 from state.operations import (
     L1,
     Cancel,
     Close,
     Fill,
     Index,
-    Liquidate,
     Open,
     Operation,
     Oracle,
@@ -78,7 +80,7 @@ from state.process_deleverage import claim_deleverage
 from state.process_inbox import Message, MessageType, encode_amount, encode_close, encode_key, hash_accumulator
 from state.process_liquidate import claim_liquidate
 from state.process_take import claim_take
-from state.rules import encode_rules
+from state.rules import SCENARIOS_MAX, TIERS_MAX, encode_rules
 from state.transition import Invalid, Valid, apply_step
 from state.tree import (
     DEPTHS,
@@ -93,17 +95,16 @@ from state.tree import (
     order_key,
     underlying_key,
 )
-from tests.contracts.scene import Scene
+from tests.contracts.scene import Scene, compute_fair_price
 from tests.parity.case import Case
 from tests.parity.tribunal import Tribunal
-from tests.workload import round_strike
-from tests.world import GENESIS_TIME, QUOTE_TERMS, build_params, get_address
-
-Reading = TypeVar("Reading", Oracle, Surface)
-Signed = TypeVar("Signed", OrderOp, Cancel, Transfer, Withdraw, Take)
+from tests.world import GENESIS_TIME, build_params, get_address
 
 A, B, NEW = ACCOUNTS_MAX - 3, ACCOUNTS_MAX - 4, ACCOUNTS_MAX - 1
 """Two accounts with everything, and the one that is created next."""
+
+EXHIBIT = 1
+"""The account that ranks before all others when somebody must close with a bankrupt."""
 
 SLOT = SLOTS_PER_ACCOUNT - 1
 OUTBOX_INDEX = (1 << 32) - 1
@@ -113,17 +114,28 @@ MESSAGE_LAG = 600
 
 POSITION = 0xF1F1F1F1
 HELD = tuple(range(40, 48))
-"""The underlyings of the positions."""
+"""The underlyings of the sixty-four positions."""
 
-EXPIRIES = tuple((TIME // EXPIRY_STEP + days) * EXPIRY_STEP + EXPIRY_SECOND_OF_DAY for days in (1, 2, 30))
-"""Three of each: with eight underlyings as many as an account may hold, a perpetual being one."""
+TRADED = HELD[-1]
+BASKET, COMPONENTS = 62, (50, 51, 52, 53)
 
 COLLATERAL = (*range(25, 39), 63)
 """Those of the fifteen kinds of collateral; with the last one listed every loop over underlyings goes to its end."""
 
+PEG = 60
+"""The quote asset's own."""
+
+DAYS = (3, 33, 93, 150, 310)
+"""So far ahead are the expiries of what is traded; three of them on every underlying that is held."""
+
 QUANTITY = 0x1F1F1F1F1F
-DEBT = -(1 << 111)
 AMOUNT = 0x3F3F3F3F3F3F3F3F
+PRICE_OFFSET = 0x1111_1111
+"""So far from the marks the legs trade."""
+
+RATIOS = (1, 3, -2, 5)
+"""Of the four legs."""
+
 USER = SigningKey(b"\x0b" * 32)
 ORACLES = tuple(PrivateKey(bytes([n]) * 32) for n in range(1, ORACLE_SIGNERS_MAX + 1))
 
@@ -136,10 +148,19 @@ def draw_rich(chance: random.Random, size: int) -> bytes:
 # The state
 
 
+def build_dearest_rules() -> Parameters:
+    """Keel's own, with one scenario and two tiers more, every rule in force."""
+    keel = make_keel()
+    far = Scenario(5 * ONE_Q38, VolShock.DOWN, weight_q38=0x0F_1111_1111)
+    return replace(keel, scenarios=(*keel.scenarios, far)[:SCENARIOS_MAX], tiers=(KEEL_TIERS * TIERS_MAX)[:TIERS_MAX])
+
+
 def build_dearest_params(chance: random.Random) -> Params:
     """Five signers who must all sign, sixteen assets, sixty-four underlyings; fees that make margin harder to hold."""
-    terms = (100_001, 50_001, 500_001, 0x7777_7777_7777_7777, 5_000_001)
-    backed = [AssetTerms(COLLATERAL[i - 1], *terms) for i in range(1, ASSETS_MAX)]
+    backed = [
+        AssetTerms(COLLATERAL[i - 1], 150_001, 40_001, 990_001, 0x7777_7777_7777_7777, 5_000_001)
+        for i in range(1, ASSETS_MAX)
+    ]
     return build_params(
         oracle_threshold=ORACLE_SIGNERS_MAX,
         oracle_signers=tuple(get_address(key) for key in ORACLES),
@@ -150,47 +171,68 @@ def build_dearest_params(chance: random.Random) -> Params:
         taker_fee_ppm=950_000,
         l1_fee=int.from_bytes(draw_rich(chance, 5)),
         funding_period=0x11111111,
-        halt_seconds=0x11111111,
-        auction_seconds=600,
-        peg_underlying=0,
-        assets=(QUOTE_TERMS._replace(create_min=0x11111111), *backed),
-        underlyings=(UnderlyingTerms(0xBBBBB, NEVER),) * UNDERLYINGS_MAX,
+        peg_underlying=PEG,
+        assets=(AssetTerms(QUOTE_UNDERLYING, 0, 0, 0, 1, 0x11111111), *backed),
+        underlyings=tuple(UnderlyingTerms(666_001, 0x7111_1111_1111_1111) for _ in range(UNDERLYINGS_MAX)),
     )
 
 
-def list_held(underlying: int, mark: int) -> list[Instrument]:
-    """What an account holds of one underlying: eight options near the money in all expiries; of the last underlying a
-    perpetual, which counts as one, and seven options in two of them.
-    """
-    strikes = [round_strike(mark * percent // 100) for percent in (90, 95)]
-    has_perpetual = underlying == HELD[-1]
-    rights = [(right, strike) for strike in strikes for right in (put, call)]
-    days = EXPIRIES[:2] if has_perpetual else EXPIRIES
-    options = [right(underlying, expiry, strike) for right, strike in rights for expiry in days]
-    return [perpetual(underlying), *sorted(options[:7])] if has_perpetual else sorted(options[:8])
+def get_expiry(place: int) -> int:
+    """The expiry of this place in DAYS, in seconds."""
+    return (TIME // EXPIRY_STEP + DAYS[place]) * EXPIRY_STEP + EXPIRY_SECOND_OF_DAY
 
 
-def build_dearest_account(chance: random.Random, owner: bytes, sign: int, marks: dict[int, int]) -> Account:
-    """Every key, the user's last; every collateral; eight positions in each of eight underlyings."""
+def round_strike(price: int) -> int:
+    """Down to three digits."""
+    unit = 10 ** max(len(str(price)) - 3, 0)
+    return price // unit * unit
+
+
+def list_options(underlying: int, spot: int, counts: tuple[int, ...]) -> list[Instrument]:
+    """So many options on each expiry, puts below spot and calls above."""
+    return [
+        (put if number % 2 else call)(underlying, get_expiry(place), round_strike(spot * (94 + 3 * number) // 100))
+        for place, count in enumerate(counts)
+        for number in range(count)
+    ]
+
+
+def list_held(spots: dict[int, int]) -> list[Instrument]:
+    """Sixty-four options on twenty-four expiries; two of what is traded are alone on theirs."""
+    options = [one for u in HELD[:-1] for one in list_options(u, spots[u], (3, 3, 2))]
+    return [*options, *list_options(TRADED, spots[TRADED], (6, 1, 1))]
+
+
+def list_legs(spot: int) -> tuple[tuple[Instrument, int], ...]:
+    """The two that are alone on their expiries, and one each on two more."""
+    options = list_options(TRADED, spot, (0, 1, 1, 1, 1))
+    return tuple(zip(options, RATIOS, strict=True))
+
+
+def build_dearest_account(chance: random.Random, owner: bytes, positions: dict[Instrument, int]) -> Account:
+    """Every key, the user's last; every collateral; the last tier."""
     keys = [SessionKey(draw_rich(chance, 32), 255, NEVER) for _ in range(KEYS_MAX - 1)]
     return Account(
         owner=owner,
         sequence=0x1111_1111,
         epoch=0x11111111,
+        tier=TIERS_MAX - 1,
         cash=int.from_bytes(draw_rich(chance, 14)) >> 1,
         keys=(*keys, SessionKey(USER.verify_key.encode(), 255, NEVER)),
         collateral=tuple((asset, int.from_bytes(draw_rich(chance, 12)) >> 1) for asset in range(1, ASSETS_MAX)),
-        positions=tuple(
-            (held, sign * QUANTITY * (1 if place % 2 else -1))
-            for underlying in HELD
-            for place, held in enumerate(list_held(underlying, marks[underlying]))
-        ),
+        positions=tuple(sorted(positions.items())),
     )
 
 
-def build_dearest_order(*, is_sell: bool, price: int, mark: int) -> Order:
-    """An order that lives, of as many legs as may be."""
-    held = list_held(HELD[-1], mark)[:LEGS_MAX]
+def draw_positions(chance: random.Random, spots: dict[int, int]) -> dict[Instrument, int]:
+    """Of account A, who buys: what the first two legs close he holds against them. Account B holds the opposite."""
+    held = {instrument: QUANTITY * chance.choice((1, -1, 2, -2)) for instrument in list_held(spots)}
+    closed = [(leg, -QUANTITY * ratio) for leg, ratio in list_legs(spots[TRADED]) if leg in held]
+    return held | dict(closed)
+
+
+def build_dearest_order(legs: tuple[tuple[Instrument, int], ...], price: int, *, is_sell: bool) -> Order:
+    """An order that lives."""
     return Order(
         counter=0x1111_1111,
         accepted=0x1111_1111 + is_sell,
@@ -202,30 +244,51 @@ def build_dearest_order(*, is_sell: bool, price: int, mark: int) -> Order:
         remaining=2 * QUANTITY,
         max_fee_ppm=FEE_PPM_MAX,
         counterparty=A if is_sell else B,
-        legs=tuple(zip(held, (1, -1, 1, -1), strict=True)),
+        legs=legs,
     )
 
 
-def build_dearest_expiry(mark: int) -> bytes:
-    """A surface without a zero where one is not needed."""
-    surface = Expiry(
+def build_dearest_underlying(chance: random.Random, index: int) -> Underlying:
+    """A price that is hardly trusted, below 2^39 so that there are strikes around it."""
+    spot = int.from_bytes(draw_rich(chance, 5)) >> 2 | 1 << 36
+    basket = tuple((component, 250_001 + component) for component in COMPONENTS) if index == BASKET else ()
+    return Underlying(
+        symbol=draw_rich(chance, 8),
+        oracle_time=TIME - (20 if basket else 10),
+        spot=spot,
+        mark=spot * 1_003 // 1_000,
+        spot_confidence=300_001,
+        mark_confidence=300_002,
+        volatility=800_001,
+        funding_index=-int.from_bytes(draw_rich(chance, 6)),
+        index_time=TIME - 100,
+        premium=-int.from_bytes(draw_rich(chance, 4)),
+        open_interest=int.from_bytes(draw_rich(chance, 6)),
+        halted_until=TIME - 1,
+        basket=basket,
+    )
+
+
+def build_dearest_expiry(chance: random.Random, spot: int, expiry: int) -> Expiry:
+    """A smile that is neither flat nor symmetric, read a moment ago."""
+    level = (ONE_Q38 * 64 // 100) * (expiry - TIME) // 31_536_000
+    return Expiry(
         time=TIME - 10,
-        forward=mark + 0x1111,
-        rate=0x3_3333_3333,
-        a=0x1111_1111,
-        b=0x1_1111_1111,
-        rho=-0x1_1111_1111,
-        m=0x1111_1111,
-        sigma=0x11_1111_1111,
-        confidence=400_001,
-        start_integral=int.from_bytes(b"\x11" * 13),
-        integral=int.from_bytes(b"\x22" * 13),
+        forward=spot * chance.randint(99, 104) // 100,
+        rate=ONE_Q38 // 23,
+        a=level * 6 // 10,
+        b=level // 2,
+        rho=-ONE_Q38 * 3 // 10,
+        m=-ONE_Q38 // 17,
+        sigma=ONE_Q38 // 5,
+        confidence=300_003,
+        start_integral=int.from_bytes(draw_rich(chance, 9)),
+        integral=int.from_bytes(draw_rich(chance, 10)),
     )
-    return surface.encode()
 
 
 def build_dearest_leaves(chance: random.Random) -> dict[LeafKey, bytes]:
-    """All that the steps look at, and a leaf in each subtree beside their paths that version 1 can fill."""
+    """All that the steps look at, and a leaf in each subtree beside their paths that this version can fill."""
     globals_ = Globals(
         time=TIME,
         batch=1,
@@ -244,55 +307,50 @@ def build_dearest_leaves(chance: random.Random) -> dict[LeafKey, bytes]:
     leaves = {
         GLOBALS_KEY: globals_.encode(),
         leaf_key(Collection.PARAMS, 0): build_dearest_params(chance).encode(),
-        leaf_key(Collection.PARAMS, RULES_OFFSET): encode_rules(make_keel()),
+        leaf_key(Collection.PARAMS, RULES_OFFSET): encode_rules(build_dearest_rules()),
     }
-    marks: dict[int, int] = {}
+    spots: dict[int, int] = {}
     for index in range(UNDERLYINGS_MAX):
-        mark = int.from_bytes(draw_rich(chance, 5))
-        quote = Underlying(
-            symbol=draw_rich(chance, 8),
-            oracle_time=TIME - 10,
-            spot=mark,
-            mark=mark,
-            spot_confidence=400_001,
-            mark_confidence=400_001,
-            volatility=600_001,
-            funding_index=-int.from_bytes(draw_rich(chance, 6)),
-            index_time=TIME - 100,
-            premium=-int.from_bytes(draw_rich(chance, 4)),
-            open_interest=int.from_bytes(draw_rich(chance, 6)),
-        )
+        quote = build_dearest_underlying(chance, index)
         leaves[underlying_key(index)] = quote.encode()
-        marks[index] = mark
-    leaves |= {expiry_key(index, day): build_dearest_expiry(marks[index]) for index in HELD for day in EXPIRIES}
+        spots[index] = quote.spot
+        for place in range(len(DAYS)):
+            expiry = get_expiry(place)
+            leaves[expiry_key(index, expiry)] = build_dearest_expiry(chance, quote.spot, expiry).encode()
     books = Asset(1 << 95, *(int.from_bytes(draw_rich(chance, 12)) for _ in range(3)))
     leaves |= {leaf_key(Collection.ASSETS, index): books.encode() for index in range(ASSETS_MAX)}
-    price = Ledger(leaves).require_underlying(HELD[-1]).mark
+    legs, positions = list_legs(spots[TRADED]), draw_positions(chance, spots)
+    fair, _ = compute_fair_price(Ledger(leaves), legs)
     for account, sign in ((A, 1), (B, -1)):
-        leaves[account_key(account)] = build_dearest_account(chance, draw_rich(chance, 20), sign, marks).encode()
-        order = build_dearest_order(is_sell=account == B, price=price, mark=price)
+        held = {instrument: sign * quantity for instrument, quantity in positions.items()}
+        leaves[account_key(account)] = build_dearest_account(chance, draw_rich(chance, 20), held).encode()
+        order = build_dearest_order(legs, fair + PRICE_OFFSET, is_sell=account == B)
         leaves[order_key(account, SLOT)] = order.encode()
     fill_paths(leaves, chance)
     return leaves
 
 
 def fill_paths(leaves: dict[LeafKey, bytes], chance: random.Random) -> None:
-    """Put a leaf into every empty subtree beside the path of an account, an order, an expiry, the next withdrawal."""
+    """Put a leaf into every empty subtree beside the path of an account, of an order, of the next withdrawal, and of an
+    expiry: more days than any chain will live."""
     bystanders = {
         Collection.ACCOUNTS: Account(draw_rich(chance, 20), cash=1).encode(),
         Collection.ORDERS: Order(counter=1).encode(),
-        Collection.EXPIRIES: Expiry(time=1, forward=1, sigma=1).encode(),
         Collection.OUTBOX: Withdrawal(draw_rich(chance, 20), 1, 1, 1).encode(),
+        Collection.EXPIRIES: Expiry(time=1).encode(),
     }
     outbox = leaf_key(Collection.OUTBOX, OUTBOX_INDEX)
-    accounts = (account_key(A), account_key(B), account_key(NEW), order_key(A, SLOT), order_key(B, SLOT))
-    expiries = [expiry_key(underlying, expiry) for underlying in HELD for expiry in EXPIRIES]
-    for path in (*accounts, outbox, *expiries):
+    dated = [expiry_key(u, get_expiry(place)) for u in (*HELD, UNDERLYINGS_MAX - 1) for place in range(len(DAYS))]
+    accounts = [account_key(account) for account in (A, B, NEW, EXHIBIT)]
+    singles = (*accounts, order_key(A, SLOT), order_key(B, SLOT), outbox)
+    filled = {(get_collection(key), key >> level) for key in leaves for level in range(key.bit_length())}
+    for path in (*singles, *dated):
         collection = get_collection(path)
         for level in range(DEPTHS[collection]):
             beside = LeafKey(path ^ 1 << level)
-            if not any(key >> level == beside >> level for key in leaves if get_collection(key) == collection):
+            if (collection, beside >> level) not in filled:
                 leaves[beside] = bystanders[collection]
+                filled.update((collection, beside >> up) for up in range(beside.bit_length()))
 
 
 # The rollup's side
@@ -345,7 +403,7 @@ def build_header(parent: bytes, messages: list[bytes]) -> Header:
         position_from=0,
         position_to=1 << 32,
         log_hash=b"\x11" * 32,
-        oracle_time=TIME - 10,
+        oracle_time=TIME - 20,
     )
 
 
@@ -372,16 +430,15 @@ class Stage:
         scene.bend_globals(**now)
         return scene
 
-    def sign(self, op: Signed) -> Signed:
+    def sign(self, op: OrderOp | Cancel | Transfer | Withdraw | Take) -> OrderOp | Cancel | Transfer | Withdraw | Take:
         """By the key that every account has last."""
         return replace(op, signature=USER.sign(hash_digest(self.domain, op)).signature)
 
     def list_valid(self) -> dict[Kind, list[Scene]]:
         """Valid ops of every kind, more than one where it is not plain which is the dearest."""
         last = KEYS_MAX - 1
-        mark = Ledger(self.state.leaves).require_underlying(HELD[-1]).mark
-        legs = ((perpetual(UNDERLYINGS_MAX - 1), 1),)
-        terms = OrderTerms(A, SLOT, NEVER, 1, 0x11111111, NEVER, 6, mark, 2 * QUANTITY, FEE_PPM_MAX, B, legs)
+        held = Ledger(self.state.leaves).require_order(Slot(A, SLOT))
+        terms = OrderTerms(A, SLOT, NEVER, 1, 0x11111111, NEVER, 6, held.price, 2 * QUANTITY, FEE_PPM_MAX, B, held.legs)
         order = OrderOp(POSITION, POSITION, terms, last, b"")
         cancel = Cancel(POSITION, A, SLOT, NEVER, 1, last, b"")
         transfers = [Transfer(POSITION, A, NEVER, B, asset, AMOUNT, last, b"") for asset in (0, ASSETS_MAX - 1)]
@@ -394,11 +451,11 @@ class Stage:
             Kind.ORACLE: [self.set_scene(self.sign_reading())],
             Kind.ORDER: [self.set_scene(self.sign(order))],
             Kind.CANCEL: [self.set_scene(self.sign(cancel))],
-            Kind.FILL: [self.set_scene(Fill(POSITION, A, SLOT, B, SLOT, mark, QUANTITY))],
+            Kind.FILL: [self.set_scene(Fill(POSITION, A, SLOT, B, SLOT, held.price, QUANTITY))],
             Kind.TRANSFER: [self.set_scene(self.sign(op)) for op in transfers],
             Kind.WITHDRAW: [self.set_scene(self.sign(op)) for op in withdrawals],
             Kind.SURFACE: [self.set_scene(self.sign_surface())],
-            Kind.INDEX: [self.set_index()],
+            Kind.INDEX: [self.set_scene(Index(POSITION, BASKET))],
             Kind.SETTLE: [self.set_settle()],
             Kind.LIQUIDATE: [self.set_liquidate()],
             Kind.TAKE: [self.set_take()],
@@ -406,45 +463,44 @@ class Stage:
         }
         for scene in (scene for listed in scenes.values() for scene in listed):
             lay_out(scene)
-            assert isinstance(judge(scene), Valid), scene.op[0]
+            assert isinstance(judge(scene), Valid), (scene.op[0], judge(scene))
         return scenes
 
-    def set_index(self) -> Scene:
-        """A basket of four whose components have moved on."""
-        scene, basket = self.set_scene(Index(POSITION, UNDERLYINGS_MAX - 1)), tuple((u, 250_001) for u in HELD[:4])
-        scene.bend_underlying(UNDERLYINGS_MAX - 1, basket=basket, oracle_time=TIME - 20)
+    # What is left of an account that lost
+
+    def set_bankrupt(self, **changes: int) -> Scene:
+        """Account A owes more than all it has; there is no op yet."""
+        scene = self.set_scene(Close())
+        scene.bend_account(A, cash=-(1 << 111), **changes)
         return scene
 
     def set_settle(self) -> Scene:
-        """All expiries have come and settled."""
-        scene = self.set_scene(Settle(POSITION, A), time=EXPIRIES[-1])
-        for underlying in HELD:
-            for expiry in EXPIRIES:
-                scene.bend_expiry(underlying, expiry, settlement=0x1111_1111)
+        """Everything that A holds has expired, and all of it has settled."""
+        scene = self.set_scene(Settle(POSITION, A), time=get_expiry(len(DAYS) - 1))
+        for underlying, expiry in dict.fromkeys((one.underlying, one.expiry) for one, _ in scene.account(A).positions):
+            scene.bend_expiry(underlying, expiry, settlement=scene.underlying(underlying).spot)
         return scene
 
     def set_liquidate(self) -> Scene:
-        """Account A owes more than it has."""
-        scene = self.set_scene(Liquidate(POSITION, A, 0, 0, 0))
-        scene.bend_account(A, cash=DEBT)
+        """The auction begins."""
+        scene = self.set_bankrupt()
         scene.op = claim_liquidate(scene.ledger, POSITION, A).encode()
         return scene
 
     def set_take(self) -> Scene:
-        """Account A takes half of what B has, whose auction has run for a while."""
-        bare = Take(POSITION, 0, 0, 0, 0, A, NEVER, B, 500_001, 0, NEVER, KEYS_MAX - 1, b"")
-        scene = self.set_scene(replace(bare, signature=bytes(64)))
-        scene.bend_account(B, cash=DEBT, liquidation_from=TIME - 400)
+        """A third of everything, in the second phase of the auction, to somebody who holds the same instruments."""
+        scene = self.set_bankrupt(liquidation_from=TIME - 1_000)
+        bare = Take(POSITION, 0, 0, 0, 0, B, NEVER, A, 333_333, 0, NEVER, KEYS_MAX - 1, b"")
         scene.op = self.sign(claim_take(scene.ledger, bare)).encode()
         return scene
 
     def set_deleverage(self) -> Scene:
-        """The same accounts as the only three there are: whoever is first in a queue is looked for among all."""
-        scene = self.set_scene(b"\x10", account_count=4)
-        for account, like, changes in ((1, A, {"cash": DEBT, "liquidation_from": 1}), (2, B, {}), (3, B, {})):
-            scene.write(account_key(account), scene.account(like).encode())
-            scene.bend_account(account, **changes)
-        scene.op = claim_deleverage(scene.ledger, POSITION, 1, 2, perpetual(HELD[-1]), QUANTITY).encode()
+        """An option that A and B hold against each other closes, after the auction. The rules look at
+        the first of all accounts alone, for there is nothing in the others; no proof reads how many there are."""
+        scene = self.set_bankrupt(liquidation_from=TIME - 2_000)
+        scene.bend_globals(account_count=EXHIBIT + 1)
+        instrument, _ = next(one for one in scene.account(A).positions if one[0].underlying == TRADED)
+        scene.op = claim_deleverage(scene.ledger, POSITION, A, B, instrument, QUANTITY).encode()
         return scene
 
     def set_close(self) -> Scene:
@@ -453,34 +509,43 @@ class Stage:
         return self.set_scene(Close(), inbox_cursor=header.inbox_cursor, inbox_hash=header.inbox_hash)
 
     def list_l1(self) -> Iterator[Scene]:
-        """Each message where it is due; the second also where the asset owes, so that it goes back."""
+        """Each message where it is due; the second also where the asset owes, so that it goes back; the last also where
+        its account is bankrupt."""
         inbox_hash = bytes(32)
         for index, message in enumerate(self.messages):
             now = {"inbox_cursor": index, "inbox_hash": inbox_hash}
-            yield self.set_scene(L1(POSITION, index), **now)
+            scene = self.set_scene(L1(POSITION, index), **now)
+            yield scene
             if index == 1:
                 refused, key = self.set_scene(L1(POSITION, index), **now), leaf_key(Collection.ASSETS, ASSETS_MAX - 1)
                 refused.write(key, replace(refused.ledger.require_asset(ASSETS_MAX - 1), bad_debt=1).encode())
                 yield refused
+            if index == len(self.messages) - 1:
+                lost = self.set_scene(L1(POSITION, index), **now)
+                lost.bend_account(A, cash=-(1 << 111))
+                yield lost
             inbox_hash = hash_accumulator(inbox_hash, message)
 
     def sign_reading(self) -> Oracle:
         """A reading that all five signed."""
-        last = Ledger(self.state.leaves).require_underlying(UNDERLYINGS_MAX - 1)
-        prices = (last.spot - 1, last.mark - 1, 999_999, 999_999, 600_001)
-        return self.sign_as_oracles(Oracle(POSITION, UNDERLYINGS_MAX - 1, TIME - 1, *prices, 31, ()))
+        last = UNDERLYINGS_MAX - 1
+        price = Ledger(self.state.leaves).require_underlying(last).spot
+        bare = Oracle(POSITION, last, TIME - 1, price + 0x1111, price + 0x1122, 999_991, 999_992, 19_999_999, 31, ())
+        return replace(bare, signatures=self.sign_as_oracles(bare))
 
     def sign_surface(self) -> Surface:
         """A reading of an expiry that all five signed."""
-        shape = (0x3_3333_3333, 0x1111_1111, 0x1_1111_1111, -0x1_1111_1111, 0x1111_1111, 0x11_1111_1111)
-        where = (POSITION, HELD[-1], EXPIRIES[0], TIME - 1, int.from_bytes(b"\x11" * 14))
-        return self.sign_as_oracles(Surface(*(*where, 0x1111_1111, *shape, 999_999, 31, ())))
+        last, expiry = UNDERLYINGS_MAX - 1, get_expiry(0)
+        price = Ledger(self.state.leaves).require_underlying(last).spot
+        read = Ledger(self.state.leaves).require_expiry(last, expiry)
+        shape = (read.rate, read.a, read.b, read.rho, read.m, read.sigma)
+        bare = Surface(POSITION, last, expiry, TIME - 1, 0x1111_1111_1111_1111_1111, price, *shape, 999_991, 31, ())
+        return replace(bare, signatures=self.sign_as_oracles(bare))
 
-    def sign_as_oracles(self, bare: Reading) -> Reading:
-        """The same, signed by all."""
+    def sign_as_oracles(self, bare: Oracle | Surface) -> tuple[OracleSignature, ...]:
+        """All five signatures."""
         signed = [key.sign_recoverable(hash_digest(self.domain, bare), hasher=None) for key in ORACLES]
-        signatures = tuple(OracleSignature(one[:32], one[32:64], one[64] + 27) for one in signed)
-        return replace(bare, signatures=signatures)
+        return tuple(OracleSignature(one[:32], one[32:64], one[64] + 27) for one in signed)
 
 
 def judge(scene: Scene) -> Valid | Invalid:

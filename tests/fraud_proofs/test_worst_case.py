@@ -26,9 +26,6 @@ SPEC = Path(__file__).resolve().parents[2] / "fraud_proofs" / "SPEC.md"
 TOLERANCE = 0.02
 """The draws of signatures and bends move gas a little; so does the compiler's mood over a changed line."""
 
-CLIMB = 0.08
-"""Numbers at the ends of their fields make an option dearer to value than the ones of the table; so much at most."""
-
 CHANGES = 500
 """Of the hill-climb, over all rows; with `--hypothesis-profile long` so many of each row."""
 
@@ -116,7 +113,7 @@ def test_no_random_change_makes_a_conviction_dearer(stage: Stage, rows: list[Row
             if scene is None:
                 continue
             changed = weigh(stage, scene, row.ground, chance)
-            assert changed.gas <= min(row.gas * (1 + CLIMB), PROOF_GAS_MAX), f"{row.ground}: {changed.gas} gas"
+            assert changed.gas <= row.gas * (1 + TOLERANCE), f"{row.ground}: {changed.gas} gas, not {row.gas}"
             highest = max(highest, changed, key=lambda one: one.gas)
             changes += 1
             if changes % per_row == 0:
@@ -132,7 +129,8 @@ def draw_change(row: Row, chance: random.Random) -> Scene | None:
         case 0:
             stretch_leaves(scene, list(row.reads), chance.choice((0.03, 0.1, 0.5)), chance)
         case 1:
-            codes = [code for code in Code if code // 100 == scene.op[0]]
+            # The edge of ranks needs others who hold the instrument; in the dearest state nobody else holds any.
+            codes = [code for code in Code if code // 100 == scene.op[0] and code != Code.DELEVERAGE_RANK_MUST_BE_FIRST]
             if not codes:
                 return None
             EDGES[chance.choice(codes)](scene, chance)

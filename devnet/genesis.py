@@ -22,7 +22,7 @@ TERMS = Terms(
     silence_limit=600,
     inbox_deadline=20,
     time_lag_max=70,
-    bond=1 * ETHER,
+    bond=2 * ETHER,
     message_fee=100_000 * GWEI,
 )
 

@@ -45,7 +45,9 @@ from state.tree import Collection, leaf_key
 from tests.world import LISTINGS, ORACLE_KEYS, RULES, build_params
 
 PRICE = 17_000_000
-TERMS = Terms(challenge_window=12, silence_limit=30, inbox_deadline=20, time_lag_max=10, bond=ETHER, message_fee=10**12)
+TERMS = Terms(
+    challenge_window=12, silence_limit=30, inbox_deadline=20, time_lag_max=10, bond=2 * ETHER, message_fee=10**12
+)
 
 
 def key_of(number: int) -> Secp256k1Key:

@@ -25,7 +25,7 @@ from state.genesis import Genesis
 from tests.world import LISTINGS, RULES, build_params
 
 TERMS = Terms(
-    challenge_window=600, silence_limit=300, inbox_deadline=100, time_lag_max=200, bond=ETHER, message_fee=10**15
+    challenge_window=600, silence_limit=300, inbox_deadline=100, time_lag_max=200, bond=2 * ETHER, message_fee=10**15
 )
 DOLLAR, ETHER_ASSET = 0, 1
 

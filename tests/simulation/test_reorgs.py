@@ -52,7 +52,9 @@ OPENING = 10**9
 DRAWN_DEPTHS = 2
 BLOCK_SECONDS = 0.1
 PATIENCE_SECONDS = 60
-TERMS = Terms(challenge_window=6, silence_limit=60, inbox_deadline=30, time_lag_max=20, bond=ETHER, message_fee=10**12)
+TERMS = Terms(
+    challenge_window=6, silence_limit=60, inbox_deadline=30, time_lag_max=20, bond=2 * ETHER, message_fee=10**12
+)
 OPERATOR, TOWER, FOUNDER, ALICE = (Secp256k1Key(bytes([150 + number]) * 32) for number in range(4))
 
 

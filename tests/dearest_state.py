@@ -103,6 +103,9 @@ from tests.world import GENESIS_TIME, build_params, get_address
 A, B, NEW = ACCOUNTS_MAX - 3, ACCOUNTS_MAX - 4, ACCOUNTS_MAX - 1
 """Two accounts with everything, and the one that is created next."""
 
+EXHIBIT = 1
+"""The account that ranks before all others when somebody must close with a bankrupt."""
+
 SLOT = SLOTS_PER_ACCOUNT - 1
 OUTBOX_INDEX = (1 << 32) - 1
 TIME = GENESIS_TIME
@@ -338,7 +341,8 @@ def fill_paths(leaves: dict[LeafKey, bytes], chance: random.Random) -> None:
     }
     outbox = leaf_key(Collection.OUTBOX, OUTBOX_INDEX)
     dated = [expiry_key(u, get_expiry(place)) for u in (*HELD, UNDERLYINGS_MAX - 1) for place in range(len(DAYS))]
-    singles = (account_key(A), account_key(B), account_key(NEW), order_key(A, SLOT), order_key(B, SLOT), outbox)
+    accounts = [account_key(account) for account in (A, B, NEW, EXHIBIT)]
+    singles = (*accounts, order_key(A, SLOT), order_key(B, SLOT), outbox)
     filled = {(get_collection(key), key >> level) for key in leaves for level in range(key.bit_length())}
     for path in (*singles, *dated):
         collection = get_collection(path)
@@ -491,8 +495,10 @@ class Stage:
         return scene
 
     def set_deleverage(self) -> Scene:
-        """An option that A and B hold against each other closes, after the auction."""
+        """An option that A and B hold against each other closes, after the auction. The rules look at
+        the first of all accounts alone, for there is nothing in the others; no proof reads how many there are."""
         scene = self.set_bankrupt(liquidation_from=TIME - 2_000)
+        scene.bend_globals(account_count=EXHIBIT + 1)
         instrument, _ = next(one for one in scene.account(A).positions if one[0].underlying == TRADED)
         scene.op = claim_deleverage(scene.ledger, POSITION, A, B, instrument, QUANTITY).encode()
         return scene

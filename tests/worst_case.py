@@ -14,9 +14,9 @@ from fraud_proofs.grounds import EFFECT, MALFORMED, Ground, check_ground
 from fraud_proofs.witness import Witness
 from state.batches import BatchData, Header
 from state.codes import Code, Kind
-from state.constants import CASH_MAX, EXPIRY_HORIZON, EXPIRY_STEP, NEVER, OP_BYTES_MAX
+from state.constants import CASH_MAX, EXPIRY_HORIZON, EXPIRY_STEP, NEVER, OP_BYTES_MAX, UNDERLYINGS_MAX
 from state.process_fill import BUYER, SELLER, Side
-from state.process_take import claim_take
+from state.process_take import claim_take, read_price
 from state.transition import Invalid
 from state.tree import LeafKey, account_key
 from state.valuation import compute_account_margin, read_quotes
@@ -25,7 +25,7 @@ from tests.dearest_state import (
     BASKET,
     COMPONENTS,
     DAYS,
-    NEW,
+    EXHIBIT,
     POSITION,
     TIME,
     TRADED,
@@ -186,14 +186,15 @@ def give_no_discount(scene: Scene, chance: random.Random) -> None:
 
 def overfill_bidder(scene: Scene, chance: random.Random) -> None:
     """What it pays has no room, or what it is paid."""
-    scene.bend_account(B, cash=CASH_MAX if scene.decoded.value < 0 else -CASH_MAX)
+    take = scene.decoded
+    is_paid = take.value < read_price(scene.ledger, take).discount
+    scene.bend_account(B, cash=CASH_MAX if is_paid else -CASH_MAX)
 
 
 def rank_another(scene: Scene, chance: random.Random) -> None:
     """Somebody has the same position and has lost everything."""
     other = replace(scene.account(B), owner=draw_rich(chance, 20), cash=-(1 << 111))
-    scene.bend_globals(account_count=NEW + 1)
-    scene.write(account_key(NEW), other.encode())
+    scene.write(account_key(EXHIBIT), other.encode())
 
 
 def expire(scene: Scene, chance: random.Random) -> None:
@@ -232,7 +233,7 @@ OWN_BENDS: dict[Code, Edge] = {
     Code.TICK_TIME_MUST_NOT_PASS_HEADER: lambda scene, chance: scene.bend_op(time=NEVER),
     Code.L1_INDEX_MUST_BE_CURSOR: bend_globals(inbox_cursor=0x1111_1111_1111_1111),
     Code.L1_INDEX_MUST_NOT_PASS_HEADER: pass_header,
-    Code.ORACLE_UNDERLYING_MUST_NOT_BE_A_BASKET: lambda scene, chance: scene.bend_op(underlying=BASKET, signatures=()),
+    Code.ORACLE_UNDERLYING_MUST_NOT_BE_A_BASKET: bend_underlying(UNDERLYINGS_MAX - 1, basket=((TRADED, 1),)),
     Code.ORACLE_MUST_NOT_JUMP: lambda scene, chance: scene.bend_params(guard_ppm=0),
     Code.ORDER_MUST_NOT_BE_EXPIRED: expire,
     Code.ORDER_INSTRUMENT_MUST_BE_LISTED: bend_globals(underlying_count=TRADED),

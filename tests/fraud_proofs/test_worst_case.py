@@ -129,7 +129,8 @@ def draw_change(row: Row, chance: random.Random) -> Scene | None:
         case 0:
             stretch_leaves(scene, list(row.reads), chance.choice((0.03, 0.1, 0.5)), chance)
         case 1:
-            codes = [code for code in Code if code // 100 == scene.op[0]]
+            # The edge of ranks needs others who hold the instrument; in the dearest state nobody else holds any.
+            codes = [code for code in Code if code // 100 == scene.op[0] and code != Code.DELEVERAGE_RANK_MUST_BE_FIRST]
             if not codes:
                 return None
             EDGES[chance.choice(codes)](scene, chance)

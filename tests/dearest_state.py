@@ -125,8 +125,9 @@ COLLATERAL = (*range(25, 39), 63)
 PEG = 60
 """The quote asset's own."""
 
-DAYS = (3, 33, 93, 150, 310)
-"""So far ahead are the expiries of what is traded; three of them on every underlying that is held."""
+DAYS = (240, 290, 330, 360, 390)
+"""So far ahead are the expiries of what is traded; three of them on every underlying that is held. Options that are
+worth much more than nothing in every scenario are the dearest to value, and so long ones are."""
 
 QUANTITY = 0x1F1F1F1F1F
 AMOUNT = 0x3F3F3F3F3F3F3F3F

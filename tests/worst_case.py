@@ -1,8 +1,8 @@
 """The dearest real step of every kind, on every ground: what a proof may cost at most.
 
-A valid op of tests/dearest_state.py is bent until one check fails first: at the edges of tests/parity/edges.py, or as
-is said here where those bend a header so that no rollup would take it. The rollup takes all these batches; what they
-claim is another matter.
+A valid op of tests/dearest_state.py is bent until one check fails first: at the edges of tests/parity/every_edge.py, or
+as is said here where those bend a header so that no rollup would take it, empty a leaf that should be full, or make one
+check in hundreds fail first. The rollup takes all these batches; what they claim is another matter.
 """
 
 import random

@@ -237,7 +237,7 @@ async def test_a_rescuer_waits_until_it_may(town: Town, capsys: pytest.CaptureFi
     await rescuer.look()
     assert town.rollup.view("final_index") == 1
     assert main(withdraw_bond) == 0
-    assert capsys.readouterr().out == "collected 1 ether\n"
+    assert capsys.readouterr().out == "collected 2 ether\n"
 
 
 async def test_a_key_that_may_have_given_receipts_does_not_rescue(town: Town) -> None:

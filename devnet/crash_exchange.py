@@ -126,10 +126,13 @@ class CrashExchange:
         return self._submit(replace(reading, signer_mask=0b011, signatures=tuple(signatures)))
 
     def keep(self) -> list[Event]:
-        """Have everything posted that is due."""
+        """Have everything posted that is due, in as many batches as it takes."""
         records = self.keeper.keep()
-        ops = [decode_operation(record.body) for record in records]
         self.seal_if_full()
+        while self.keeper.is_due([]):
+            records += self.keeper.keep()
+            self.seal_if_full()
+        ops = [decode_operation(record.body) for record in records]
         return [Event(self.time, op) for op in ops if op is not None]
 
     # People

@@ -59,7 +59,8 @@ async def test_batches_that_wait_are_posted_together(tmp_path: Path) -> None:
 
             def is_all_posted() -> bool:
                 posted[:] = list_batches(stage)
-                return stage.rollup.get_batch(posted[-1].index).position_to >= position  # type: ignore[union-attr]
+                last = stage.rollup.get_batch(posted[-1].index) if posted else None
+                return last is not None and last.position_to >= position
 
             await until(is_all_posted)
 

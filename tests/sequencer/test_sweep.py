@@ -34,5 +34,5 @@ def test_both_sweeps_find_the_same_accounts(first: int) -> None:
     Replay(Scene(read_shipped(), first, 60, people=100), sweeps, lambda exchange: exchange.sealed.clear()).run(
         lambda minute, outcome: None
     )
-    assert sweeps.looks == 59
+    assert sweeps.looks >= 59
     assert sweeps.found > 0

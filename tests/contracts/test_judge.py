@@ -318,7 +318,7 @@ def test_largest_proof_is_cheap_to_take_apart(judge: Contract) -> None:
     outcome = ask(judge, batch, build_proof(batch, FRAMES_MAX - 1, 231, EFFECT, 0, witness))
 
     assert outcome.value is True
-    assert outcome.execution_gas < 350_000  # of 8.4 million
+    assert outcome.execution_gas < 350_000  # of twelve million
 
 
 def test_verifiers_are_contracts() -> None:

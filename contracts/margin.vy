@@ -727,7 +727,7 @@ def _get_loading(params_at: uint256, underlying: uint256) -> int256:
     """
     @notice How far an underlying's losses come with the others', in Q20.
     """
-    assets: uint256 = entries._word(params_at + 180) >> 248
+    assets: uint256 = entries._word(params_at + 188) >> 248
     at: uint256 = params_at + parameters.HEAD_BYTES + parameters.ASSET_BYTES * assets
     return convert(entries._word(at + parameters.UNDERLYING_BYTES * underlying) >> 224, int256)
 

@@ -50,6 +50,7 @@ def build_launch(oracle_signers: Sequence[bytes]) -> Launch:
         penalty_ppm=50_000,
         quote_debt_max=1_000_000 * DOLLAR,
         peg_underlying=QUOTE_UNDERLYING,
+        active_from=0,
         assets=(
             AssetTerms(QUOTE_UNDERLYING, 0, 0, 0, 1, 10 * DOLLAR),
             AssetTerms(SYMBOLS.index(b"ETH"), 100_000, 50_000, 550_000, 10_000_000, 5_000_000),

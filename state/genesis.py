@@ -140,6 +140,7 @@ def is_sound(genesis: Genesis) -> bool:
         and all(terms.correlation_q20 <= CORRELATION_ONE for terms in params.underlyings)
         and are_assets_sound(params, count)
         and (params.peg_underlying < count or params.peg_underlying == QUOTE_UNDERLYING)
+        and params.active_from == 0
         and params.funding_period > 0
         and params.auction_seconds > 0
         and 1 <= params.oracle_threshold <= len(params.oracle_signers) <= ORACLE_SIGNERS_MAX

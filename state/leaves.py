@@ -429,7 +429,7 @@ class UnderlyingTerms(NamedTuple):
 
 QUOTE_UNDERLYING = 0xFFFF
 
-_PARAMS = struct.Struct(">BB100sIIIIIIIIIQIIIIIIQHBH")
+_PARAMS = struct.Struct(">BB100sIIIIIIIIIQIIIIIIQHQBH")
 _ASSET_TERMS = struct.Struct(">HIIIQQ")
 _UNDERLYING_TERMS = struct.Struct(">IQ")
 
@@ -438,7 +438,7 @@ _UNDERLYING_TERMS = struct.Struct(">IQ")
 class Params:
     """One version of the parameters; the rules of margin that go with it are rules.py's.
 
-    peg_underlying QUOTE_UNDERLYING: the quote asset is a dollar.
+    peg_underlying QUOTE_UNDERLYING: the quote asset is a dollar. active_from is state time, in seconds.
     """
 
     oracle_threshold: int
@@ -461,11 +461,12 @@ class Params:
     penalty_ppm: int
     quote_debt_max: int
     peg_underlying: int
+    active_from: int
     assets: tuple[AssetTerms, ...]
     underlyings: tuple[UnderlyingTerms, ...]
 
     def encode(self) -> bytes:
-        """183 bytes, 30 an asset, 12 an underlying."""
+        """191 bytes, 30 an asset, 12 an underlying."""
         head = _PARAMS.pack(
             self.oracle_threshold,
             len(self.oracle_signers),
@@ -488,6 +489,7 @@ class Params:
             self.penalty_ppm,
             self.quote_debt_max,
             self.peg_underlying,
+            self.active_from,
             len(self.assets),
             len(self.underlyings),
         )

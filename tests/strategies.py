@@ -122,6 +122,7 @@ params_leaves = st.builds(
     *[u32] * 6,
     u64,
     u16,
+    u64,
     assets=st.lists(st.builds(AssetTerms, u16, u32, u32, u32, u64, u64), max_size=3).map(tuple),
     underlyings=st.lists(st.builds(UnderlyingTerms, u32, u64), max_size=3).map(tuple),
 )

@@ -146,14 +146,14 @@ def get_underlying_terms(params: Bytes[2044], underlying: uint256) -> parameters
 
 @external
 @pure
-def get_head(params: Bytes[2044]) -> uint256[22]:
+def get_head(params: Bytes[2044]) -> uint256[23]:
     head: parameters.Params = parameters._decode_params(params)
     return [
         head.oracle_threshold, head.oracle_count, head.oracle_age_max, head.oracle_skew_max, head.price_age_max,
         head.guard_ppm, head.halt_ppm, head.halt_seconds, head.band_ppm, head.maker_fee_ppm, head.taker_fee_ppm,
         head.l1_fee, head.funding_period, head.funding_cap_ppm, head.cancel_only_interval, head.auction_seconds,
-        head.close_delay, head.penalty_ppm, head.quote_debt_max, head.peg_underlying, head.asset_entries,
-        head.underlying_entries,
+        head.close_delay, head.penalty_ppm, head.quote_debt_max, head.peg_underlying, head.active_from,
+        head.asset_entries, head.underlying_entries,
     ]
 """
 
@@ -230,6 +230,7 @@ def build_terms(rng: random.Random, assets: int, underlyings: int) -> Params:
         l1_fee=rng.getrandbits(64),
         quote_debt_max=rng.getrandbits(64),
         peg_underlying=rng.choice((QUOTE_UNDERLYING, rng.randrange(underlyings))),
+        active_from=rng.getrandbits(64),
         assets=(
             AssetTerms(QUOTE_UNDERLYING, 0, 0, 0, 1, 0),
             *(

@@ -60,6 +60,7 @@ def test_other_bytes_are_refused(data: st.DataObject) -> None:
         {"assets": (QUOTE, AssetTerms(1, 0, 0, 1_000_001, 1, 0))},
         {"auction_seconds": 0},
         {"peg_underlying": 4},
+        {"active_from": 1},
         {"underlyings": (UnderlyingTerms((1 << 20) + 1, 1),) * 4},
         {"assets": (QUOTE,) * 17},
         {"underlyings": (UnderlyingTerms(1, 1),) * 3},

@@ -9,12 +9,12 @@
 import constants
 import fields
 
-HEAD_BYTES: constant(uint256) = 68
+HEAD_BYTES: constant(uint256) = 76
 KEY_BYTES: constant(uint256) = 41
 COLLATERAL_BYTES: constant(uint256) = 18
 POSITION_BYTES: constant(uint256) = 20
 # With every key, every collateral, and as many positions too many as a fill has legs.
-BYTES_MAX: constant(uint256) = 68 + 41 * constants.KEYS_MAX + 18 * constants.ASSETS_MAX + 20 * POSITIONS_HELD_MAX
+BYTES_MAX: constant(uint256) = 76 + 41 * constants.KEYS_MAX + 18 * constants.ASSETS_MAX + 20 * POSITIONS_HELD_MAX
 
 # An account after a fill may have too many positions, one a leg: then it must not fit.
 POSITIONS_HELD_MAX: constant(uint256) = constants.POSITIONS_MAX + constants.LEGS_MAX
@@ -47,6 +47,7 @@ struct Account:
     position_count: uint256
     liquidation_from: uint256
     close_from: uint256
+    interest_from: uint256
     cash: int256
     keys: SessionKey[constants.KEYS_MAX]
     collateral: Collateral[constants.ASSETS_MAX]
@@ -69,7 +70,8 @@ def _decode_account(leaf: Bytes[constants.LEAF_BYTES_MAX]) -> Account:
     account.position_count = fields._uint(leaf, 35, 1)
     account.liquidation_from = fields._uint(leaf, 36, 8)
     account.close_from = fields._uint(leaf, 44, 8)
-    account.cash = fields._int(leaf, 52, 16)
+    account.interest_from = fields._uint(leaf, 52, 8)
+    account.cash = fields._int(leaf, 60, 16)
 
     at: uint256 = HEAD_BYTES
     for i: uint256 in range(account.key_count, bound=constants.KEYS_MAX):
@@ -111,6 +113,7 @@ def _encode_account(account: Account) -> Bytes[BYTES_MAX]:
         fields._u8(account.position_count),
         fields._u64(account.liquidation_from),
         fields._u64(account.close_from),
+        fields._u64(account.interest_from),
         fields._i128(account.cash),
     )
     for i: uint256 in range(account.key_count, bound=constants.KEYS_MAX):

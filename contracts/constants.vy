@@ -57,7 +57,7 @@ DEPTHS: constant(uint256[8]) = [0, 24, 34, 8, 22, 8, 32, 4]
 PATH_LENGTH_MAX: constant(uint256) = 37  # TOP_DEPTH and the deepest collection
 
 # Bytes. The longest leaf is an account as accounts.vy bounds it.
-LEAF_BYTES_MAX: constant(uint256) = 2044
+LEAF_BYTES_MAX: constant(uint256) = 2052
 WITNESS_BYTES_MAX: constant(uint256) = 49_152
 # Header, count and hashes of frames, number, length and bytes of one frame, step, ground, check, witness.
 PROOF_BYTES_MAX: constant(uint256) = 228 + 2 + 32 * 64 + 2 + 4 + 8192 + 2 + 1 + 1 + 49_152

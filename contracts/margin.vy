@@ -248,7 +248,7 @@ def compute(
     tally: Tally = empty(Tally)
     followers: int256[2][constants.UNDERLYINGS_MAX] = empty(int256[2][constants.UNDERLYINGS_MAX])
     for lane: uint256 in range(2):
-        tally.quote_equity[lane] = self._signed(entries._word(leaves_at[lane] + 52) >> 128, 128)
+        tally.quote_equity[lane] = self._signed(entries._word(leaves_at[lane] + 60) >> 128, 128)
         tally, followers = self._add_collateral(tally, frame, quotes_at, followers, leaves_at[lane], lane)
     tally, cursor = self._add_underlyings(tally, cursor, frame, needed, quotes_at, followers, positions)
     if cursor.is_missing:
@@ -727,7 +727,7 @@ def _get_loading(params_at: uint256, underlying: uint256) -> int256:
     """
     @notice How far an underlying's losses come with the others', in Q20.
     """
-    assets: uint256 = entries._word(params_at + 188) >> 248
+    assets: uint256 = entries._word(params_at + (parameters.HEAD_BYTES - 3)) >> 248
     at: uint256 = params_at + parameters.HEAD_BYTES + parameters.ASSET_BYTES * assets
     return convert(entries._word(at + parameters.UNDERLYING_BYTES * underlying) >> 224, int256)
 

@@ -9,7 +9,7 @@ import constants
 import fields
 
 SIGNERS_AT: constant(uint256) = 2
-HEAD_BYTES: constant(uint256) = 191
+HEAD_BYTES: constant(uint256) = 195
 ASSET_BYTES: constant(uint256) = 30
 UNDERLYING_BYTES: constant(uint256) = 12
 
@@ -43,6 +43,7 @@ struct Params:
     penalty_ppm: uint256
     quote_debt_max: uint256
     peg_underlying: uint256
+    debt_rate_ppm: uint256
     active_from: uint256
     asset_entries: uint256
     underlying_entries: uint256
@@ -69,7 +70,7 @@ def _decode_params(leaf: Bytes[constants.LEAF_BYTES_MAX]) -> Params:
     params: Params = empty(Params)
     params.oracle_threshold = fields._uint(leaf, 0, 1)
     params.oracle_count = fields._uint(leaf, 1, 1)
-    # Behind the signers: eight fields that fill one word, seven that fill another, and six in most of one.
+    # Behind the signers: eight fields that fill one word, seven that fill another, and seven in most of one.
     word: uint256 = convert(extract32(leaf, 102), uint256)
     params.oracle_age_max = word >> 224
     params.oracle_skew_max = (word >> 192) & U32
@@ -87,10 +88,11 @@ def _decode_params(leaf: Bytes[constants.LEAF_BYTES_MAX]) -> Params:
     params.cancel_only_interval = (word >> 64) & U32
     params.auction_seconds = (word >> 32) & U32
     params.close_delay = word & U32
-    word = fields._uint(leaf, 166, 25)
-    params.penalty_ppm = word >> 168
-    params.quote_debt_max = (word >> 104) & U64
-    params.peg_underlying = (word >> 88) & U16
+    word = fields._uint(leaf, 166, 29)
+    params.penalty_ppm = word >> 200
+    params.quote_debt_max = (word >> 136) & U64
+    params.peg_underlying = (word >> 120) & U16
+    params.debt_rate_ppm = (word >> 88) & U32
     params.active_from = (word >> 24) & U64
     params.asset_entries = (word >> 16) & U8
     params.underlying_entries = word & U16

@@ -355,6 +355,7 @@ def build_genesis(markets: Sequence[CrashMarket], time: int) -> Genesis:
         penalty_ppm=50_000,
         quote_debt_max=1_000_000 * DOLLAR,
         peg_underlying=QUOTE_UNDERLYING,
+        debt_rate_ppm=100_000,
         active_from=0,
         assets=(AssetTerms(QUOTE_UNDERLYING, 0, 0, 0, 1, DOLLAR),),
         underlyings=tuple(UnderlyingTerms(CORRELATION_Q20, 1 << 50) for _ in markets),

@@ -50,6 +50,7 @@ def build_launch(oracle_signers: Sequence[bytes]) -> Launch:
         penalty_ppm=50_000,
         quote_debt_max=1_000_000 * DOLLAR,
         peg_underlying=QUOTE_UNDERLYING,
+        debt_rate_ppm=100_000,
         active_from=0,
         assets=(
             AssetTerms(QUOTE_UNDERLYING, 0, 0, 0, 1, 10 * DOLLAR),

@@ -90,6 +90,7 @@ seconds = 600                           # until the discount is the whole margin
 penalty_ppm = 50_000                    # of that margin, to the insurance fund
 close_delay = 86_400                    # after which a forced close that nobody has met becomes an auction
 quote_debt_max = 1_000_000_000_000      # quote units owed against other collateral before it is sold
+debt_rate_ppm = 100_000                 # a year, of what an account owes: paid to the insurance fund
 
 [fees]
 maker_ppm = 100

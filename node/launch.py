@@ -259,6 +259,7 @@ def _read_params(
         penalty_ppm=auction.take_integer("penalty_ppm", 0, PPM),
         quote_debt_max=auction.take_integer("quote_debt_max", 0, AMOUNT_MAX),
         peg_underlying=symbols.index(peg) if peg in symbols else QUOTE_UNDERLYING,
+        debt_rate_ppm=auction.take_integer("debt_rate_ppm", 0, PPM),
         active_from=0,
         assets=assets,
         underlyings=underlyings,

@@ -132,7 +132,7 @@ class SessionKey(NamedTuple):
     expiry: int
 
 
-_ACCOUNT = struct.Struct(">20sQIBBBBQQ16s")
+_ACCOUNT = struct.Struct(">20sQIBBBBQQQ16s")
 _KEY = struct.Struct(">32sBQ")
 _COLLATERAL = struct.Struct(">H16s")
 _POSITION = struct.Struct(">12sq")
@@ -142,7 +142,8 @@ _POSITION = struct.Struct(">12sq")
 class Account:
     """One account: keys in order of registration, collateral by asset, positions by instrument.
 
-    `liquidation_from` is when its auction began, 0 for none; `close_from` when its owner asked L1 to close it.
+    `liquidation_from` is when its auction began, 0 for none; `close_from` when its owner asked L1 to close it,
+    `interest_from` since when a negative quote equity has not been charged for, 0 for none.
     """
 
     owner: bytes
@@ -151,13 +152,14 @@ class Account:
     tier: int = 0
     liquidation_from: int = 0
     close_from: int = 0
+    interest_from: int = 0
     cash: int = 0
     keys: tuple[SessionKey, ...] = ()
     collateral: tuple[tuple[int, int], ...] = ()
     positions: tuple[tuple[Instrument, int], ...] = ()
 
     def encode(self) -> bytes:
-        """68 bytes, 41 a key, 18 a collateral, 20 a position."""
+        """76 bytes, 41 a key, 18 a collateral, 20 a position."""
         head = _ACCOUNT.pack(
             self.owner,
             self.sequence,
@@ -168,6 +170,7 @@ class Account:
             len(self.positions),
             self.liquidation_from,
             self.close_from,
+            self.interest_from,
             self.cash.to_bytes(16, signed=True),
         )
         keys = [_KEY.pack(*key) for key in self.keys]
@@ -198,7 +201,7 @@ def decode_account(data: bytes) -> Account | None:
     if len(data) < _ACCOUNT.size:
         raise LeafError("account: too short")
     owner, sequence, epoch, tier, key_count, collateral_count, position_count, *rest = _ACCOUNT.unpack_from(data)
-    liquidation_from, close_from, cash = rest
+    liquidation_from, close_from, interest_from, cash = rest
     keys_end = _ACCOUNT.size + key_count * _KEY.size
     collateral_end = keys_end + collateral_count * _COLLATERAL.size
     if len(data) != collateral_end + position_count * _POSITION.size:
@@ -210,6 +213,7 @@ def decode_account(data: bytes) -> Account | None:
         tier=tier,
         liquidation_from=liquidation_from,
         close_from=close_from,
+        interest_from=interest_from,
         cash=int.from_bytes(cash, signed=True),
         keys=tuple(SessionKey(*_KEY.unpack_from(data, at)) for at in range(_ACCOUNT.size, keys_end, _KEY.size)),
         collateral=tuple(
@@ -223,8 +227,10 @@ def decode_account(data: bytes) -> Account | None:
 
 
 def may_owe(data: bytes) -> bool:
-    """Whether an account has positions, an auction or negative cash: read off the bytes, since there are many."""
-    return bool(data) and (data[35] > 0 or data[36:44] != bytes(8) or data[52] >= 0x80)
+    """Whether an account has positions, an auction, interest running or negative cash: read off the bytes, since there
+    are many."""
+    is_timed = data[36:44] != bytes(8) or data[52:60] != bytes(8)
+    return bool(data) and (data[35] > 0 or is_timed or data[60] >= 0x80)
 
 
 FLAG_SELL = 1
@@ -429,7 +435,7 @@ class UnderlyingTerms(NamedTuple):
 
 QUOTE_UNDERLYING = 0xFFFF
 
-_PARAMS = struct.Struct(">BB100sIIIIIIIIIQIIIIIIQHQBH")
+_PARAMS = struct.Struct(">BB100sIIIIIIIIIQIIIIIIQHIQBH")
 _ASSET_TERMS = struct.Struct(">HIIIQQ")
 _UNDERLYING_TERMS = struct.Struct(">IQ")
 
@@ -461,12 +467,13 @@ class Params:
     penalty_ppm: int
     quote_debt_max: int
     peg_underlying: int
+    debt_rate_ppm: int
     active_from: int
     assets: tuple[AssetTerms, ...]
     underlyings: tuple[UnderlyingTerms, ...]
 
     def encode(self) -> bytes:
-        """191 bytes, 30 an asset, 12 an underlying."""
+        """195 bytes, 30 an asset, 12 an underlying."""
         head = _PARAMS.pack(
             self.oracle_threshold,
             len(self.oracle_signers),
@@ -489,6 +496,7 @@ class Params:
             self.penalty_ppm,
             self.quote_debt_max,
             self.peg_underlying,
+            self.debt_rate_ppm,
             self.active_from,
             len(self.assets),
             len(self.underlyings),

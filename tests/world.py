@@ -109,6 +109,7 @@ def build_params(**changes: object) -> Params:
         "penalty_ppm": 20_000,
         "quote_debt_max": 1_000_000_000_000,
         "peg_underlying": QUOTE_UNDERLYING,
+        "debt_rate_ppm": 100_000,
         "active_from": 0,
         "assets": (QUOTE_TERMS, AssetTerms(1, 100_000, 50_000, 500_000, 10_000_000, 5_000_000)),
         "underlyings": (UNDERLYING_TERMS,) * len(SYMBOLS),

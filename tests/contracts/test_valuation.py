@@ -60,38 +60,38 @@ import valuation
 
 @external
 @pure
-def encode(account: Bytes[2044]) -> Bytes[2044]:
+def encode(account: Bytes[2052]) -> Bytes[2052]:
     return accounts._encode_account(accounts._decode_account(account))
 
 @external
 @pure
-def add_position(account: Bytes[2044], instrument: uint256, quantity: int256) -> Bytes[2044]:
+def add_position(account: Bytes[2052], instrument: uint256, quantity: int256) -> Bytes[2052]:
     return accounts._encode_account(
         valuation._add_position(accounts._decode_account(account), instrument, quantity)
     )
 
 @external
 @pure
-def add_balance(account: Bytes[2044], asset: uint256, amount: int256) -> Bytes[2044]:
+def add_balance(account: Bytes[2052], asset: uint256, amount: int256) -> Bytes[2052]:
     return accounts._encode_account(valuation._add_balance(accounts._decode_account(account), asset, amount))
 
 @external
 @pure
-def is_within_caps_with(account: Bytes[2044], instrument: uint256, quantity: int256) -> bool:
+def is_within_caps_with(account: Bytes[2052], instrument: uint256, quantity: int256) -> bool:
     return valuation._is_within_caps(
         valuation._add_position(accounts._decode_account(account), instrument, quantity)
     )
 
 @external
 @pure
-def compute_funding_index_floor(underlying: Bytes[2044], time: uint256, params: Bytes[2044]) -> int256:
+def compute_funding_index_floor(underlying: Bytes[2052], time: uint256, params: Bytes[2052]) -> int256:
     return valuation._compute_funding_index_floor(
         underlyings._decode_underlying(underlying), time, parameters._decode_params(params)
     )
 
 @external
 @pure
-def compute_premium_clamped(spot: uint256, mark: uint256, params: Bytes[2044]) -> int256:
+def compute_premium_clamped(spot: uint256, mark: uint256, params: Bytes[2052]) -> int256:
     return valuation._compute_premium_clamped(spot, mark, parameters._decode_params(params))
 
 @external
@@ -101,27 +101,27 @@ def compute_fee_ceil(quantity: uint256, price: uint256, rate_ppm: uint256, l1_fe
 
 @external
 @pure
-def needs_prices(account: Bytes[2044], asset: uint256, amount: uint256) -> bool:
+def needs_prices(account: Bytes[2052], asset: uint256, amount: uint256) -> bool:
     return valuation._needs_prices(accounts._decode_account(account), asset, amount)
 
 @external
 @pure
-def list_needed(account: Bytes[2044], params: Bytes[2044]) -> uint256:
+def list_needed(account: Bytes[2052], params: Bytes[2052]) -> uint256:
     return valuation._list_needed(accounts._decode_account(account), parameters._decode_params(params), params)
 
 @external
 @pure
-def recode_underlying(leaf: Bytes[2044]) -> Bytes[2044]:
+def recode_underlying(leaf: Bytes[2052]) -> Bytes[2052]:
     return underlyings._encode_underlying(underlyings._decode_underlying(leaf))
 
 @external
 @pure
-def recode_expiry(leaf: Bytes[2044]) -> Bytes[2044]:
+def recode_expiry(leaf: Bytes[2052]) -> Bytes[2052]:
     return expiries._encode_expiry(expiries._decode_expiry(leaf))
 
 @external
 @pure
-def recode_order(leaf: Bytes[2044]) -> Bytes[2044]:
+def recode_order(leaf: Bytes[2052]) -> Bytes[2052]:
     return orders._encode_order(orders._decode_order(leaf))
 
 @external
@@ -136,24 +136,24 @@ def compute_payoff(instrument: uint256, settlement: uint256) -> uint256:
 
 @external
 @pure
-def get_asset_terms(params: Bytes[2044], asset: uint256) -> parameters.AssetTerms:
+def get_asset_terms(params: Bytes[2052], asset: uint256) -> parameters.AssetTerms:
     return parameters._get_asset_terms(params, asset)
 
 @external
 @pure
-def get_underlying_terms(params: Bytes[2044], underlying: uint256) -> parameters.UnderlyingTerms:
+def get_underlying_terms(params: Bytes[2052], underlying: uint256) -> parameters.UnderlyingTerms:
     return parameters._get_underlying_terms(params, parameters._decode_params(params), underlying)
 
 @external
 @pure
-def get_head(params: Bytes[2044]) -> uint256[23]:
+def get_head(params: Bytes[2052]) -> uint256[24]:
     head: parameters.Params = parameters._decode_params(params)
     return [
         head.oracle_threshold, head.oracle_count, head.oracle_age_max, head.oracle_skew_max, head.price_age_max,
         head.guard_ppm, head.halt_ppm, head.halt_seconds, head.band_ppm, head.maker_fee_ppm, head.taker_fee_ppm,
         head.l1_fee, head.funding_period, head.funding_cap_ppm, head.cancel_only_interval, head.auction_seconds,
-        head.close_delay, head.penalty_ppm, head.quote_debt_max, head.peg_underlying, head.active_from,
-        head.asset_entries, head.underlying_entries,
+        head.close_delay, head.penalty_ppm, head.quote_debt_max, head.peg_underlying, head.debt_rate_ppm,
+        head.active_from, head.asset_entries, head.underlying_entries,
     ]
 """
 
@@ -198,6 +198,7 @@ def build_account(rng: random.Random, underlyings: list[int], assets: int) -> Ac
         cash=pick(rng, -CASH_MAX, CASH_MAX),
         liquidation_from=rng.getrandbits(64),
         close_from=rng.getrandbits(64),
+        interest_from=rng.getrandbits(64),
         keys=tuple(
             SessionKey(rng.randbytes(32), rng.randrange(256), pick(rng, 0, (1 << 64) - 1))
             for _ in range(rng.choice((0, 1, KEYS_MAX)))
@@ -222,7 +223,7 @@ def build_terms(rng: random.Random, assets: int, underlyings: int) -> Params:
                 "band_ppm",
             ),
             *("maker_fee_ppm", "taker_fee_ppm", "funding_period", "funding_cap_ppm", "cancel_only_interval"),
-            *("auction_seconds", "close_delay", "penalty_ppm"),
+            *("auction_seconds", "close_delay", "penalty_ppm", "debt_rate_ppm"),
         )
     }
     return build_params(

@@ -8,7 +8,7 @@ from fraud_proofs.witness import WitnessLeaf, build_leaves
 from state.tree import DEPTHS, Collection, LeafKey, Tree, build_tree, get_collection, get_index, hash_leaf, leaf_key
 from tests.evm import Contract, Evm
 
-LEAF_BYTES_MAX = 2044
+LEAF_BYTES_MAX = 2052
 
 READER = """
 # pragma version 0.4.3

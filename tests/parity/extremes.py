@@ -60,6 +60,7 @@ RANGES: dict[Collection, dict[str, tuple[int, int]]] = {
         "tier": (0, 255),
         "liquidation_from": (0, NEVER),
         "close_from": (0, NEVER),
+        "interest_from": (0, NEVER),
         "cash": (-CASH_MAX, CASH_MAX),
     },
     Collection.ORDERS: {
@@ -118,6 +119,7 @@ RANGES: dict[Collection, dict[str, tuple[int, int]]] = {
         "close_delay": (0, U32),
         "penalty_ppm": (0, U32),
         "quote_debt_max": (0, NEVER),
+        "debt_rate_ppm": (0, U32),
     },
     Collection.ASSETS: {
         "custody": (0, CUSTODY_MAX),

@@ -61,7 +61,7 @@ LEAF_BYTES_MAX: constant(uint256) = 2052
 WITNESS_BYTES_MAX: constant(uint256) = 49_152
 # Header, count and hashes of frames, number, length and bytes of one frame, step, ground, check, witness.
 PROOF_BYTES_MAX: constant(uint256) = 228 + 2 + 32 * 64 + 2 + 4 + 8192 + 2 + 1 + 1 + 49_152
-MESSAGE_BYTES_MAX: constant(uint256) = 256
+MESSAGE_BYTES_MAX: constant(uint256) = 4_096
 
 # Kinds of ops.
 OPEN: constant(uint256) = 1

@@ -16,21 +16,15 @@ import constants
 import fields
 import globals
 import margins
+import messages
 import params as parameters
 import valuation
 import witness as witnesses
 
 initializes: margins
 
-interface Rollup:
-    def accumulator(index: uint256) -> bytes32: view
-
-DEPOSIT: constant(uint256) = 1
-REGISTER_KEY: constant(uint256) = 2
-FORCE_WITHDRAW: constant(uint256) = 3
-CANCEL_ALL: constant(uint256) = 5
-FORCE_CLOSE: constant(uint256) = 6
-FORCE_LIQUIDATE: constant(uint256) = 7
+# The longest message of a fixed length is a registration.
+SHORT_BYTES: constant(uint256) = messages.HEAD_BYTES + 41
 
 # `asset` and `amount` are those of a deposit or forced withdrawal, `key` is that of a registration, `is_on` of a forced
 # close.
@@ -60,45 +54,30 @@ def _read_message(
     rollup: address, index: uint256, witness: Bytes[constants.WITNESS_BYTES_MAX]
 ) -> Message:
     """
-    @notice The message `length u16 || message` with which the witness begins; it lies between two accumulators.
+    @notice The message with which the witness begins, and what its payload says.
     """
-    length: uint256 = convert(slice(witness, 0, 2), uint256)
-    assert length <= constants.MESSAGE_BYTES_MAX, "message"
-    data: Bytes[constants.MESSAGE_BYTES_MAX] = convert(
-        slice(witness, 2, length), Bytes[constants.MESSAGE_BYTES_MAX]
-    )
-    message_hash: bytes32 = sha256(data)
-    before: bytes32 = staticcall Rollup(rollup).accumulator(index)
-    after: bytes32 = staticcall Rollup(rollup).accumulator(index + 1)
-    assert self._hash_accumulator(before, message_hash) == after, "message"
-
+    found: messages.Message = empty(messages.Message)
+    whole: Bytes[constants.MESSAGE_BYTES_MAX] = b""
+    found, whole = messages._read(rollup, index, witness)
+    data: Bytes[SHORT_BYTES] = convert(slice(whole, 0, min(len(whole), SHORT_BYTES)), Bytes[SHORT_BYTES])
     message: Message = empty(Message)
-    message.type = fields._uint(data, 0, 1)
-    message.sender = convert(fields._uint(data, 1, 20), address)
-    message.account = fields._uint(data, 29, 4)
-    if message.type == DEPOSIT or message.type == FORCE_WITHDRAW:
+    message.type = found.type
+    message.sender = found.sender
+    message.account = found.account
+    if message.type == messages.DEPOSIT or message.type == messages.FORCE_WITHDRAW:
         message.asset = fields._uint(data, 33, 2)
         message.amount = fields._uint(data, 35, 8)
-    elif message.type == REGISTER_KEY:
+    elif message.type == messages.REGISTER_KEY:
         message.key = accounts.SessionKey(
             public_key=extract32(data, 33),
             scope=fields._uint(data, 65, 1),
             expiry=fields._uint(data, 66, 8),
         )
-    elif message.type == FORCE_CLOSE:
+    elif message.type == messages.FORCE_CLOSE:
         message.is_on = fields._uint(data, 33, 1) != 0
-    message.message_hash = message_hash
-    message.end = 2 + length
+    message.message_hash = found.message_hash
+    message.end = found.end
     return message
-
-
-@internal
-@pure
-def _hash_accumulator(accumulator: bytes32, message_hash: bytes32) -> bytes32:
-    """
-    @notice The inbox hash after one more message.
-    """
-    return sha256(concat(accumulator, message_hash))
 
 
 @internal
@@ -120,15 +99,15 @@ def _compute_root_after(
     state: globals.Globals = globals._decode_globals(leaf)
     state.next_position = position + 1
     state.inbox_cursor += 1
-    state.inbox_hash = self._hash_accumulator(state.inbox_hash, message.message_hash)
+    state.inbox_hash = messages._hash_accumulator(state.inbox_hash, message.message_hash)
 
-    if message.type == DEPOSIT and message.asset < state.asset_count:
+    if message.type == messages.DEPOSIT and message.asset < state.asset_count:
         return self._apply_deposit(pre_root, state, message, end, witness)
-    if message.type == FORCE_WITHDRAW:
+    if message.type == messages.FORCE_WITHDRAW:
         return self._apply_force_withdraw(pre_root, state, message, end, witness)
-    if message.type == FORCE_LIQUIDATE:
+    if message.type == messages.FORCE_LIQUIDATE:
         return self._apply_force_liquidate(pre_root, state, message, end, witness)
-    if message.type == REGISTER_KEY or message.type == CANCEL_ALL or message.type == FORCE_CLOSE:
+    if message.type in [messages.REGISTER_KEY, messages.CANCEL_ALL, messages.FORCE_CLOSE]:
         return self._apply_to_account(pre_root, state, message, end, witness)
     witnesses._finish(witness, end)  # an unknown type or asset
     return self._write_globals(witness, message.end, pre_root, state)
@@ -339,9 +318,9 @@ def _apply_to_account(
     witnesses._finish(witness, end)
     if self._is_owner(leaf, message):
         account: accounts.Account = accounts._decode_account(leaf)
-        if message.type == CANCEL_ALL:
+        if message.type == messages.CANCEL_ALL:
             account.epoch = (account.epoch + 1) % 2**32
-        elif message.type == FORCE_CLOSE:
+        elif message.type == messages.FORCE_CLOSE:
             account = self._mark_for_close(account, message.is_on, state.time)
         else:
             account = self._register_key(account, message.key)
@@ -428,7 +407,7 @@ def _write_withdrawal(
             owner=message.sender,
             asset=message.asset,
             amount=message.amount,
-            account=0 if message.type == DEPOSIT else message.account,
+            account=0 if message.type == messages.DEPOSIT else message.account,
         )
     )
     return witnesses._write(witness, at, root, constants.OUTBOX, index, leaf)

@@ -37,7 +37,10 @@ LISTING_BYTES: constant(uint256) = 29
 CONTRADICTION_BYTES_MAX: constant(uint256) = 24_576
 # Check 205 reads them all: so many fit one proof.
 UNDERLYINGS_LISTED_MAX: constant(uint256) = 64
-MESSAGE_BYTES_MAX: constant(uint256) = 74
+MESSAGE_HEAD_BYTES: constant(uint256) = 33  # type, sender, time, account
+PAYLOAD_BYTES_MAX: constant(uint256) = constants.MESSAGE_BYTES_MAX - MESSAGE_HEAD_BYTES
+# A message costs its fee once for so many bytes, or a part of them.
+MESSAGE_BYTES_PER_FEE: constant(uint256) = 256
 # So many messages are enough, though others be overdue: a flood cannot make every batch oversize.
 MESSAGES_PER_BATCH_MIN: constant(uint256) = 64
 
@@ -71,7 +74,7 @@ struct Terms:
     inbox_deadline: uint256  # seconds after which a message is overdue
     time_lag_max: uint256  # seconds that the time of a batch may lie in the past
     bond: uint256  # wei
-    message_fee: uint256  # wei
+    message_fee: uint256  # wei, of a message for each 256 bytes that it has begun
 
 struct Batch:
     hash: bytes32
@@ -145,7 +148,7 @@ event Genesis:
 
 event Message:
     index: indexed(uint256)
-    message: Bytes[MESSAGE_BYTES_MAX]
+    message: Bytes[constants.MESSAGE_BYTES_MAX]
 
 event BondPosted:
     submitter: indexed(address)
@@ -604,11 +607,11 @@ def get_claim_holder(outbox_index: uint256, leaf: Bytes[OUTBOX_LEAF_BYTES]) -> a
 
 
 @internal
-def _enqueue(kind: uint8, account: uint32, payload: Bytes[41]):
+def _enqueue(kind: uint8, account: uint32, payload: Bytes[PAYLOAD_BYTES_MAX]):
     """
     @notice Chains a message of the sender's into the inbox and passes on its fee, which the caller has checked.
     """
-    message: Bytes[MESSAGE_BYTES_MAX] = concat(
+    message: Bytes[constants.MESSAGE_BYTES_MAX] = concat(
         convert(kind, bytes1),
         convert(msg.sender, bytes20),
         convert(convert(block.timestamp, uint64), bytes8),
@@ -620,8 +623,18 @@ def _enqueue(kind: uint8, account: uint32, payload: Bytes[41]):
     self.message_time[index] = block.timestamp
     self.inbox_count = index + 1
     holder: address = self.slot_holder
-    self.balance_of[ETH][holder if holder != empty(address) else BURNED] += TERMS.message_fee
+    self.balance_of[ETH][holder if holder != empty(address) else BURNED] += self._get_fee(len(payload))
     log Message(index=index, message=message)
+
+
+@internal
+@view
+def _get_fee(payload_bytes: uint256) -> uint256:
+    """
+    @notice Wei that a message costs: its fee for each 256 bytes that it has begun, since all of them are posted, proved
+            and kept. Those of a fixed length are shorter.
+    """
+    return TERMS.message_fee * ((MESSAGE_HEAD_BYTES + payload_bytes - 1) // MESSAGE_BYTES_PER_FEE + 1)
 
 
 @internal

@@ -3,7 +3,7 @@
 A message must be taken, so it is evaluated whole: one that fails does nothing but move the cursor, with a numbered
 reason; a deposit that fails goes back through the outbox.
 
-Mirrors contracts/inbox.vy, and contracts/verify_inbox.vy for the checks.
+Mirrors contracts/inbox.vy and contracts/messages.vy, and contracts/verify_inbox.vy for the checks.
 """
 
 import hashlib

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from sequencer.matching import Book, Market, RestingOrder
 from sequencer.oplog import LogRecord, RecordKind, hash_log
-from sequencer.quick_checks import is_cancel_good, is_order_good
+from sequencer.quick_checks import is_cancel_good, is_order_good, is_transfer_good
 from sequencer.refusals import Refusal, Refused
 from sequencer.requests import Request, decode_request, strip_operation
 from sequencer.verdicts import SignedMessage
@@ -20,8 +20,8 @@ from state.batches import Header
 from state.codes import Code, Kind
 from state.constants import NEVER
 from state.context import StepContext, Verifier, draft_header, no_messages
-from state.leaves import FLAG_POST_ONLY, Globals, decode_account, decode_order
-from state.ledger import Ledger, Slot, SubjectMissing
+from state.leaves import FLAG_POST_ONLY, Globals, decode_globals, decode_order, read_key
+from state.ledger import Leaves, Ledger, Slot, SubjectMissing
 from state.operations import (
     L1,
     Cancel,
@@ -35,13 +35,15 @@ from state.operations import (
     Surface,
     Take,
     Tick,
+    Transfer,
     decode_operation,
+    hash_digest,
 )
 from state.process_batch import compute_oldest_oracle_time
 from state.process_take import claim_take
 from state.signatures import is_ed25519_valid
-from state.transition import Invalid, apply_operation, find_failed_check
-from state.tree import LeafKey, account_key, order_key
+from state.transition import PROCESSES, find_failed_check
+from state.tree import GLOBALS_KEY, LeafKey, account_key, order_key
 
 # Ops that the node itself posts when they are due (keeper.py), and requests that no backlog keeps out.
 KEPT_KINDS = (Kind.INDEX, Kind.SETTLE, Kind.LIQUIDATE, Kind.DELEVERAGE)
@@ -162,17 +164,19 @@ class Engine:
     @property
     def globals(self) -> Globals:
         """The globals leaf at the head."""
-        return Ledger(self.leaves).get_globals()
+        found = decode_globals(self.leaves[GLOBALS_KEY])
+        assert found is not None
+        return found
 
     def get_signed(self, request: Request) -> SignedMessage | None:
         """What must be verified of a request, as the state stands now; None for one that no session key signs."""
         op = request.op
         if isinstance(op, Oracle | Surface):
             return None
-        account = decode_account(self.leaves.get(account_key(op.account), b""))
-        if account is None or op.key_index >= len(account.keys):
+        key = read_key(self.leaves.get(account_key(op.account), b""), op.key_index)
+        if key is None:
             return None
-        return SignedMessage(account.keys[op.key_index].public_key, request.hash_digest(self.domain), op.signature)
+        return SignedMessage(key.public_key, request.hash_digest(self.domain), op.signature)
 
     @property
     def pending_bytes(self) -> int:
@@ -402,9 +406,7 @@ class Engine:
         ops: list[Operation] = []
         for order in (maker, taker):
             if not order.is_registered:
-                request = decode_request(order.request)
-                assert request is not None
-                ops.append(request.place(self.next_position + len(ops), order.accepted))
+                ops.append(order.register(self.next_position + len(ops)))
         buyer, seller = (taker, maker) if maker.is_sell else (maker, taker)
         quantity = min(maker.remaining, taker.remaining)
         position = self.next_position + len(ops)
@@ -462,6 +464,13 @@ class Engine:
         code = find_failed_check(Ledger(self.leaves), self._context.at(len(self._pending)), op)
         return None if code is None else Refused(code)
 
+    def _is_good(self, leaves: Leaves, context: StepContext, op: Operation) -> bool:
+        """Whether a glance is enough to say that an op holds."""
+        if isinstance(op, OrderOp):
+            digest = hash_digest(self.domain, op)
+            return op.accepted <= op.position and is_order_good(leaves, context, op.position, op, digest)
+        return isinstance(op, Transfer) and is_transfer_good(leaves, context, op)
+
     def _try(
         self,
         ops: list[Operation],
@@ -476,10 +485,12 @@ class Engine:
         group = _Group()
         for op in ops:
             here = context.at(len(self._pending) + len(group.ops))
-            ledger = Ledger(_Overlay(group.writes, self.leaves) if group.writes else self.leaves)
-            result = apply_operation(ledger, here, op)
-            if isinstance(result, Invalid):
-                return Refused(result.code)
+            leaves = _Overlay(group.writes, self.leaves) if group.writes else self.leaves
+            ledger = Ledger(leaves)
+            code = None if self._is_good(leaves, here, op) else find_failed_check(ledger, here, op)
+            if code is not None:
+                return Refused(code)
+            PROCESSES[op.kind].apply_effects(ledger, here, op)
             data = op.encode()
             group.ops.append(PostedOp(data, ledger.writes))
             group.writes.update(ledger.writes)

@@ -9,9 +9,10 @@ from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from sequencer.requests import SIGNED_TAIL_BYTES
 from state.leaves import FLAG_SELL, Instrument
 from state.ledger import Slot
-from state.operations import OrderTerms
+from state.operations import OrderOp, OrderTerms
 
 
 class Market(NamedTuple):
@@ -55,6 +56,11 @@ class RestingOrder:
         self.slot = Slot(terms.account, terms.slot)
         self.market = get_market(terms)
         self.is_sell = bool(terms.flags & FLAG_SELL)
+
+    def register(self, position: int) -> OrderOp:
+        """The op that puts it on the chain, at a log position. A request ends with the key's index and signature."""
+        tail = self.request[-SIGNED_TAIL_BYTES:]
+        return OrderOp(position, self.accepted, self.terms, tail[0], tail[1:])
 
     def crosses(self, price: int) -> bool:
         """Whether it would trade at this price."""

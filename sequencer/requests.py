@@ -22,11 +22,12 @@ from state.operations import (
     hash_digest,
 )
 
-REQUEST_KINDS = (Kind.ORACLE, Kind.SURFACE, Kind.ORDER, Kind.CANCEL, Kind.TRANSFER, Kind.WITHDRAW, Kind.TAKE)
+REQUEST_KINDS = frozenset((Kind.ORACLE, Kind.SURFACE, Kind.ORDER, Kind.CANCEL, Kind.TRANSFER, Kind.WITHDRAW, Kind.TAKE))
 REQUEST_BYTES_MAX = 512
-_SIGNED_TAIL_BYTES = 65
+SIGNED_TAIL_BYTES = 65
+"""Of what a session key signs: its index u8, and the signature."""
 _POSITION_BYTES = 8
-_ADDED_BYTES = {Kind.ORDER: _POSITION_BYTES + 8, Kind.TAKE: _POSITION_BYTES + 4 * 16}
+_ADDED_BYTES: dict[int, int] = {Kind.ORDER: _POSITION_BYTES + 8, Kind.TAKE: _POSITION_BYTES + 4 * 16}
 """What stands in an op between its kind and the rest of the request."""
 
 RequestOp = Oracle | Surface | OrderOp | Cancel | Transfer | Withdraw | Take
@@ -63,20 +64,20 @@ class Request:
         if isinstance(self.op, Oracle | Surface):
             return hash_digest(domain, self.op)
         # The same, cut from the bytes: what is signed stands between the kind and the tail.
-        return sha256(domain + self.data[:-_SIGNED_TAIL_BYTES]).digest()
+        return sha256(domain + self.data[:-SIGNED_TAIL_BYTES]).digest()
 
 
 def decode_request(data: bytes) -> Request | None:
     """None for bytes that are no well-formed request of a kind that users may send."""
     if not 1 <= len(data) <= REQUEST_BYTES_MAX or data[0] not in REQUEST_KINDS:
         return None
-    op = decode_operation(data[:1] + bytes(_ADDED_BYTES.get(Kind(data[0]), _POSITION_BYTES)) + data[1:])
+    op = decode_operation(data[:1] + bytes(_ADDED_BYTES.get(data[0], _POSITION_BYTES)) + data[1:])
     return None if op is None else Request(data, cast(RequestOp, op))
 
 
 def strip_operation(data: bytes) -> bytes:
     """The request that an op's bytes came from."""
-    return data[:1] + data[1 + _ADDED_BYTES.get(Kind(data[0]), _POSITION_BYTES) :]
+    return data[:1] + data[1 + _ADDED_BYTES.get(data[0], _POSITION_BYTES) :]
 
 
 def build_request(op: Operation) -> bytes:

@@ -226,6 +226,18 @@ def decode_account(data: bytes) -> Account | None:
     )
 
 
+def read_epoch(account: bytes) -> int:
+    """The epoch of an account's leaf, read off its bytes."""
+    return int.from_bytes(account[28:32])
+
+
+def read_key(account: bytes, index: int) -> SessionKey | None:
+    """A key of an account's leaf, read off its bytes; None where there is none."""
+    if not account or index >= account[33]:
+        return None
+    return SessionKey(*_KEY.unpack_from(account, _ACCOUNT.size + index * _KEY.size))
+
+
 def may_owe(data: bytes) -> bool:
     """Whether an account has positions, an auction, interest running or negative cash: read off the bytes, since there
     are many."""

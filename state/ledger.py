@@ -75,16 +75,18 @@ class Slot(NamedTuple):
 class Ledger:
     """Reads through to `leaves`; `reads` and `writes` are ordered by first touch.
 
-    A leaf is decoded once a step: the checks of one op ask for the same few again and again.
+    A leaf is decoded once a step: the checks of one op ask for the same few again and again. `shared` is where they
+    keep for each other what follows from leaves; every write empties it.
     """
 
-    __slots__ = ("_leaves", "_values", "reads", "writes")
+    __slots__ = ("_leaves", "_values", "reads", "shared", "writes")
 
     def __init__(self, leaves: Leaves) -> None:
         self._leaves = leaves
         self.reads: dict[LeafKey, bytes] = {}
         self.writes: dict[LeafKey, bytes] = {}
         self._values: dict[LeafKey, object] = {}
+        self.shared: dict[object, object] = {}
 
     def get(self, key: LeafKey) -> bytes:
         """A leaf's bytes as this step sees them; empty when there is none."""
@@ -99,6 +101,7 @@ class Ledger:
         self.get(key)
         self.writes[key] = data
         self._values.pop(key, None)
+        self.shared.clear()
 
     def view(self, key: LeafKey, decode: Callable[[bytes], Value | None]) -> Value | None:
         """A leaf's value as this step sees it; each key has one decoder."""

@@ -10,6 +10,7 @@ import hashlib
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from math import gcd
 from typing import ClassVar
@@ -659,7 +660,7 @@ def _decode_order(data: bytes) -> Operation | None:
     fields = _ORDER_BODY.unpack_from(data, 17)
     account, slot, counter, _, _, _, flags, price, size, max_fee_ppm, counterparty, count_claimed = fields
     legs_end = 73 + leg_count * _LEG.size
-    legs = tuple((decode_instrument(i), ratio) for i, ratio in _LEG.iter_unpack(data[73:legs_end]))
+    legs = _decode_legs(data[73:legs_end])
     key_index, signature = _SIGNED_TAIL.unpack_from(data, legs_end)
     is_sound = (
         account in _IS_ACCOUNT
@@ -671,13 +672,19 @@ def _decode_order(data: bytes) -> Operation | None:
         and max_fee_ppm <= FEE_PPM_MAX
         and counterparty < ACCOUNTS_MAX
         and count_claimed == leg_count
-        and are_legs_sound(legs)
         and key_index < KEYS_MAX
     )
-    if not is_sound:
+    if not is_sound or legs is None:
         return None
     terms = OrderTerms(*(*fields[:-1], legs))
     return OrderOp(_read_u64(data, 1), _read_u64(data, 9), terms, key_index, signature)
+
+
+@lru_cache(maxsize=1 << 12)
+def _decode_legs(data: bytes) -> tuple[tuple[Instrument, int], ...] | None:
+    """None for legs that no order may have. There are few instruments, and very many orders of them."""
+    legs = tuple((decode_instrument(instrument), ratio) for instrument, ratio in _LEG.iter_unpack(data))
+    return legs if are_legs_sound(legs) else None
 
 
 def are_legs_sound(legs: tuple[tuple[Instrument, int], ...]) -> bool:

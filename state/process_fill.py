@@ -41,9 +41,19 @@ BUYER = Side(1)
 SELLER = Side(-1)
 
 
-def get_orders(ledger: Ledger, op: Operation) -> tuple[Order, Order]:
+class Pair(NamedTuple):
+    """The two orders of a trade."""
+
+    buy: Order
+    sell: Order
+
+
+def get_orders(ledger: Ledger, op: Operation) -> Pair:
     """The buyer's order and the seller's. Raises SubjectMissing."""
-    return ledger.require_order(BUYER.slot(op)), ledger.require_order(SELLER.slot(op))
+    known = ledger.shared.get(Pair)
+    if known is None:
+        known = ledger.shared[Pair] = Pair(ledger.require_order(BUYER.slot(op)), ledger.require_order(SELLER.slot(op)))
+    return cast(Pair, known)
 
 
 def is_buyer_maker(buy: Order, sell: Order) -> bool:
@@ -191,13 +201,20 @@ class Outcome(NamedTuple):
     fee: int
 
 
-def compute_outcome(side: Side, ledger: Ledger, op: Operation, underlying: Underlying | None = None) -> Outcome:
-    """Reads G, P, both orders and the side's account, and the underlying too unless it is given."""
+def get_outcome(side: Side, ledger: Ledger, op: Operation) -> Outcome:
+    """Reads G, P, both orders, the side's account and the underlying, once a step. Raises SubjectMissing."""
+    known = ledger.shared.get(side)
+    if known is None:
+        known = ledger.shared[side] = compute_outcome(side, ledger, op)
+    return cast(Outcome, known)
+
+
+def compute_outcome(side: Side, ledger: Ledger, op: Operation) -> Outcome:
+    """What `get_outcome` answers."""
     fill, params = cast(Fill, op), ledger.get_params()
     buy, sell = get_orders(ledger, op)
     before = ledger.require_account(side.slot(op).account)
-    if underlying is None:
-        underlying = ledger.require_underlying(buy.legs[0][0].underlying)
+    underlying = ledger.require_underlying(buy.legs[0][0].underlying)
     index = compute_funding_index_floor(underlying, ledger.get_globals().time, params)
     base = compute_fee_base(buy, fill.price, underlying)
     fee = compute_side_fee(side, fill.quantity, base, buy, sell, params)
@@ -208,7 +225,7 @@ def is_account_fitting(side: Side) -> Check:
     """The check that this side's account stays within the protocol's caps."""
 
     def does_fit(ledger: Ledger, context: StepContext, op: Operation) -> bool:
-        return is_within_caps(compute_outcome(side, ledger, op).after)
+        return is_within_caps(get_outcome(side, ledger, op).after)
 
     return does_fit
 
@@ -229,7 +246,7 @@ def is_margin_held(side: Side) -> Check:
         traded = [instrument for instrument, _ in buy.legs]
         quotes = read_quotes(ledger, ledger.require_account(side.slot(op).account), params, traded)
         quotes = drop_stale_spots(quotes, time, params)
-        outcome = compute_outcome(side, ledger, op, quotes.underlyings[traded[0].underlying])
+        outcome = get_outcome(side, ledger, op)
         after = compute_account_margin(outcome.after, quotes, time, params)
         if after.initial >= 0 and is_fresh(outcome.after, quotes, time, params):
             return True
@@ -264,7 +281,6 @@ def apply_fill(ledger: Ledger, context: StepContext, op: Operation) -> Receipt:
     fill = cast(Fill, op)
     if fill.buyer == fill.seller:
         raise SubjectMissing("another account")  # else one account would be read once and written twice
-    advance_position(ledger, op)
     ledger.get_params()
     buy, sell = get_orders(ledger, op)
     traded = buy.legs[0][0].underlying
@@ -272,8 +288,9 @@ def apply_fill(ledger: Ledger, context: StepContext, op: Operation) -> Receipt:
     ledger.require_account(fill.seller)
     underlying = ledger.require_underlying(traded)
     books = ledger.require_asset(0)
-    sides = [(side, compute_outcome(side, ledger, op, underlying)) for side in (BUYER, SELLER)]
+    sides = [(side, get_outcome(side, ledger, op)) for side in (BUYER, SELLER)]
     # EFFECTS
+    advance_position(ledger, op)
     ledger.put_order(BUYER.slot(op), replace(buy, remaining=buy.remaining - fill.quantity))
     ledger.put_order(SELLER.slot(op), replace(sell, remaining=sell.remaining - fill.quantity))
     for side, outcome in sides:

@@ -1,4 +1,4 @@
-"""The checks in one look: a yes exactly where the law finds nothing against an op."""
+"""The checks in one look: a yes exactly where the law finds nothing against an op, as far as they know such ops."""
 
 import random
 from collections.abc import Callable
@@ -6,14 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from sequencer.quick_checks import is_cancel_good, is_order_good
+from sequencer.quick_checks import is_cancel_good, is_order_good, is_transfer_good
 from sequencer.requests import decode_request
 from state.codes import Code
+from state.constants import CASH_MAX
 from state.context import StepContext, draft_header
 from state.leaves import Globals, SessionKey, decode_account, decode_globals
 from state.ledger import Ledger, Slot
-from state.operations import Cancel, OrderOp, OrderTerms, hash_digest
+from state.operations import Cancel, OrderOp, OrderTerms, Transfer, hash_digest
 from state.process_market import CANCEL, ORDER
+from state.process_money import TRANSFER
 from state.signatures import is_ed25519_valid
 from state.transition import find_failed_check
 from state.tree import GLOBALS_KEY, LeafKey, account_key
@@ -45,6 +47,17 @@ def test_both_know_the_same_checks() -> None:
         Code.CANCEL_COUNTER_MUST_RISE,
         Code.CANCEL_KEY_MUST_BE_LIVE,
         Code.CANCEL_SIGNATURE_MUST_VERIFY,
+    ]
+    assert [code for code, _ in TRANSFER.checks] == [
+        Code.TRANSFER_POSITION_MUST_INCREASE,
+        Code.TRANSFER_ACCOUNT_MUST_EXIST,
+        Code.TRANSFER_DESTINATION_MUST_EXIST,
+        Code.TRANSFER_SEQUENCE_MUST_RISE,
+        Code.TRANSFER_BALANCE_MUST_COVER,
+        Code.TRANSFER_DESTINATION_MUST_FIT,
+        Code.TRANSFER_MARGIN_MUST_HOLD,
+        Code.TRANSFER_KEY_MUST_BE_LIVE,
+        Code.TRANSFER_SIGNATURE_MUST_VERIFY,
     ]
 
 
@@ -132,7 +145,7 @@ def test_orders_are_judged_alike(seed: int) -> None:
 
         found = is_order_good(leaves, context, position, op, digest)
 
-        placed = replace(op, position=position, accepted=position)
+        placed = replace(op, position=position, accepted=rng.randrange(position + 1))
         assert found == (find_failed_check(Ledger(leaves), context, placed) is None), (op, context)
         verdicts[found] += 1
     assert min(verdicts.values()) > ROUNDS // 10, verdicts
@@ -159,3 +172,43 @@ def test_cancels_are_judged_alike(slot: int, seed: int) -> None:
         assert found == (find_failed_check(Ledger(leaves), context, placed) is None), (op, context)
         verdicts[found] += 1
     assert min(verdicts.values()) > ROUNDS // 20, verdicts
+
+
+def disturb_transfer(rng: random.Random, op: Transfer, cash: int) -> Transfer:
+    """Change one thing that a check looks at, or nothing."""
+    changes: list[Callable[[], Transfer]] = [
+        lambda: replace(op, position=op.position + rng.randrange(-1, 2)),
+        lambda: replace(op, account=99),
+        lambda: replace(op, to=rng.choice((op.account, 99))),
+        lambda: replace(op, sequence=rng.randrange(3)),
+        lambda: replace(op, amount=cash + rng.randrange(-1, 2)),
+        lambda: replace(op, key_index=rng.randrange(2)),
+        lambda: replace(op, asset=1),
+    ]
+    roll = rng.randrange(2 * len(changes))
+    return changes[roll]() if roll < len(changes) else op
+
+
+def test_transfers_of_cash_are_judged_alike(seed: int) -> None:
+    """Carol holds nothing but cash; of Alice, who has positions, and of other assets the quick look knows nothing."""
+    market, rng, verdicts = build_market(seed), random.Random(seed), {True: 0, False: 0}
+    for _ in range(ROUNDS):
+        name = rng.choice(("carol", "carol", "alice"))
+        signed = market.world.sign_transfer(name, "bob", 5, position=market.engine.next_position, sequence=2)
+        leaves = dict(market.engine.leaves)
+        disturb_state(rng, market, leaves, signed.account)
+        target = decode_account(leaves[account_key(signed.to)])
+        assert target is not None
+        if rng.random() < 0.1:
+            leaves[account_key(signed.to)] = replace(target, cash=CASH_MAX - rng.randrange(4, 7)).encode()
+        holder = decode_account(leaves[account_key(signed.account)])
+        assert holder is not None
+        op = disturb_transfer(rng, signed, holder.cash)
+        context = build_context(rng, market, market.engine.next_position)
+
+        found = is_transfer_good(leaves, context, op)
+
+        is_good = find_failed_check(Ledger(leaves), context, op) is None
+        assert found == (is_good and name == "carol" and op.asset == 0), (op, context)
+        verdicts[found] += 1
+    assert min(verdicts.values()) > ROUNDS // 10, verdicts

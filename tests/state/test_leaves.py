@@ -26,6 +26,8 @@ from state.leaves import (
     decode_underlying,
     decode_withdrawal,
     perpetual,
+    read_epoch,
+    read_key,
 )
 from tests import strategies
 from tests.world import build_params
@@ -100,6 +102,16 @@ def test_an_account_tells_what_it_holds() -> None:
     account = Account(bytes(20), collateral=((1, 7),), positions=((perpetual(2), -5), (perpetual(3), 9)))
     assert [account.get_position(perpetual(u)) for u in (1, 2, 3)] == [0, -5, 9]
     assert [account.get_collateral(asset) for asset in (1, 2)] == [7, 0]
+
+
+@given(strategies.accounts)
+def test_keys_and_epoch_are_read_off_the_bytes(account: Account) -> None:
+    """Without decoding the rest, and none beyond the last."""
+    data = account.encode()
+    assert read_epoch(data) == account.epoch
+    assert tuple(read_key(data, index) for index in range(len(account.keys))) == account.keys
+    assert read_key(data, len(account.keys)) is None
+    assert read_key(b"", 0) is None
 
 
 def test_an_order_knows_its_side() -> None:

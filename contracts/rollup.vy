@@ -54,6 +54,9 @@ CANCEL_ALL: constant(uint8) = 5
 FORCE_CLOSE: constant(uint8) = 6
 FORCE_LIQUIDATE: constant(uint8) = 7
 
+# A batch hash is one over its header and the hashes of its frames.
+HASHED_BYTES_MAX: constant(uint256) = constants.HEADER_BYTES + 32 * constants.FRAMES_MAX
+
 OUTBOX_LEAF_BYTES: constant(uint256) = 34
 OUTBOX_DEPTH: constant(uint256) = 32
 OUTBOX_PATH: constant(uint256) = OUTBOX_DEPTH + 3
@@ -75,6 +78,8 @@ struct Terms:
     time_lag_max: uint256  # seconds that the time of a batch may lie in the past
     bond: uint256  # wei
     message_fee: uint256  # wei, of a message for each 256 bytes that it has begun
+    wind_down_limit: uint256  # seconds without a batch, or without a reading, after which it all ends
+    registration_period: uint256  # seconds from that end to the payment of claims
 
 struct Batch:
     hash: bytes32
@@ -114,6 +119,7 @@ struct Header:
 DOMAIN: public(immutable(bytes32))
 JUDGE: public(immutable(address))
 RECEIPTS: public(immutable(address))
+WIND_DOWN: public(immutable(address))
 TERMS: public(immutable(Terms))
 
 assets: public(DynArray[Asset, constants.ASSETS_MAX])
@@ -137,6 +143,7 @@ bond_of: public(HashMap[address, uint256])
 last_batch_of: public(HashMap[address, uint256])
 bond_doubled_until: public(uint256)
 
+wound_down_at: public(uint256)  # L1 time; 0: not
 claimed: public(HashMap[uint256, bool])  # outbox index
 claim_holder: HashMap[bytes32, address]  # sha256(outbox index, leaf) -> who bought the claim
 balance_of: public(HashMap[address, HashMap[address, uint256]])  # token -> holder -> base units to collect
@@ -182,6 +189,14 @@ event Contradicted:
 event Finalised:
     index: indexed(uint256)
 
+event WoundDown:
+    index: indexed(uint256)
+
+event PaidOut:
+    asset: indexed(uint256)
+    to: indexed(address)
+    amount: uint256
+
 event ClaimTransferred:
     outbox_index: indexed(uint256)
     to: indexed(address)
@@ -199,6 +214,7 @@ def __init__(
     genesis_root: bytes32,
     judge: address,
     receipts: address,
+    wind_down: address,
     assets: DynArray[Asset, constants.ASSETS_MAX],
     terms: Terms,
 ):
@@ -210,6 +226,7 @@ def __init__(
     """
     assert judge.is_contract, "rollup: judge"
     assert receipts.is_contract, "rollup: receipts"
+    assert wind_down.is_contract, "rollup: wind down"
     rules_at: uint256 = 2 + convert(slice(genesis, 0, 2), uint256)
     counts_at: uint256 = rules_at + 2 + convert(slice(genesis, rules_at, 2), uint256)
     asset_count: uint256 = convert(slice(genesis, counts_at, 1), uint256)
@@ -227,10 +244,17 @@ def __init__(
         assert seconds > 0 and seconds < 2**32, "rollup: terms"
     # As long as a batch may lag, its holder may be quiet.
     assert terms.time_lag_max <= terms.silence_limit and terms.bond > 0, "rollup: terms"
+    # Before it ends, messages become overdue, rescuers may step in, and what they post can become final.
+    rescued: uint256 = terms.inbox_deadline + terms.silence_limit + terms.challenge_window
+    assert terms.wind_down_limit >= rescued and terms.wind_down_limit < 2**32, "rollup: terms"
+    # Whoever watches within the window is in time to register.
+    assert terms.registration_period >= terms.challenge_window, "rollup: terms"
+    assert terms.registration_period < 2**32, "rollup: terms"
 
     DOMAIN = sha256(concat(b"keel/1", convert(chain.id, bytes32), convert(self, bytes20)))
     JUDGE = judge
     RECEIPTS = receipts
+    WIND_DOWN = wind_down
     TERMS = terms
     self.assets = assets
     self._store(
@@ -343,6 +367,7 @@ def post_bond():
     """
     @notice Adds to the sender's bond, which must then reach the required one.
     """
+    assert self.wound_down_at == 0, "rollup: wound down"
     bond: uint256 = self.bond_of[msg.sender] + msg.value
     assert bond >= self._get_required_bond(), "rollup: bond"
     self.bond_of[msg.sender] = bond
@@ -354,6 +379,7 @@ def take_slot():
     """
     @notice Makes the bonded sender the one who submits ordinary batches, while the slot is open.
     """
+    assert self.wound_down_at == 0, "rollup: wound down"
     assert self.slot_holder == empty(address), "rollup: slot"
     assert self.bond_of[msg.sender] >= self._get_required_bond(), "rollup: bond"
     self.slot_holder = msg.sender
@@ -405,6 +431,7 @@ def submit_batch(batch: Bytes[constants.BATCH_BYTES_MAX]):
     @notice Appends a batch to the chain. The sender's bond answers for it until it is final.
     @param batch `header || n x (frame_length u32 || frame)`.
     """
+    assert self.wound_down_at == 0, "rollup: wound down"
     # The data must lie open in a transaction of its own, in the one encoding that every reader expects.
     assert msg.sender == tx.origin and not msg.sender.is_contract, "rollup: caller"
     assert len(msg.data) == 68 + (len(batch) + 31) // 32 * 32, "rollup: calldata"
@@ -499,6 +526,52 @@ def finalise(index: uint256):
     assert block.timestamp >= self._load(index).submitted_at + TERMS.challenge_window, "rollup: window"
     self.final_index = index
     log Finalised(index=index)
+
+
+# ---------------------------------------------------------------- Wind-down
+
+
+@external
+def wind_down(hashed: Bytes[HASHED_BYTES_MAX]):
+    """
+    @notice Ends the rollup for ever when no batch has lived for too long, or a feed with open interest was silent for
+            too long as of the last final batch. Pending batches die; contracts/wind_down.vy pays by the last final root.
+    @dev What can be final must be, first: nobody chooses an older root by his moment. And the feed's silence is told by
+         a final batch alone, within it. [Else one false header ends everything.] The slot's holder leaves as ever, so
+         that his bond is neither stuck nor anybody's to evict.
+    @param hashed `header || frame hashes` of the last final batch, whose hash is that batch's; of no use, and best left
+           empty, when it is batches that are missing.
+    """
+    assert self.wound_down_at == 0, "rollup: wound down"
+    last: uint256 = self.final_index
+    if self.tip > last:
+        # Submit times never fall along the chain.
+        due_at: uint256 = self._load(last + 1).submitted_at + TERMS.challenge_window
+        assert block.timestamp < due_at, "rollup: finalise first"
+    if block.timestamp <= self._load(self.tip).submitted_at + TERMS.wind_down_limit:
+        # The genesis has no header, and its bytes must not pass for one.
+        assert last > 0 and sha256(hashed) == self.stored_batches[last].hash, "rollup: not silent"
+        time: uint256 = convert(slice(hashed, 164, 8), uint256)
+        oracle_time: uint256 = convert(slice(hashed, 220, 8), uint256)
+        assert time > oracle_time + TERMS.wind_down_limit, "rollup: not silent"
+    if self.slot_holder != empty(address):
+        self._leave_slot()
+    self.tip = last
+    self.wound_down_at = block.timestamp
+    log WoundDown(index=last)
+
+
+@external
+def pay_out(asset: uint256, units: uint256, to: address):
+    """
+    @notice Credits what the contract that winds down has found somebody to be owed.
+    @dev Bounded by custody, as claims are.
+    """
+    assert msg.sender == WIND_DOWN and self.wound_down_at > 0, "rollup: wind down"
+    terms: Asset = self.assets[asset]
+    self.custody[asset] -= units
+    self.balance_of[terms.token][to] += units * terms.unit
+    log PaidOut(asset=asset, to=to, amount=units * terms.unit)
 
 
 # ---------------------------------------------------------------- Claims
@@ -611,6 +684,7 @@ def _enqueue(kind: uint8, account: uint32, payload: Bytes[PAYLOAD_BYTES_MAX]):
     """
     @notice Chains a message of the sender's into the inbox and passes on its fee, which the caller has checked.
     """
+    assert self.wound_down_at == 0, "rollup: wound down"
     message: Bytes[constants.MESSAGE_BYTES_MAX] = concat(
         convert(kind, bytes1),
         convert(msg.sender, bytes20),
@@ -841,7 +915,7 @@ def _load(index: uint256) -> Batch:
 @pure
 def _decode_header(data: Bytes[constants.HEADER_BYTES]) -> Header:
     """
-    @notice What this contract reads of a header; the log hash and the oracle time it leaves to the steps.
+    @notice What submission reads of a header; the log hash and the oracle time it leaves to the steps.
     """
     head: uint256 = convert(extract32(data, 0), uint256)  # version u16, data_kind u8, flags u8, index u64, ...
     counts: uint256 = convert(extract32(data, 112), uint256)  # step_count u32, inbox_cursor u64, ...

@@ -24,6 +24,8 @@ TERMS = Terms(
     time_lag_max=70,
     bond=2 * ETHER,
     message_fee=100_000 * GWEI,
+    wind_down_limit=3_600,
+    registration_period=75,
 )
 
 

@@ -12,7 +12,7 @@ from state.batches import decode_batch, decode_header
 from state.conservation import find_leak
 from state.context import Receipt, StepContext
 from state.genesis import decode_genesis
-from state.l1_events import BatchPosted, Finalised, GenesisSet, L1Event, MessageSent, RolledBack
+from state.l1_events import BatchPosted, Finalised, GenesisSet, L1Event, MessageSent, RolledBack, WoundDown
 from state.process_inbox import hash_accumulator
 from state.tree import LeafKey, build_tree
 
@@ -115,6 +115,8 @@ class Replica:
                 self._take_message(event)
             case RolledBack():
                 self._roll_back(event.index)
+            case WoundDown():
+                self._roll_back(event.index + 1)
             case Finalised():
                 self._finalise(event.index)
             case BatchPosted():
@@ -150,7 +152,7 @@ class Replica:
         kept = {index: one for index, one in sorted(batches.items()) if one is not None and final <= index <= tip}
         return Standing(tip, final, wrong, count, kept, leaves)
 
-    def _remember(self, event: MessageSent | BatchPosted | RolledBack | Finalised) -> _Before:
+    def _remember(self, event: MessageSent | BatchPosted | RolledBack | Finalised | WoundDown) -> _Before:
         """All that the event can change, but for what a batch writes, which is known once it has been executed."""
         touched: Iterable[int] = ()
         writes: dict[LeafKey, bytes] = {}
@@ -159,8 +161,9 @@ class Replica:
                 touched = [event.index]
             case Finalised():
                 touched = [index for index in self._undos if index <= event.index]
-            case RolledBack():
-                touched = range(event.index, self.tip + 1)
+            case RolledBack() | WoundDown():
+                first = event.index if isinstance(event, RolledBack) else event.index + 1
+                touched = range(first, self.tip + 1)
                 writes = {key: self.state.leaves.get(key, b"") for dead in touched for key in self._undos.get(dead, {})}
         batches = {index: self._get_kept(index) for index in touched}
         return _Before(event, event.block, writes, len(self.messages), self.tip, self.final, self.wrong, batches)

@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from fraud_proofs.replica import ForeignContract, Replica, Verdict, execute_all
-from node.errors import WrongContract
+from node.errors import RollupEnded, WrongContract
 from node.event_reader import EventReader, Reading, ReadPoint
 from node.l1 import in_thread
 from node.replica_checkpoint import ReplicaCheckpoint
 from node.rollup import Rollup
-from state.l1_events import BatchPosted, GenesisSet, L1Event, MessageSent
+from state.l1_events import BatchPosted, GenesisSet, L1Event, MessageSent, WoundDown
 from state.signatures import assert_library_agrees
 from state.store import StoreError
 from state.tree import LeafKey
@@ -82,7 +82,7 @@ class ChainFollower:
         self._message_blocks: list[int] = []
 
     def advance(self) -> Progress:
-        """Read up to the head and re-execute. Raises L1Error, WrongContract."""
+        """Read up to the head and re-execute. Raises L1Error, WrongContract, RollupEnded."""
         return self._take(self._read())
 
     async def advance_async(self) -> Progress:
@@ -95,6 +95,12 @@ class ChainFollower:
         return self._reader.read()
 
     def _take(self, reading: Reading) -> Progress:
+        for event in reading.events:
+            if isinstance(event, WoundDown):
+                raise RollupEnded(
+                    f"this rollup was wound down in L1 block {event.block}, and batch {event.index} is its last: "
+                    "everybody is paid by it now, with `keel wallet exit`"
+                )
         self._is_restarted |= reading.is_reorg
         if reading.events and isinstance(reading.events[0], GenesisSet):
             self._begin_replica()

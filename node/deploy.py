@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from node.contracts import compile_contract
 from node.errors import ConfigError, WrongContract
@@ -48,6 +48,7 @@ JUDGE_CONTRACTS: dict[str, tuple[str, ...]] = {
         "verify_deleverage",
     ),
     "receipts": (),
+    "wind_down": ("margin",),
 }
 """Contract -> the contracts whose addresses its constructor takes; each stands behind those it needs."""
 
@@ -57,11 +58,19 @@ TABLES: dict[str, tuple[tuple[int, ...], ...]] = {
 }
 """Contract -> the tables of polynomials that its constructor takes behind the addresses."""
 
-ROLLUP_TYPES = ("bytes", "bytes32", "address", "address", "(address,uint256,uint256)[]", TERMS_TYPE)
+ROLLUP_TYPES = ("bytes", "bytes32", "address", "address", "address", "(address,uint256,uint256)[]", TERMS_TYPE)
 TOKEN_TYPES = ("string", "string", "uint8")
 TOKEN_DECIMALS = 6
 
 Report = Callable[[str], None]
+
+
+class Asked(NamedTuple):
+    """Addresses of the contracts that a rollup asks or obeys."""
+
+    judge: bytes
+    receipts: bytes
+    wind_down: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +105,13 @@ def deploy(sender: Sender, launch: Launch, report: Report = lambda line: None) -
     for name in (*JUDGE_CONTRACTS, "token", "rollup"):
         compile_contract(name)  # whatever does not compile shows before anything is sent
     contracts = deploy_judge(sender, report)
-    judge, receipts = (parse_address(contracts[name].address) for name in ("judge", "receipts"))
-    deployment = deploy_rollup(sender, launch, judge, receipts, report)
+    asked = Asked(*(parse_address(contracts[name].address) for name in Asked._fields))
+    deployment = deploy_rollup(sender, launch, asked, report)
     return replace(deployment, contracts=contracts | deployment.contracts)
 
 
 def deploy_rollup(
-    sender: Sender, launch: Launch, judge: bytes, receipts: bytes, report: Report = lambda line: None
+    sender: Sender, launch: Launch, asked: Asked, report: Report = lambda line: None
 ) -> Deployment:
     """Deploy the rollup, and the development tokens it asks for, behind the contracts that it asks, which stand."""
     check_launch(launch)
@@ -118,7 +127,7 @@ def deploy_rollup(
             token = parse_address(contracts[f"token_{asset.name}"].address)
         tokens.append(token)
     root = compute_genesis_root(launch.genesis)
-    arguments = _encode_rollup_arguments(launch, root, judge, receipts, tokens)
+    arguments = _encode_rollup_arguments(launch, root, asked, tokens)
     contracts["rollup"] = _deploy_contract(sender, "rollup", arguments, report)
     deployment = Deployment(
         chain_id=sender.l1.get_chain_id(),
@@ -133,7 +142,7 @@ def deploy_rollup(
 
 
 def deploy_judge(sender: Sender, report: Report = lambda line: None) -> dict[str, DeployedContract]:
-    """The judge, the verifiers behind it and the receipts, by name. They know no rollup: any number may share them."""
+    """The judge, the verifiers behind it, receipts and wind-down, by name. Any number of rollups may share them."""
     contracts: dict[str, DeployedContract] = {}
     for name, needs in JUDGE_CONTRACTS.items():
         addresses = [parse_address(contracts[needed].address) for needed in needs]
@@ -171,9 +180,9 @@ def mint(token: bytes, to: bytes, base_units: int) -> Call:
     return Call(token, encode_call("mint", ("address", "uint256"), (to, base_units)), label="mint")
 
 
-def _encode_rollup_arguments(launch: Launch, root: bytes, judge: bytes, receipts: bytes, tokens: list[bytes]) -> bytes:
+def _encode_rollup_arguments(launch: Launch, root: bytes, asked: Asked, tokens: list[bytes]) -> bytes:
     assets = [(token, asset.unit, asset.deposit_max) for token, asset in zip(tokens, launch.assets, strict=True)]
-    values = (launch.genesis.encode(), root, judge, receipts, assets, tuple(launch.terms))
+    values = (launch.genesis.encode(), root, *asked, assets, tuple(launch.terms))
     return encode_values(ROLLUP_TYPES, values)
 
 

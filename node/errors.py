@@ -8,6 +8,10 @@ class NodeError(Exception):
     """The root of all that an operator or a user can put right."""
 
 
+class RollupEnded(NodeError):
+    """The rollup was wound down: there is nothing left to do but to be paid."""
+
+
 class ConfigError(NodeError):
     """A configuration file or a command line says what cannot be."""
 

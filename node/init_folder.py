@@ -68,6 +68,8 @@ inbox_deadline = 21_600                 # a message from L1 must be taken within
 time_lag_max = 1_800                    # the clock of a batch may be so far behind the L1's
 bond_gwei = 2_000_000_000               # answers for every batch of a submitter; half goes to who convicts it
 message_fee_gwei = 100_000              # of a message from L1
+wind_down_limit = 1_209_600             # after so long without a batch, or a price, all are paid out and it ends
+registration_period = 604_800           # in which debtors are registered before that
 
 [oracle]
 threshold = 2                           # signatures that a reading needs

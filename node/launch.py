@@ -77,11 +77,18 @@ def check_launch(launch: Launch) -> None:
 
 
 def _list_broken_terms(terms: Terms) -> Iterator[str]:
-    for name, seconds in list(terms._asdict().items())[:4]:
-        if not 1 <= seconds <= U32:
+    for name, seconds in terms._asdict().items():
+        if name not in ("bond", "message_fee") and not 1 <= seconds <= U32:
             yield f"terms.{name} must be from 1 to {U32} seconds"
     if terms.time_lag_max > terms.silence_limit:
         yield "terms.time_lag_max must not exceed silence_limit, or a punctual holder could count as silent"
+    if terms.wind_down_limit < terms.inbox_deadline + terms.silence_limit + terms.challenge_window:
+        yield (
+            "terms.wind_down_limit must be at least inbox_deadline, silence_limit and challenge_window together, so that "
+            "rescuers come first"
+        )
+    if terms.registration_period < terms.challenge_window:
+        yield "terms.registration_period must be at least challenge_window, the time within which somebody looks"
     if terms.bond // 2 < PROOF_GAS_MAX * PROOF_GAS_PRICE:
         least = 2 * PROOF_GAS_MAX * PROOF_GAS_PRICE
         yield f"terms.bond must be at least {least / ETHER:g} ether, so that its half pays for the dearest proof"
@@ -224,6 +231,8 @@ def _read_terms(table: Table) -> Terms:
         time_lag_max=table.take_integer("time_lag_max", 1, U32),
         bond=table.take_integer("bond_gwei", 1, U64) * GWEI,
         message_fee=table.take_integer("message_fee_gwei", 0, U64) * GWEI,
+        wind_down_limit=table.take_integer("wind_down_limit", 1, U32),
+        registration_period=table.take_integer("registration_period", 1, U32),
     )
     table.finish()
     return terms

@@ -26,7 +26,7 @@ class Signature(NamedTuple):
     outputs: tuple[str, ...] = ()
 
 
-TERMS_TYPE = "(uint256,uint256,uint256,uint256,uint256,uint256)"
+TERMS_TYPE = "(uint256,uint256,uint256,uint256,uint256,uint256,uint256,uint256)"
 BATCH_TYPE = "(bytes32,bytes32,uint256,uint256,uint256,uint256,uint256,address,uint256)"
 
 ABI: dict[str, Signature] = {
@@ -83,7 +83,7 @@ TOKEN_ABI: dict[str, Signature] = {
 
 
 class Terms(NamedTuple):
-    """Fixed at deployment: seconds, and wei for the last two."""
+    """Fixed at deployment: seconds, but wei for bond and fee."""
 
     challenge_window: int
     silence_limit: int
@@ -91,6 +91,8 @@ class Terms(NamedTuple):
     time_lag_max: int
     bond: int
     message_fee: int
+    wind_down_limit: int
+    registration_period: int
 
 
 class BridgedAsset(NamedTuple):

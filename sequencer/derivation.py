@@ -11,7 +11,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from state.batches import HEADER_BYTES, decode_batch, decode_header
-from state.l1_events import BatchPosted, Finalised, GenesisSet, L1Event, MessageSent, RolledBack
+from state.l1_events import BatchPosted, Finalised, GenesisSet, L1Event, MessageSent, RolledBack, WoundDown
 
 # keccak256 of the events' signatures, and the selector of submit_batch(bytes): the ABI of contracts/rollup.vy.
 GENESIS = bytes.fromhex("2c53999b7ee63fe40f7878afe9c8ef3c4e3bdaf9ecec6fb4cc31d792d8cb9202")
@@ -19,6 +19,7 @@ MESSAGE = bytes.fromhex("386ba0209794f52bcfc572815d06cf5f04184d61b005787f8fd35a2
 BATCH_SUBMITTED = bytes.fromhex("aed01d2ef02dd3d2d7a58e40194f5aaeae8b40b68000159dab78bbbf08dd6765")
 CONVICTED = bytes.fromhex("b04ed1413617aa50c3aa20c349ba443efe9b75b3f0687e068481ceb028c699ca")
 FINALISED = bytes.fromhex("e10ee7a95d152ffeccc696d3572166a97ff644de2dba704f14fce4f9a6627f86")
+WOUND_DOWN = bytes.fromhex("78a0a6e896b6b620cb95ecb8707d75bec37eca661c00d8d8aec6084a23b38c3e")
 SUBMIT_BATCH = bytes.fromhex("66e7f1ca")
 
 WORD = 32
@@ -38,6 +39,7 @@ class DerivationCode(IntEnum):
     ROLLBACK_MUST_HIT_A_PENDING_BATCH = 9
     FINALITY_MUST_ADVANCE = 10
     BATCH_MUST_NOT_OUTRUN_INBOX = 11
+    END_MUST_NAME_THE_LAST_FINAL_BATCH = 12
 
 
 class DerivationError(Exception):
@@ -144,6 +146,10 @@ def _advance(cursor: L1Cursor, event: L1Event, block: int) -> L1Cursor:
             if not cursor.final_index < index <= cursor.tip:
                 raise DerivationError(DerivationCode.FINALITY_MUST_ADVANCE, block)
             return replace(cursor, final_index=index)
+        case WoundDown(index=index):
+            if index != cursor.final_index:
+                raise DerivationError(DerivationCode.END_MUST_NAME_THE_LAST_FINAL_BATCH, block)
+            return replace(cursor, tip=index)
 
 
 # ABI: words of 32 bytes; a dynamic argument is a word that says where its length stands
@@ -182,12 +188,17 @@ def _decode_finalised(log: RawLog) -> L1Event:
     return Finalised(log.block, _to_uint(log.topics[1]))
 
 
+def _decode_wound_down(log: RawLog) -> L1Event:
+    return WoundDown(log.block, _to_uint(log.topics[1]))
+
+
 _DECODERS: dict[bytes, Callable[[RawLog], L1Event]] = {
     GENESIS: _decode_genesis,
     MESSAGE: _decode_message,
     BATCH_SUBMITTED: _decode_batch_submitted,
     CONVICTED: _decode_convicted,
     FINALISED: _decode_finalised,
+    WOUND_DOWN: _decode_wound_down,
 }
 
 

@@ -54,4 +54,12 @@ class Finalised:
     index: int
 
 
-L1Event = GenesisSet | MessageSent | BatchPosted | RolledBack | Finalised
+@dataclass(frozen=True, slots=True)
+class WoundDown:
+    """The rollup has ended: batch `index` is the last final one for ever, and those after it are dead."""
+
+    block: int
+    index: int
+
+
+L1Event = GenesisSet | MessageSent | BatchPosted | RolledBack | Finalised | WoundDown

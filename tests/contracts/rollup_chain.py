@@ -23,10 +23,12 @@ from state.process_inbox import hash_accumulator
 from tests.evm import Contract, Evm, Outcome
 from tests.world import GENESIS_TIME, LISTINGS, RULES, build_params
 
-WINDOW, SILENCE, DEADLINE, LAG = 10_000, 5_000, 3_000, 1_000
-"""Seconds: the challenge window, the silence limit, the inbox deadline and the largest lag of time."""
+WINDOW, SILENCE, DEADLINE, LAG, LIMIT, PERIOD = 10_000, 5_000, 3_000, 1_000, 20_000, 12_000
+"""Seconds: the challenge window, the silence limit, the inbox deadline, the largest lag of time, how long without a
+batch or a reading before it all ends, and how long debtors are registered then."""
 
 BOND, FEE = 10**18, 10**15
+TERMS = (WINDOW, SILENCE, DEADLINE, LAG, BOND, FEE, LIMIT, PERIOD)
 ETH = "0x" + "00" * 20
 BURNED = "0x" + "00" * 18 + "dead"
 ETH_UNIT = 10**10
@@ -71,14 +73,17 @@ class Chain:
         verifier = self.evm.deploy_artifact(compile_once(REFUSING_VERIFIER)).address
         self.judge = self.evm.deploy("judge", *[verifier] * len(JUDGE_CONTRACTS["judge"]))
         self.receipts = self.evm.deploy("receipts")
+        # Who winds down may be any contract: that it can value accounts is asked for elsewhere.
+        self.wind_down = self.evm.deploy("wind_down", verifier)
         self.rollup: Contract = self.evm.deploy(
             "rollup",
             self.genesis.encode(),
             genesis_root,
             self.judge.address,
             self.receipts.address,
+            self.wind_down.address,
             list(assets),
-            (WINDOW, SILENCE, DEADLINE, LAG, BOND, FEE),
+            TERMS,
         )
         self.posted: dict[int, BatchData] = {}
 

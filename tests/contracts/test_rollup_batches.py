@@ -351,7 +351,7 @@ def test_final_batches_stand_under_their_window(chain: Chain) -> None:
     assert chain.refuse("finalise", 1) == "rollup: not pending"
 
 
-GENESIS, ASSETS, TERMS = 0, 4, 5
+GENESIS, ASSETS, TERMS = 0, 5, 6
 LISTED = (AssetTerms(QUOTE_UNDERLYING, 0, 0, 0, 1, 1),)
 DEPLOYMENT_FAULTS: dict[str, tuple[Callable[[list[Any]], None], str]] = {
     "a byte behind the genesis": (lambda a: a.__setitem__(GENESIS, a[GENESIS] + b"\0"), "genesis length"),
@@ -363,14 +363,19 @@ DEPLOYMENT_FAULTS: dict[str, tuple[Callable[[list[Any]], None], str]] = {
     "a time to come": (lambda a: a.__setitem__(GENESIS, a[GENESIS][:-8] + b"\xff" * 8), "genesis time"),
     "a judge without code": (lambda a: a.__setitem__(2, address("nobody")), "judge"),
     "receipts without code": (lambda a: a.__setitem__(3, address("nobody")), "receipts"),
+    "a wind-down without code": (lambda a: a.__setitem__(4, address("nobody")), "wind down"),
     "an asset without unit": (lambda a: a.__setitem__(ASSETS, [(ETH, 0, 1)]), "asset unit"),
     "a unit that could overflow": (lambda a: a.__setitem__(ASSETS, [(ETH, 2**128, 1)]), "asset unit"),
     "a deposit above all amounts": (lambda a: a.__setitem__(ASSETS, [(ETH, 1, 2**63)]), "deposit max"),
     "no window": (lambda a: a.__setitem__(TERMS, (0, *a[TERMS][1:])), "terms"),
     "a window without end": (lambda a: a.__setitem__(TERMS, (2**32, *a[TERMS][1:])), "terms"),
     "no deadline": (lambda a: a.__setitem__(TERMS, (*a[TERMS][:2], 0, *a[TERMS][3:])), "terms"),
-    "silence before lateness": (lambda a: a.__setitem__(TERMS, (9, 5, 9, 6, 1, 1)), "terms"),
-    "no bond": (lambda a: a.__setitem__(TERMS, (9, 5, 9, 5, 0, 1)), "terms"),
+    "silence before lateness": (lambda a: a.__setitem__(TERMS, (9, 5, 9, 6, 1, 1, 23, 9)), "terms"),
+    "no bond": (lambda a: a.__setitem__(TERMS, (9, 5, 9, 5, 0, 1, 23, 9)), "terms"),
+    "an end before a rescue": (lambda a: a.__setitem__(TERMS, (9, 5, 9, 5, 1, 1, 22, 9)), "terms"),
+    "no end": (lambda a: a.__setitem__(TERMS, (9, 5, 9, 5, 1, 1, 2**32, 9)), "terms"),
+    "registration shorter than a window": (lambda a: a.__setitem__(TERMS, (9, 5, 9, 5, 1, 1, 23, 8)), "terms"),
+    "registration without end": (lambda a: a.__setitem__(TERMS, (9, 5, 9, 5, 1, 1, 23, 2**32)), "terms"),
 }
 
 
@@ -383,6 +388,7 @@ def test_constructor_refuses_what_could_not_be_mended(fault: str) -> None:
         GENESIS_ROOT,
         chain.judge.address,
         chain.receipts.address,
+        chain.wind_down.address,
         [chain.read("assets", 0)],
         chain.read("TERMS"),
     ]
@@ -398,8 +404,8 @@ def test_constructor_takes_what_is_at_its_bounds() -> None:
     """A genesis of this very second, sixty-four underlyings, the largest unit and amounts, and all times alike."""
     chain = Chain()
     genesis = Genesis(build_params(assets=LISTED), RULES, LISTINGS * 16, chain.evm.timestamp)
-    assets, terms = [(ETH, 2**128 - 1, AMOUNT_MAX)], (2**32 - 1, 7, 1, 7, 1, 0)
-    judges = chain.judge.address, chain.receipts.address
+    assets, terms = [(ETH, 2**128 - 1, AMOUNT_MAX)], (2**32 - 9, 7, 1, 7, 1, 0, 2**32 - 1, 2**32 - 1)
+    judges = chain.judge.address, chain.receipts.address, chain.wind_down.address
     rollup = chain.evm.deploy("rollup", genesis.encode(), GENESIS_ROOT, *judges, assets, terms)
 
     assert rollup.read("batches", 0).value[3] == chain.evm.timestamp

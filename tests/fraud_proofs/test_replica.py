@@ -7,7 +7,7 @@ import pytest
 
 from fraud_proofs.replica import ForeignContract, Replica, Verdict
 from state.batches import BatchData, decode_batch, decode_frame
-from state.l1_events import BatchPosted, Finalised, GenesisSet, L1Event, MessageSent, RolledBack
+from state.l1_events import BatchPosted, Finalised, GenesisSet, L1Event, MessageSent, RolledBack, WoundDown
 from state.tree import GLOBALS_KEY, build_tree
 from tests.workload import random_steps
 from tests.world import World, open_market, open_mixed_market
@@ -129,6 +129,17 @@ def test_after_a_rollback_the_chain_goes_on() -> None:
     assert replica.state.tree.root == roots[3]
 
 
+def test_the_end_leaves_the_last_final_batch() -> None:
+    """What was not final when the rollup was wound down is undone."""
+    world, batches, roots = play_batches(3)
+    replica, _ = follow(world)
+    for number, batch in enumerate(batches, start=1):
+        replica.apply(post(batch, number))
+    replica.apply(Finalised(3, 1))
+    replica.apply(WoundDown(4, 1))
+    assert (replica.tip, replica.state.tree.root) == (1, roots[1])
+
+
 def draw_event(rng: random.Random, replica: Replica, world: World, batches: list[BatchData], block: int) -> L1Event:
     """Something that may follow on L1: a message, an honest batch, a lie, a conviction, finality."""
     highest = replica.tip if replica.wrong is None else replica.wrong
@@ -138,6 +149,7 @@ def draw_event(rng: random.Random, replica: Replica, world: World, batches: list
         choices += [replace(post(batch, index), block=block)] * 3 + [replace(post(lie(batch), index), block=block)]
     if highest > replica.final:
         choices.append(RolledBack(block, rng.randint(replica.final + 1, highest), 2, bytes(20)))
+        choices.append(WoundDown(block, replica.final))
     if replica.tip > replica.final:
         choices.append(Finalised(block, rng.randint(replica.final + 1, replica.tip)))
     return rng.choice(choices)

@@ -46,7 +46,14 @@ from tests.world import LISTINGS, ORACLE_KEYS, RULES, build_params
 
 PRICE = 17_000_000
 TERMS = Terms(
-    challenge_window=12, silence_limit=30, inbox_deadline=20, time_lag_max=10, bond=2 * ETHER, message_fee=10**12
+    challenge_window=12,
+    silence_limit=30,
+    inbox_deadline=20,
+    time_lag_max=10,
+    bond=2 * ETHER,
+    message_fee=10**12,
+    wind_down_limit=3_600,
+    registration_period=12,
 )
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from node.amounts import ETHER
 from node.anvil import Anvil, run_anvil
 from node.contracts import compile_contract
-from node.deploy import Deployment, deploy_rollup, mint
+from node.deploy import Asked, Deployment, deploy_rollup, mint
 from node.keys import Secp256k1Key, create_key, load_ethereum_key
 from node.l1 import L1, Call, encode_values
 from node.launch import Launch, LaunchAsset
@@ -25,7 +25,14 @@ from state.genesis import Genesis
 from tests.world import LISTINGS, RULES, build_params
 
 TERMS = Terms(
-    challenge_window=600, silence_limit=300, inbox_deadline=100, time_lag_max=200, bond=2 * ETHER, message_fee=10**15
+    challenge_window=600,
+    silence_limit=300,
+    inbox_deadline=100,
+    time_lag_max=200,
+    bond=2 * ETHER,
+    message_fee=10**15,
+    wind_down_limit=2_000,
+    registration_period=600,
 )
 DOLLAR, ETHER_ASSET = 0, 1
 
@@ -100,7 +107,9 @@ def open_town(folder: Path, launch: Launch | None = None, **options: object) -> 
         founder = Sender(l1, key, folder / "founder.nonces", poll_seconds=0.01)
         launch = launch or build_launch()
         judge, receipts = deploy_bystander(founder), deploy_contract(founder, "receipts")
-        town = Town(anvil, folder, l1, launch, deploy_rollup(founder, launch, judge, receipts), founder)
+        wind_down = deploy_contract(founder, "wind_down", encode_values(("address",), (judge,)))
+        asked = Asked(judge, receipts, wind_down)
+        town = Town(anvil, folder, l1, launch, deploy_rollup(founder, launch, asked), founder)
         try:
             yield town
         finally:

@@ -15,7 +15,7 @@ from state.constants import AMOUNT_MAX, PROTOCOL_VERSION
 from state.genesis import Genesis
 from state.process_inbox import Message, MessageType, decode_message, hash_accumulator
 from tests.contracts.court import deploy_with_needs
-from tests.contracts.rollup_chain import BOND, DEADLINE, ETH, FEE, LAG, SILENCE, WINDOW
+from tests.contracts.rollup_chain import BOND, ETH, FEE, TERMS
 from tests.evm import SENDER, Contract, Evm, Outcome
 from tests.world import GENESIS_TIME, LISTINGS, RULES, build_params
 
@@ -153,9 +153,10 @@ def deploy_judge(evm: Evm) -> str:
 def deploy_rollup(evm: Evm, judge: str, genesis: Genesis, genesis_root: bytes = bytes(32)) -> Contract:
     """A rollup whose assets are all ether, by the wei."""
     assets = [(ETH, 1, AMOUNT_MAX)] * len(genesis.params.assets)
-    terms = (WINDOW, SILENCE, DEADLINE, LAG, BOND, FEE)
     receipts = evm.deploy("receipts").address
-    return evm.deploy("rollup", genesis.encode(), genesis_root, judge, receipts, assets, terms)
+    # Nobody winds down here, so what would value accounts is any contract.
+    wind_down = evm.deploy("wind_down", receipts).address
+    return evm.deploy("rollup", genesis.encode(), genesis_root, judge, receipts, wind_down, assets, TERMS)
 
 
 def send_message(evm: Evm, rollup: Contract, message: Message) -> Outcome:

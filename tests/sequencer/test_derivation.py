@@ -19,6 +19,7 @@ from sequencer.derivation import (
     GENESIS,
     MESSAGE,
     SUBMIT_BATCH,
+    WOUND_DOWN,
     DerivationCode,
     DerivationError,
     L1Cursor,
@@ -28,7 +29,7 @@ from sequencer.derivation import (
     derive_events,
 )
 from state.batches import BatchData, decode_header
-from state.l1_events import BatchPosted, Finalised, GenesisSet, L1Event, MessageSent, RolledBack
+from state.l1_events import BatchPosted, Finalised, GenesisSet, L1Event, MessageSent, RolledBack, WoundDown
 from tests.world import World
 
 ROLLUP = bytes.fromhex("00000000000000000000000000000000000c0de1")
@@ -77,6 +78,10 @@ def final_log(index: int, block: int) -> RawLog:
     return build_log([FINALISED, word(index)], block=block)
 
 
+def wound_down_log(index: int, block: int) -> RawLog:
+    return build_log([WOUND_DOWN, word(index)], block=block)
+
+
 @pytest.fixture(scope="module")
 def batches() -> tuple[BatchData, BatchData]:
     """Two honest batches in a row."""
@@ -113,6 +118,7 @@ def test_constants_are_those_of_the_contract() -> None:
     assert topics["BatchSubmitted"] == BATCH_SUBMITTED
     assert topics["Convicted"] == CONVICTED
     assert topics["Finalised"] == FINALISED
+    assert topics["WoundDown"] == WOUND_DOWN
     assert function_abi_to_4byte_selector(submit) == SUBMIT_BATCH
 
 
@@ -184,6 +190,7 @@ def test_what_cannot_follow_is_refused(batches: tuple[BatchData, BatchData]) -> 
         (rollback_log(1, 3, 9), DerivationCode.ROLLBACK_MUST_HIT_A_PENDING_BATCH),
         (final_log(2, 9), DerivationCode.FINALITY_MUST_ADVANCE),
         (final_log(0, 9), DerivationCode.FINALITY_MUST_ADVANCE),
+        (wound_down_log(1, 9), DerivationCode.END_MUST_NAME_THE_LAST_FINAL_BATCH),
     ]
     for log, code in cases:
         with pytest.raises(DerivationError) as raised:
@@ -192,6 +199,14 @@ def test_what_cannot_follow_is_refused(batches: tuple[BatchData, BatchData]) -> 
     with pytest.raises(DerivationError) as raised:
         derive_events(L1Cursor(), ROLLUP, [*one_batch, final_log(1, 3), rollback_log(1, 2, 4)])
     assert raised.value.code is DerivationCode.ROLLBACK_MUST_HIT_A_PENDING_BATCH
+
+
+def test_the_end_kills_what_is_not_final(history: list[RawLog]) -> None:
+    """A rollup that is wound down stands at its last final batch."""
+    cursor, events = derive_events(L1Cursor(), ROLLUP, [*history[:-1], wound_down_log(1, 8)])
+
+    assert events[-1] == WoundDown(8, 1)
+    assert (cursor.tip, cursor.final_index) == (1, 1)
 
 
 def test_another_contracts_log_is_refused() -> None:
@@ -244,7 +259,7 @@ def test_calldata_of_any_bytes_is_total(data: bytes) -> None:
     assert found is None or encode_submission(found)[: 68 + len(found)] == (SUBMIT_BATCH + data)[: 68 + len(found)]
 
 
-TOPICS = st.sampled_from([GENESIS, MESSAGE, BATCH_SUBMITTED, CONVICTED, FINALISED]) | st.binary(max_size=40)
+TOPICS = st.sampled_from([GENESIS, MESSAGE, BATCH_SUBMITTED, CONVICTED, FINALISED, WOUND_DOWN]) | st.binary(max_size=40)
 WORDS = st.integers(0, (1 << 256) - 1).map(word) | st.integers(0, 96).map(word)
 
 

@@ -53,7 +53,14 @@ DRAWN_DEPTHS = 2
 BLOCK_SECONDS = 0.1
 PATIENCE_SECONDS = 60
 TERMS = Terms(
-    challenge_window=6, silence_limit=60, inbox_deadline=30, time_lag_max=20, bond=2 * ETHER, message_fee=10**12
+    challenge_window=6,
+    silence_limit=60,
+    inbox_deadline=30,
+    time_lag_max=20,
+    bond=2 * ETHER,
+    message_fee=10**12,
+    wind_down_limit=3_600,
+    registration_period=6,
 )
 OPERATOR, TOWER, FOUNDER, ALICE = (Secp256k1Key(bytes([150 + number]) * 32) for number in range(4))
 

@@ -33,7 +33,14 @@ from state.genesis import Genesis
 from tests.world import LISTINGS, RULES, build_params
 
 TERMS = Terms(
-    challenge_window=12, silence_limit=600, inbox_deadline=300, time_lag_max=10, bond=2 * ETHER, message_fee=10**12
+    challenge_window=12,
+    silence_limit=600,
+    inbox_deadline=300,
+    time_lag_max=10,
+    bond=2 * ETHER,
+    message_fee=10**12,
+    wind_down_limit=3_600,
+    registration_period=12,
 )
 DOLLARS = 10**12
 PRICE = 17_000_000

@@ -110,9 +110,7 @@ def deploy(sender: Sender, launch: Launch, report: Report = lambda line: None) -
     return replace(deployment, contracts=contracts | deployment.contracts)
 
 
-def deploy_rollup(
-    sender: Sender, launch: Launch, asked: Asked, report: Report = lambda line: None
-) -> Deployment:
+def deploy_rollup(sender: Sender, launch: Launch, asked: Asked, report: Report = lambda line: None) -> Deployment:
     """Deploy the rollup, and the development tokens it asks for, behind the contracts that it asks, which stand."""
     check_launch(launch)
     first_block = sender.l1.get_block()

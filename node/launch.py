@@ -84,8 +84,8 @@ def _list_broken_terms(terms: Terms) -> Iterator[str]:
         yield "terms.time_lag_max must not exceed silence_limit, or a punctual holder could count as silent"
     if terms.wind_down_limit < terms.inbox_deadline + terms.silence_limit + terms.challenge_window:
         yield (
-            "terms.wind_down_limit must be at least inbox_deadline, silence_limit and challenge_window together, so that "
-            "rescuers come first"
+            "terms.wind_down_limit must be at least inbox_deadline, silence_limit and challenge_window together, so "
+            "that rescuers come first"
         )
     if terms.registration_period < terms.challenge_window:
         yield "terms.registration_period must be at least challenge_window, the time within which somebody looks"

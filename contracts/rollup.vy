@@ -535,7 +535,7 @@ def finalise(index: uint256):
 def wind_down(hashed: Bytes[HASHED_BYTES_MAX]):
     """
     @notice Ends the rollup for ever when no batch has lived for too long, or a feed with open interest was silent for
-            too long as of the last final batch. Pending batches die; contracts/wind_down.vy pays by the last final root.
+            too long as of the last final batch. Pending batches die; contracts/wind_down.vy pays by the last root.
     @dev What can be final must be, first: nobody chooses an older root by his moment. And the feed's silence is told by
          a final batch alone, within it. [Else one false header ends everything.] The slot's holder leaves as ever, so
          that his bond is neither stuck nor anybody's to evict.

@@ -11,7 +11,8 @@
      rollup, and what a false one answers concerns nobody else.
      Claims add up by the conservation of state/SPEC.md section 3: what accounts are owed, less what they owe, is
      custody - fund - fees + bad debt, since positions of one instrument add up to nothing and what has settled stands
-     in house_cash. Insurance fund and fees are paid to nobody: they are there for those who are owed.
+     in house_cash; rounding makes claims less, by a unit at most for each expiry that an account holds. Insurance fund
+     and fees are paid to nobody: they are there for those who are owed.
      Sums stay below 2**136 and products below 2**240.
      Mirrors state/wind_down.py.
 """

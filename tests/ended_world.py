@@ -1,4 +1,4 @@
-"""States in which a rollup may end: debtors, collateral that does not cover, books of every kind, settlements half paid."""
+"""States in which a rollup may end: debtors, collateral that does not cover, books of every kind, half-paid positions."""
 
 from collections import defaultdict
 from dataclasses import replace

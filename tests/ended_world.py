@@ -1,4 +1,4 @@
-"""States in which a rollup may end: debtors, collateral that does not cover, books of every kind, half-paid positions."""
+"""States in which a rollup may end: debtors, uncovered debts, books of every kind, settlements half paid."""
 
 from collections import defaultdict
 from dataclasses import replace

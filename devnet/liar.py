@@ -22,6 +22,7 @@ from devnet.lies import VARIETIES, Manner, Variety
 from devnet.lies_of_form import tell_honestly
 from fraud_proofs.challenger import Proof, State, examine_batch
 from fraud_proofs.grounds import Ground
+from node.batch_process import run_batch_process
 from node.errors import CallReverted, L1Error
 from node.event_reader import EventReader
 from node.keys import Ed25519Key, Secp256k1Key, load_ethereum_key, load_session_key, parse_address
@@ -255,8 +256,18 @@ async def run(arguments: argparse.Namespace) -> None:
             stranger=stranger,
             forwarder=parse_address(arguments.forwarder, "--forwarder"),
         ) as sender,
+        run_batch_process() as batches,
     ):
-        sequencer = Sequencer(rollup, sender, Store(arguments.data), key.secret, settings, log, tamper=liar.tamper)
+        sequencer = Sequencer(
+            rollup,
+            sender,
+            Store(arguments.data),
+            key.secret,
+            settings,
+            log,
+            open_batcher=batches.open_batcher,
+            tamper=liar.tamper,
+        )
         async with trio.open_nursery() as nursery:
             nursery.start_soon(liar.read_messages)
             nursery.start_soon(liar.take_commands)

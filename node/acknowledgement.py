@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import trio
 
 from node.ingress import Waiting
-from node.sequencer_core import Sealing, SequencerCore
+from node.sequencer_core import Sealing, SequencerCore, Written
 from node.signature_process import SignatureProcess
 from sequencer.engine import Accepted
 from sequencer.oplog import Fenced, LogRecord
@@ -53,7 +53,7 @@ class Acknowledger:
         domain: bytes,
         counters: SequencerCounters,
         on_durable: Callable[[list[LogRecord]], None],
-        on_sealed: Callable[[Sealing], None],
+        on_sealed: Callable[[Written], None],
         on_failure: Callable[[], Awaitable[None]],
     ) -> None:
         """`on_durable` hears of what the log holds now, `on_sealed` of a batch that may be posted; `on_failure` is
@@ -113,11 +113,11 @@ class Acknowledger:
     async def _write_sealed(self, sealing: Sealing) -> None:
         async with self._seals_in_order:
             try:
-                await trio.to_thread.run_sync(sealing.write)
+                written = await trio.to_thread.run_sync(sealing.write)
             except (StoreError, Fenced):
                 await self._give_up([])
                 raise
-        self._on_sealed(sealing)
+        self._on_sealed(written)
         self._close_group()
 
     def _close_group(self) -> None:

@@ -110,24 +110,25 @@ def decode_sealed(data: bytes) -> SealedRecord:
 
 
 class SealedBatches(Mapping[int, BatchData]):
-    """Batches that are sealed and not final, by index, in order: those on disk, `written`, and those put later.
+    """Batches that are sealed, on disk and not final, by index, in order.
 
-    A window can be days long: they are read from disk when they are asked for, and held only until they are there.
+    A window can be days long: they are read from disk when they are asked for.
     """
 
-    def __init__(self, store: Store, written: Iterable[int]) -> None:
+    def __init__(self, store: Store, indices: Iterable[int]) -> None:
         self._store = store
-        self._batches: dict[int, BatchData | None] = dict.fromkeys(written)
+        self._indices: dict[int, None] = dict.fromkeys(indices)
 
     def __getitem__(self, index: int) -> BatchData:
-        batch = self._batches[index]
-        return self.read(index).batch if batch is None else batch
+        if index not in self._indices:
+            raise KeyError(index)
+        return self.read(index).batch
 
     def __iter__(self) -> Iterator[int]:
-        return iter(list(self._batches))
+        return iter(list(self._indices))
 
     def __len__(self) -> int:
-        return len(self._batches)
+        return len(self._indices)
 
     def read(self, index: int) -> SealedRecord:
         """All that is kept of one that is on disk. Raises StoreError."""
@@ -136,15 +137,10 @@ class SealedBatches(Mapping[int, BatchData]):
             raise StoreError(f"{self._store.folder}: sealed batch {index} is gone: the data folder is damaged")
         return decode_sealed(data)
 
-    def put(self, index: int, batch: BatchData) -> None:
-        """One that is sealed, and not on disk yet."""
-        self._batches[index] = batch
-
     def note_written(self, index: int) -> None:
         """It is on disk now."""
-        if index in self._batches:
-            self._batches[index] = None
+        self._indices[index] = None
 
     def forget(self, index: int) -> None:
         """It is final."""
-        del self._batches[index]
+        del self._indices[index]

@@ -151,6 +151,7 @@ def run_sequencer(arguments: argparse.Namespace) -> int:
     if arguments.withdraw_bond:
         return _withdraw_bond(Chain(arguments))
     from node import sequencer_role
+    from node.batch_process import run_batch_process
     from sequencer.batcher import SealRule
     from state.store import Store
 
@@ -171,7 +172,17 @@ def run_sequencer(arguments: argparse.Namespace) -> int:
     log, key, tls = chain.open_log("sequencer"), load_ethereum_key(chain.get_key_path()), _load_tls(given)
     with Store(config.data) as store, chain.open_sender() as sender, ExitStack() as stack:
         kept = chain.open_checkpoint("sequencer", stack)
-        sequencer = sequencer_role.Sequencer(chain.rollup, sender, store, key.secret, settings, log, checkpoint=kept)
+        batches = stack.enter_context(run_batch_process())
+        sequencer = sequencer_role.Sequencer(
+            chain.rollup,
+            sender,
+            store,
+            key.secret,
+            settings,
+            log,
+            checkpoint=kept,
+            open_batcher=batches.open_batcher,
+        )
         with _serve_metrics(config.metrics_port, sequencer=sequencer.counters, l1=chain.l1.counters):
             return run_role(lambda: sequencer_role.run_sequencer(sequencer, settings, log, tls=tls))
 

@@ -3,8 +3,11 @@
 Synchronous and without a clock; node/sequencer_role.py drives it. The order of writes is the whole of its safety:
 records of a group are durable before their receipts exist; a sealed batch, the leaves after it, the way back before it
 and the place at which the log goes on are one atomic write, made only when every record before it is durable. Requests
-may be taken and logged between sealing and that write: after a crash before it, the same log makes other batches, and
-none of those that were lost was posted.
+may be taken and logged between sealing and that write, and other batches sealed: after a crash before it, the same log
+makes other batches, and none of those that were lost was posted.
+
+Between sealing and that write a batch's roots are computed, and until then nobody needs them: where that is done, the
+batcher says. What the engine does and what is on disk are told apart by that: `head` is where the disk stands.
 """
 
 from collections import deque
@@ -23,7 +26,7 @@ from node.checkpoint import (
     decode_mark,
 )
 from node.op_log import LevelDbLog
-from sequencer.batcher import Batcher
+from sequencer.batcher import BatchBuilder, OpenBatcher, open_batcher
 from sequencer.engine import Accepted, Engine, Sealed, SlotState
 from sequencer.keeper import Keeper
 from sequencer.matching import RestingOrder
@@ -37,7 +40,7 @@ from state.ledger import Slot
 from state.operations import OrderOp
 from state.receipts import ReceiptBody
 from state.store import Store, StoreError
-from state.tree import LeafKey, Tree, build_tree
+from state.tree import LeafKey
 
 _HEAD = "head"
 _BASE_HEAD = "base head"
@@ -59,22 +62,28 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Sealing:
-    """A sealed batch that is not on disk yet, and all that is to stand there with it: leaves and slots after it."""
+    """A sealed batch without its roots, and the slots as they stand behind it."""
+
+    sealed: Sealed
+    slots: dict[bytes, bytes]
+    _write: Callable[["Sealing"], "Written"]
+
+    def write(self) -> "Written":
+        """Compute the roots and make it durable; only when every record before it is. In the order of sealing, from any
+        one thread at a time.
+
+        Raises StoreError, BatchWorkerEnded. What happens to the engine meanwhile changes nothing here.
+        """
+        return self._write(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A sealed batch that is on disk, and the leaves that it wrote: it may be posted."""
 
     sealed: Sealed
     batch: BatchData
-    before: Head
-    after: Head
-    leaves: dict[LeafKey, bytes]
-    slots: dict[bytes, bytes]
-    _write: Callable[["Sealing"], None]
-
-    def write(self) -> None:
-        """Make it durable; only when every record before it is. In the order of sealing, from any one thread at a time.
-
-        Raises StoreError. What happens to the engine meanwhile changes nothing here.
-        """
-        self._write(self)
+    leaves: Mapping[LeafKey, bytes]
 
 
 class SequencerCore:
@@ -87,17 +96,20 @@ class SequencerCore:
         unposted_bytes_max: int,
         batch_bytes_max: int = 90_000,
         log: OpLog | None = None,
+        open_batcher: OpenBatcher = open_batcher,
     ) -> None:
         """Takes the log over; by default it stands in the folder of the leaves. Raises StoreError, Fenced."""
         self._store = store
+        self._open_batcher = open_batcher
         self._batch_bytes_max = batch_bytes_max
         self._domain = domain
         self._unposted_bytes_max = unposted_bytes_max
         self.verdicts = Verdicts()
         self.engine = self._build_engine({})
         self.keeper = self._build_keeper()
-        self.batcher = Batcher(build_tree(()), bytes(32))
+        self.batcher = open_batcher({}, bytes(32))
         self.head: Head | None = None
+        self._sealed_to = 0
         self.sealed = SealedBatches(store, ())
         self.is_rebuilt = False
         self._slots_on_disk: dict[bytes, bytes] = {}
@@ -133,12 +145,15 @@ class SequencerCore:
 
     def _load(self, head: Head) -> bool:
         """Leaves and slots as they stand on disk; whether they are what was written there."""
-        leaves, slots = self._store.read_leaves(), dict(self._store.read_slots())
+        leaves = self._store.read_leaves()
+        batcher = self._open_batcher(leaves, head.parent)
+        # Slots are read before anybody waits for the root, which may be computed elsewhere meanwhile.
+        slots = dict(self._store.read_slots())
         digest = self._store.read_meta(_SLOTS_DIGEST) or bytes(DIGEST_BYTES)
-        tree = build_tree(leaves.items())
-        if tree.root != head.root or add_to_digest(bytes(DIGEST_BYTES), (), slots.items()) != digest:
+        is_whole = add_to_digest(bytes(DIGEST_BYTES), (), slots.items()) == digest
+        if batcher.root != head.root or not is_whole:
             return False
-        self._restore(head, leaves, tree)
+        self._restore(head, leaves, batcher)
         self._slots_on_disk, self._slots_digest = slots, digest
         known = [(_decode_slot_key(key), _decode_slot(value)) for key, value in slots.items()]
         for slot, state in sorted(known, key=lambda item: item[1].order.accepted if item[1].order else -1):
@@ -195,21 +210,21 @@ class SequencerCore:
         log_hash: bytes = bytes(32),
     ) -> None:
         """Begin a generation on another state than the one on disk: after a rollback, or for the first time."""
-        tree = build_tree(leaves.items())
-        head = Head(generation, index, parent, 0, log_hash, tree.root)
+        batcher = self._open_batcher(leaves, parent)
+        head = Head(generation, index, parent, 0, log_hash, batcher.root)
         names = {_IDENTITY: self._domain, _HEAD: head.encode(), _BASE_HEAD: head.encode()}
         self._store.reset(leaves, names | {_SLOTS_DIGEST: b"", _FORGOTTEN: b""})
-        self._restore(head, dict(leaves), tree)
+        self._restore(head, dict(leaves), batcher)
         self.sealed, self._slots_on_disk = SealedBatches(self._store, ()), {}
         self._slots_digest = bytes(DIGEST_BYTES)
         self.engine.open_batch(generation)
 
-    def _restore(self, head: Head, leaves: dict[LeafKey, bytes], tree: Tree) -> None:
-        self.head = head
+    def _restore(self, head: Head, leaves: dict[LeafKey, bytes], batcher: BatchBuilder) -> None:
+        self.head, self._sealed_to = head, head.position
         self.engine = self._build_engine(leaves)
         self.engine.next_position, self.engine.log_hash = head.position, head.log_hash
         self._slots_ahead.clear()
-        self.batcher = Batcher(tree, head.parent)
+        self.batcher = batcher
         self.keeper = self._build_keeper()
 
     def _build_keeper(self) -> Keeper:
@@ -250,8 +265,7 @@ class SequencerCore:
     @property
     def is_full(self) -> bool:
         """Whether the open batch must be sealed first: L1 takes no larger one, and a start shall do no more again."""
-        assert self.head is not None
-        tail = self.engine.next_position - self.head.position
+        tail = self.engine.next_position - self._sealed_to
         return self.engine.pending_bytes >= self._batch_bytes_max or tail >= TAIL_RECORDS_MAX
 
     def take(self, requests: Sequence[bytes | Request]) -> Group:
@@ -282,9 +296,8 @@ class SequencerCore:
 
     # Batches
 
-    def advance(self) -> None:
-        """Do for the open batch, as far as it goes, what sealing needs: then sealing itself holds nobody up."""
-        self.batcher.advance(self.engine.pending)
+    def note_slots(self) -> None:
+        """Keep what has become of slots, as far as the open batch goes: then sealing itself holds nobody up."""
         engine = self.engine
         for slot in engine.dirty_slots:
             self._slots_ahead[_encode_slot_key(slot)] = _encode_slot(engine.slots.get(slot))
@@ -293,48 +306,46 @@ class SequencerCore:
     def begin_seal(self) -> "Sealing":
         """Close the open batch and open the next. The batch may be posted when its `write` has returned."""
         assert self.head is not None
-        self.advance()
-        sealed = self.engine.seal()
-        batch = self.batcher.build(sealed)
-        head = Head(
-            self.head.generation,
-            sealed.header.index,
-            batch.batch_hash,
-            self.engine.next_position,
-            self.engine.log_hash,
-            self.batcher.tree.root,
-        )
-        leaves: dict[LeafKey, bytes] = {}
-        for posted in sealed.ops:
-            leaves.update(posted.writes)
-        sealing = Sealing(sealed, batch, self.head, head, leaves, self._slots_ahead, self._write_sealing)
-        self._slots_ahead = {}
-        self.head = head
-        self.sealed.put(head.index, batch)
-        self.engine.open_batch(head.generation)
+        self.note_slots()
+        sealing = Sealing(self.engine.seal(), self._slots_ahead, self._write_sealing)
+        self._slots_ahead, self._sealed_to = {}, self.engine.next_position
+        self.engine.open_batch(self.head.generation)
         return sealing
 
     def seal(self) -> tuple[Sealed, BatchData]:
         """Close the open batch, make it durable with the leaves after it, and open the next."""
-        sealing = self.begin_seal()
-        sealing.write()
-        return sealing.sealed, sealing.batch
+        written = self.begin_seal().write()
+        return written.sealed, written.batch
 
-    def _write_sealing(self, sealing: "Sealing") -> None:
+    def _write_sealing(self, sealing: "Sealing") -> Written:
+        before, sealed = self.head, sealing.sealed
+        assert before is not None
+        batch, header = self.batcher.build(sealed), sealed.header
+        after = Head(
+            before.generation,
+            header.index,
+            batch.batch_hash,
+            header.position_to,
+            header.log_hash,
+            self.batcher.root,
+        )
+        leaves: dict[LeafKey, bytes] = {}
+        for posted in sealed.ops:
+            leaves.update(posted.writes)
         slots_before = {key: self._slots_on_disk.get(key, b"") for key in sealing.slots}
-        record = SealedRecord(sealing.batch, sealing.before, dict(sealing.sealed.undo), slots_before)
-        after = sealing.after
         self._store.commit(
-            leaves=sealing.leaves,
+            leaves=leaves,
             slots=sealing.slots,
-            sealed=(after.index, record.encode()),
+            sealed=(after.index, SealedRecord(batch, before, dict(sealed.undo), slots_before).encode()),
             marks={after.index: Mark(after.position, after.parent).encode()},
             meta={_HEAD: after.encode(), _SLOTS_DIGEST: self._change_slots(sealing.slots)},
         )
+        self.head = after
         self.sealed.note_written(after.index)
+        return Written(sealed, batch, leaves)
 
     def take_unposted(self, tip: int) -> list[tuple[int, BatchData]]:
-        """Sealed batches that L1 does not hold after batch `tip`: what is admitted is bounded by their bytes too."""
+        """Batches on disk that L1 does not hold after batch `tip`: what is admitted is bounded by their bytes too."""
         unposted = [(index, self.sealed[index]) for index in sorted(self.sealed) if index > tip]
         self.engine.unposted_bytes = sum(len(batch.encode()) for _, batch in unposted)
         return unposted

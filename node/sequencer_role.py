@@ -31,10 +31,10 @@ from node.op_log import LevelDbLog
 from node.reads import build_read_methods
 from node.replica_checkpoint import ReplicaCheckpoint
 from node.rollup import Rollup
-from node.sequencer_core import Sealing, SequencerCore
+from node.sequencer_core import SequencerCore, Written
 from node.signature_process import run_signature_process
 from node.transactions import Mined, Outcome, Sender, format_outcome
-from sequencer.batcher import SealRule
+from sequencer.batcher import OpenBatcher, SealRule, open_batcher
 from sequencer.engine import Sealed
 from sequencer.matching import single
 from sequencer.oplog import LogRecord
@@ -96,12 +96,12 @@ class SequencerSettings:
 
 @dataclass(slots=True)
 class _Outgoing:
-    """A sealed batch on its way to L1, once it is on disk; `sealed` is missing for one that an earlier run sealed."""
+    """A sealed batch on its way to L1, with its bytes once it is on disk; `sealed` is missing for one that an earlier
+    run sealed."""
 
     index: int
-    batch: BatchData
+    batch: BatchData | None
     sealed: Sealed | None = None
-    is_written: bool = True
 
 
 class Sequencer:
@@ -117,9 +117,11 @@ class Sequencer:
         log: Log,
         *,
         checkpoint: ReplicaCheckpoint | None = None,
+        open_batcher: OpenBatcher = open_batcher,
         tamper: Tamper | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        """Roots are computed by `open_batcher`, in a thread that nobody waits for: best by another process."""
         self._rollup = rollup
         self._sender = sender
         self._settings = settings
@@ -132,7 +134,7 @@ class Sequencer:
         domain = rollup.get_domain()
         self.receipt_key = receipt_key
         op_log = LevelDbLog(store)
-        self.core = SequencerCore(store, domain, settings.unposted_bytes_max, log=op_log)
+        self.core = SequencerCore(store, domain, settings.unposted_bytes_max, log=op_log, open_batcher=open_batcher)
         self.feed = Feed(op_log)
         self.counters = SequencerCounters()
         self._wake = trio.Event()
@@ -306,8 +308,8 @@ class Sequencer:
             if self.core.keeper.is_due(records):
                 records += self.core.keeper.keep()
             await self.acknowledger.put(records, list(zip(waiting, group.outcomes, strict=False)))
-            # Nobody waits for roots: the disk is at work meanwhile.
-            self.core.advance()
+            # The disk is at work meanwhile.
+            self.core.note_slots()
             await self._seal_if_due()
             sweeper.sweep(trio.current_time(), is_quiet=quiet.cancelled_caught)
             if self.ingress.is_ready:
@@ -360,9 +362,7 @@ class Sequencer:
         self._wake.set()
         sealing = self.core.begin_seal()
         self._opened_at = self._clock()
-        index = sealing.sealed.header.index
-        self._outgoing.append(_Outgoing(index, sealing.batch, sealing.sealed, is_written=False))
-        self._executed[index] = (sealing.batch.batch_hash, sealing.leaves)
+        self._outgoing.append(_Outgoing(sealing.sealed.header.index, None, sealing.sealed))
         await self.acknowledger.put_sealed(sealing)
 
     def _get_executed(self, event: BatchPosted) -> Mapping[LeafKey, bytes] | None:
@@ -374,13 +374,14 @@ class Sequencer:
         assert self.core.head is not None
         self.feed.publish(self.core.head.generation, records)
 
-    def _take_sealed(self, sealing: Sealing) -> None:
+    def _take_sealed(self, written: Written) -> None:
         """A sealed batch is on disk: it may be posted."""
-        sealed, size = sealing.sealed, len(sealing.batch.encode())
+        sealed, index = written.sealed, written.sealed.header.index
         for outgoing in self._outgoing:
             if outgoing.sealed is sealed:
-                outgoing.is_written = True
-        self._log.info("sealed", index=sealed.header.index, steps=len(sealed.ops), size=size)
+                outgoing.batch = written.batch
+        self._executed[index] = (written.batch.batch_hash, written.leaves)
+        self._log.info("sealed", index=index, steps=len(sealed.ops), size=len(written.batch.encode()))
 
     async def _part(self) -> None:
         """The disk has failed: whoever waits is told before the node ends."""
@@ -469,16 +470,16 @@ class Sequencer:
             if not line:
                 await trio.sleep(self._settings.poll_seconds / 4)
                 continue
-            datas = [self._tampered(outgoing) or outgoing.batch.encode() for outgoing in line]
+            datas = [self._tampered(outgoing, batch) or batch.encode() for outgoing, batch in line]
             try:
                 outcomes = await self._submit(datas)
             except L1Error as error:
-                self._log.warning("not posted", index=line[0].index, error=str(error))
+                self._log.warning("not posted", index=line[0][0].index, error=str(error))
                 self._must_rebatch = isinstance(error, CallReverted) and error.reason in TOO_OLD
                 self._wake.set()
                 await trio.sleep(self._settings.poll_seconds)
                 continue
-            for outgoing, data, outcome in zip(line, datas, outcomes, strict=False):
+            for (outgoing, _), data, outcome in zip(line, datas, outcomes, strict=False):
                 if not isinstance(outcome, Mined):
                     # Those behind it have failed with it; they are sent again when it is in a block.
                     self._log.warning("not posted", index=outgoing.index, outcome=str(outcome))
@@ -486,15 +487,17 @@ class Sequencer:
                     break
                 self._mark_posted(outgoing, len(data), outcome)
 
-    def _list_postable(self) -> list[_Outgoing]:
+    def _list_postable(self) -> list[tuple[_Outgoing, BatchData]]:
         """From the first on, those that are on disk, of a time that an L1 block has reached, and fit one block."""
-        line: list[_Outgoing] = []
+        line: list[tuple[_Outgoing, BatchData]] = []
         for outgoing in self._outgoing:
-            is_ready = outgoing.is_written and decode_header(outgoing.batch.header).time <= self._head_time
+            batch = outgoing.batch
             # Whoever tampers with one does not know what those behind it would have to say.
-            if not is_ready or len(line) == (1 if self._tamper else IN_LINE_MAX):
+            if batch is None or len(line) == (1 if self._tamper else IN_LINE_MAX):
                 break
-            line.append(outgoing)
+            if decode_header(batch.header).time > self._head_time:
+                break
+            line.append((outgoing, batch))
         return line
 
     async def _submit(self, datas: list[bytes]) -> list[Outcome]:
@@ -506,7 +509,7 @@ class Sequencer:
 
     def _mark_posted(self, outgoing: _Outgoing, size: int, mined: Mined) -> None:
         if self._outgoing and self._outgoing[0].batch == outgoing.batch:
-            self._take_off()
+            self._take_off(size)
         self.counters.batches_posted += 1
         self.counters.posted_bytes += size
         self.counters.posted_gas += mined.gas_used
@@ -517,14 +520,15 @@ class Sequencer:
         replica = self._follower.replica
         while self._outgoing:
             index, batch = self._outgoing[0].index, self._outgoing[0].batch
-            if replica.batch_hashes.get(index) != batch.batch_hash:
+            if batch is None or replica.batch_hashes.get(index) != batch.batch_hash:
                 return
-            self._take_off()
+            self._take_off(len(batch.encode()))
 
-    def _take_off(self) -> None:
-        self.core.engine.mark_posted(len(self._outgoing.popleft().batch.encode()))
+    def _take_off(self, size: int) -> None:
+        self._outgoing.popleft()
+        self.core.engine.mark_posted(size)
 
-    def _tampered(self, outgoing: _Outgoing) -> bytes | None:
+    def _tampered(self, outgoing: _Outgoing, batch: BatchData) -> bytes | None:
         if self._tamper is None or outgoing.sealed is None:
             return None
         leaves = dict(self.core.engine.leaves)
@@ -533,7 +537,7 @@ class Sequencer:
             if later.sealed is not None:
                 leaves.update(later.sealed.undo)
         leaves = {key: data for key, data in leaves.items() if data}
-        parent = outgoing.batch.header[12:44]
+        parent = batch.header[12:44]
         return self._tamper(outgoing.sealed, State(leaves, build_tree(leaves.items())), parent)
 
     # The gateway

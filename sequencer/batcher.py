@@ -3,12 +3,32 @@
 This is where the tree is kept: off the hot path, since nobody who trades waits for a root.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from sequencer.engine import PostedOp, Sealed
 from state.batches import BatchData, Step, pack_frames
-from state.tree import Tree, hash_leaf
+from state.tree import LeafKey, Root, Tree, build_tree, hash_leaf
+
+
+class BatchBuilder(Protocol):
+    """What makes batches of sealed ops, here or in another process: the seam behind which the tree is kept."""
+
+    @property
+    def root(self) -> Root:
+        """Of the state behind the last batch."""
+
+    @property
+    def parent(self) -> bytes:
+        """The hash of the last batch."""
+
+    def build(self, sealed: Sealed) -> BatchData:
+        """The next batch, in the order of sealing."""
+
+
+OpenBatcher = Callable[[Mapping[LeafKey, bytes], bytes], BatchBuilder]
+"""(leaves of a state, hash of the batch before it) -> what builds the batches behind it."""
 
 
 @dataclass(slots=True)
@@ -22,6 +42,11 @@ class Batcher:
     parent: bytes
     _pre_root: bytes = b""
     _steps: list[Step] = field(default_factory=list)
+
+    @property
+    def root(self) -> Root:
+        """Of the tree as it stands."""
+        return self.tree.root
 
     def advance(self, ops: Sequence[PostedOp]) -> None:
         """Compute the roots of those of the open batch's ops, of which there is a first, that have none yet."""
@@ -40,6 +65,11 @@ class Batcher:
         batch = BatchData(header.encode(), frames)
         self.parent, self._steps = batch.batch_hash, []
         return batch
+
+
+def open_batcher(leaves: Mapping[LeafKey, bytes], parent: bytes) -> Batcher:
+    """A batcher on a state, behind batch `parent`."""
+    return Batcher(build_tree(leaves.items()), parent)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from coincurve import PrivateKey
 
 from fraud_proofs.challenger import Honest, State, examine_batch
 from node.sequencer_core import SequencerCore
+from sequencer.batcher import OpenBatcher, open_batcher
 from sequencer.engine import Accepted
 from sequencer.refusals import Refusal, Refused
 from sequencer.requests import build_request
@@ -29,7 +30,8 @@ PRICE = 17_000_000
 class Desk:
     """A core on a real folder, and people who send it requests; `crash` forgets all but the folder."""
 
-    def __init__(self, folder: Path, seed: int = 0) -> None:
+    def __init__(self, folder: Path, seed: int = 0, open_batcher: OpenBatcher = open_batcher) -> None:
+        self.open_batcher = open_batcher
         self.market = Sequencing(seed)
         self.folder = folder
         self.random = random.Random(seed)
@@ -42,7 +44,7 @@ class Desk:
 
     def _open(self) -> SequencerCore:
         self.store = Store(self.folder)
-        return SequencerCore(self.store, self.market.world.domain, 4_000_000)
+        return SequencerCore(self.store, self.market.world.domain, 4_000_000, open_batcher=self.open_batcher)
 
     def keep(self, records: object) -> None:
         self.core.make_durable(list(records))  # type: ignore[call-overload]
@@ -85,7 +87,7 @@ class Desk:
             resting,
             self.core.head,
             sorted(self.core.sealed),
-            self.core.batcher.tree.root,
+            self.core.batcher.root,
             self.core.batcher.parent,
         )
 

@@ -33,6 +33,7 @@ NAMES = {
     "follower": "follower",
     "oracle": "oracle",
     "node.signature_worker": "signature worker",
+    "node.batch_worker": "batch worker",
     "anvil": "anvil (holds all blocks; no bound)",
     "devnet": "people and director",
 }

@@ -174,6 +174,7 @@ class Auditor:
             if index > ahead.index:
                 ahead.take_batch(core.sealed[index], self.records, self._messages)
         ahead.advance(self.records, len(self.records), self._messages)
+        assert isinstance(core.batcher, Batcher)
         require(picture(core.engine, core.batcher) == ahead.picture(), "recovery and the uninterrupted run differ")
 
     def _check_transactions(self) -> None:

@@ -1,0 +1,103 @@
+"""The near end of node/batch_worker.py: a batcher whose tree stands in another process.
+
+Blocking, and for one thread at a time: the one that writes sealed batches, which nobody waits for.
+"""
+
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from node.batch_worker import BEGIN, BUILD, encode_sealed
+from node.errors import NodeError
+from node.signature_worker import LENGTH_BYTES, read_message
+from sequencer.engine import Sealed
+from state.batches import BatchData, decode_batch
+from state.codec import Value, encode
+from state.tree import LeafKey, Root
+
+ENDED = "the process that builds batches has ended"
+PROJECT = Path(__file__).resolve().parent.parent
+ROOT_BYTES = 32
+
+
+class BatchWorkerEnded(NodeError):
+    """The process that builds batches is gone; start again, the log has all that it knew."""
+
+
+class BatchProcess:
+    """Use `run_batch_process`."""
+
+    def __init__(self, stream: socket.socket, pid: int) -> None:
+        self._stream = stream
+        self._owed = 0
+        self.pid = pid
+
+    def open_batcher(self, leaves: Mapping[LeafKey, bytes], parent: bytes) -> "RemoteBatcher":
+        """A batcher on a state, behind batch `parent`. The one before it is void. Raises BatchWorkerEnded."""
+        while self._owed:
+            self.hear()
+        flat: list[Value] = [part for item in leaves.items() for part in item]
+        self.tell(BEGIN + encode([parent, *flat]))
+        return RemoteBatcher(self, parent)
+
+    def tell(self, body: bytes) -> None:
+        """Send a body. Raises BatchWorkerEnded."""
+        try:
+            self._stream.sendall(len(body).to_bytes(LENGTH_BYTES) + body)
+        except OSError as error:
+            raise BatchWorkerEnded(ENDED) from error
+        self._owed += 1
+
+    def hear(self) -> bytes:
+        """The answer to what was told first. Raises BatchWorkerEnded."""
+        try:
+            answer = read_message(self._stream)
+        except OSError as error:
+            raise BatchWorkerEnded(ENDED) from error
+        if answer is None:
+            raise BatchWorkerEnded(ENDED)
+        self._owed -= 1
+        return answer
+
+
+class RemoteBatcher:
+    """As sequencer/batcher.py's. It is not waited for until its root is asked for."""
+
+    def __init__(self, process: BatchProcess, parent: bytes) -> None:
+        self._process = process
+        self._root: Root | None = None
+        self.parent = parent
+
+    @property
+    def root(self) -> Root:
+        """Of the state behind the last batch. Raises BatchWorkerEnded."""
+        if self._root is None:
+            self._root = Root(self._process.hear())
+        return self._root
+
+    def build(self, sealed: Sealed) -> BatchData:
+        """The batch of sealed ops with their roots, in the order of sealing. Raises BatchWorkerEnded."""
+        assert self.root
+        self._process.tell(BUILD + encode_sealed(sealed))
+        answer = self._process.hear()
+        batch = decode_batch(answer[ROOT_BYTES:])
+        assert batch is not None
+        self._root, self.parent = Root(answer[:ROOT_BYTES]), batch.batch_hash
+        return batch
+
+
+@contextmanager
+def run_batch_process() -> Iterator[BatchProcess]:
+    """A worker for the length of a `with` block; it ends with this process, however that ends."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        command = [sys.executable, "-m", "node.batch_worker", str(theirs.fileno())]
+        child = subprocess.Popen(command, cwd=PROJECT, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+    try:
+        yield BatchProcess(ours, child.pid)
+    finally:
+        ours.close()
+        child.wait()

@@ -21,11 +21,11 @@ $(ANVIL_READY): package-lock.json package.json .ci/setup
 	@touch $@
 
 # All three run whatever the others say: one run tells everything.
-test: setup  ## ruff, mypy and every test; ARGS="-k margin --seed 7" go to pytest
-	@status=0; \
+test: setup  ## ruff, mypy and every test, on WORKERS=2; ARGS="-k margin --seed 7" go to pytest
+	@.venv/bin/python -m tests.compile; status=0; \
 	.venv/bin/ruff check --quiet || status=1; \
 	.venv/bin/mypy || status=1; \
-	.venv/bin/pytest $(ARGS) || status=$$?; \
+	.venv/bin/pytest --numprocesses $(or $(WORKERS),2) $(ARGS) || status=$$?; \
 	exit $$status
 
 lint: setup  ## ruff and mypy

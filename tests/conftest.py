@@ -2,7 +2,7 @@
 
 A run is random and repeatable: one number, printed first and again under each failure, seeds every `seed` fixture
 and hypothesis; `pytest --seed N` replays it. Skips are listed with their reasons at the end of a run, so that
-nothing is passed over in silence.
+nothing is passed over in silence. What a test measures it hands to `record_property` as MEASURED; that is listed too.
 """
 
 import hashlib
@@ -10,12 +10,15 @@ import secrets
 from collections import defaultdict
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
 
 from node.anvil import Anvil, run_anvil
+from tests.workers import PieceByPiece, sort_for_workers
 
+MEASURED = "measured"
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 
 hypothesis.settings.register_profile(
@@ -42,6 +45,16 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.hypothesis_seed = config.option.seed
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        sort_for_workers(items)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> PieceByPiece:
+    config.option.loadscopereorder = False  # they come as they are sorted
+    return PieceByPiece(config, log)
+
+
 def pytest_report_header(config: pytest.Config) -> str:
     return f"seed: {config.option.seed} (replay with --seed {config.option.seed})"
 
@@ -55,7 +68,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """List what was skipped, by reason."""
+    """List what was measured, and by reason what was skipped."""
+    passed = terminalreporter.stats.get("passed", [])
+    measured = [(report.nodeid, text) for report in passed for name, text in report.user_properties if name == MEASURED]
+    if measured:
+        terminalreporter.section(MEASURED)
+        for test, text in measured:
+            terminalreporter.line(f"{test}: {text}")
     tests_by_reason = defaultdict(list)
     for report in terminalreporter.stats.get("skipped", []):
         _, _, reason = report.longrepr

@@ -76,6 +76,7 @@ LIBRARIES = {
     "pyrevm": ["tests/*"],
     "pytest": ["tests/*"],
     "hypothesis": ["tests/*"],
+    "xdist": ["tests/workers.py"],
     "llvmlite": NUMERICS,
     "matplotlib": NUMERICS,
     "mpmath": NUMERICS,

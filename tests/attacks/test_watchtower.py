@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+import pytest
 import trio
 
 from fraud_proofs.challenger import Proof
@@ -106,18 +107,21 @@ async def watch(*answers: object) -> tuple[L1, Watchtower]:
     return l1, tower
 
 
+@pytest.mark.slow
 async def test_proof_whose_nonce_was_taken() -> None:
     """The transaction of the proof is replaced, by a second tower with the same key."""
     l1, tower = await watch(Replaced(7), MINED)
     assert (l1.attempts, tower.counters.convictions) == (2, 1)
 
 
+@pytest.mark.slow
 async def test_proof_that_reverted() -> None:
     """The proof is mined and reverts, for too little gas."""
     l1, tower = await watch(Reverted(bytes(32), 1, 1, ""), MINED)
     assert (l1.attempts, tower.counters.convictions) == (2, 1)
 
 
+@pytest.mark.slow
 async def test_endpoint_that_says_it_is_done() -> None:
     """A lying endpoint says that another has convicted the batch, or that the proof is bad."""
     lies = [CallReverted("prove", reason) for reason in ("rollup: not pending", "rollup: not shown")]

@@ -4,6 +4,8 @@ import random
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+import pytest
+
 from fraud_proofs.challenger import Proof
 from fraud_proofs.grounds import check_ground
 from fraud_proofs.witness import Witness
@@ -290,6 +292,7 @@ class Life:
         assert held == sum(bonds) + sum(credits) + burned + self.custody * ETH_UNIT
 
 
+@pytest.mark.slow
 def test_rollup_lives_as_its_model(seed: int) -> None:
     """Four people bond, submit, lie, convict, fall silent and leave at random; no wei is ever lost or made."""
     life = Life(seed)

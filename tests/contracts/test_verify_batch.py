@@ -400,6 +400,7 @@ def get_message_code(scene: Scene) -> MessageCode:
     return PROCESSES[Kind.L1].apply_effects(scene.ledger, scene.context, scene.decoded).message_code
 
 
+@pytest.mark.slow
 def test_every_message_has_one_effect(court: Court, world: World, rng: random.Random) -> None:
     """Whatever becomes of a message, rules and contract compute the same root, until every outcome was met."""
     missing = set(MessageCode)

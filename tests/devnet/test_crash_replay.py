@@ -19,6 +19,7 @@ LOW_MINUTE = 2_302
 FALL_MINUTE = 1_890
 
 
+@pytest.mark.slow
 def test_three_hours_around_the_low() -> None:
     """Follower and bytecode agree with the sequencer on every root; liquidations come with the price that calls."""
     watchers: list[CrashFollower] = []

@@ -67,6 +67,7 @@ def is_near(found: int, stated: str) -> bool:
     return abs(found - int(stated)) <= TOLERANCE * int(stated)
 
 
+@pytest.mark.slow
 def test_every_conviction_fits_one_transaction(receipts: list[Receipt]) -> None:
     """Each check of each op, each effect and a frame that does not parse: one receipt each, within gas and bytes."""
     assert {receipt.row.ground.code for receipt in receipts} >= set(Code)
@@ -98,6 +99,7 @@ def test_table_of_contracts_is_what_the_compiler_makes() -> None:
         assert is_near(size, stated[name]), f"{name}: {size} bytes, not {stated[name]}"
 
 
+@pytest.mark.slow
 def test_no_random_change_makes_a_conviction_dearer(stage: Stage, rows: list[Row], seed: int) -> None:
     """Other numbers, bytes, bends and signatures in the dearest steps, each on top of the last that made one dearer."""
     chance = random.Random(seed)

@@ -226,6 +226,7 @@ def test_a_signal_stops_a_role_in_order(town: Town) -> None:
     assert "Traceback" not in errors
 
 
+@pytest.mark.slow
 def test_from_init_to_a_trade(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The commands of the help text, in their order, against a sequencer in a process of its own."""
     folder, receipts = tmp_path / "exchange", tmp_path / "receipts"

@@ -100,6 +100,7 @@ def market(tmp_path: Path) -> Iterator[Market]:
         yield Market(town, clerk)
 
 
+@pytest.mark.slow
 async def test_an_honest_feed_audits_clean(market: Market) -> None:
     """Two fills, one of them in a batch that L1 has: it commits to the log up to there."""
     market.order("alice", 10, PRICE)

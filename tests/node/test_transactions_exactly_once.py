@@ -56,6 +56,7 @@ def fund(anvil: Anvil) -> None:
     anvil.request("anvil_setBalance", "0x" + KEY.address.hex(), hex(1_000 * ETHER))
 
 
+@pytest.mark.slow
 def test_a_crash_at_any_request_sends_nothing_twice(tmp_path: Path) -> None:
     """Two payments; the process dies before or after each of its requests in turn; its next life pays the rest."""
     shops = iter(range(1_000, 2**20))

@@ -33,16 +33,17 @@ class Tally:
         """Whether a check was tried often enough on both sides."""
         return min(self.convicted[code], self.acquitted[code]) >= LEAST
 
-    def update(self, other: "Tally") -> None:
-        """Add another's counts."""
-        self.convicted.update(other.convicted)
-        self.acquitted.update(other.acquitted)
+    def list_counts(self) -> list[tuple[int, int, int]]:
+        """As numbers, (code, convicted, acquitted): what a worker tells of its tests."""
+        return [(int(code), self.convicted[code], self.acquitted[code]) for code in Code]
+
+    def add_counts(self, counts: list[tuple[int, int, int]]) -> None:
+        """Add what `list_counts` answered elsewhere."""
+        for number, convicted, acquitted in counts:
+            self.convicted[Code(number)] += convicted
+            self.acquitted[Code(number)] += acquitted
 
     def list_rows(self) -> list[str]:
         """A table, one check a line."""
         head = f"{'check':45} {'convicted':>9} {'held':>9}"
         return [head, *(f"{code:4} {code.name:40} {self.convicted[code]:9} {self.acquitted[code]:9}" for code in Code)]
-
-
-TOTAL = Tally()
-"""Of the whole run; printed at its end."""

@@ -2,6 +2,8 @@
 
 import random
 
+import pytest
+
 from state.codes import Kind
 from state.ledger import Ledger
 from state.transition import PROCESSES, decode_step
@@ -10,14 +12,15 @@ from tests.contracts.scene import Scene
 from tests.parity.case import Case, bent, list_grounds
 from tests.parity.extremes import stretch
 from tests.parity.history import History, Replay
-from tests.parity.tally import TOTAL
+from tests.parity.tally import Tally
 from tests.parity.tribunal import Tribunal
 
 STEPS = 100
 STRETCHES_PER_STEP = 3
 
 
-def test_judges_agree_at_the_ends_of_every_field(seed: int) -> None:
+@pytest.mark.slow
+def test_judges_agree_at_the_ends_of_every_field(seed: int, tally: Tally) -> None:
     """Honest witnesses of states stretched to the bounds of every number are never refused, and are ruled on alike."""
     tribunal, chance = Tribunal(), random.Random(seed)
     history = History(tribunal, seed)
@@ -31,7 +34,7 @@ def test_judges_agree_at_the_ends_of_every_field(seed: int) -> None:
                 stretch(scene, reads, chance)
                 with bent(case, scene, chance) as stretched:
                     for ground in list_grounds(Kind(case.op[0])):
-                        stretched.compare(tribunal, TOTAL, ground)
+                        stretched.compare(tribunal, tally, ground)
 
 
 def list_reads(case: Case) -> list[LeafKey]:

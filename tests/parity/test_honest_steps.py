@@ -4,6 +4,8 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
+
 from fraud_proofs.challenger import Proof
 from fraud_proofs.grounds import EFFECT, MALFORMED, Ground
 from fraud_proofs.witness import Witness, WitnessLeaf
@@ -11,14 +13,15 @@ from state.codes import Kind
 from state.tree import Path
 from tests.parity.case import Case, list_grounds
 from tests.parity.history import History, Replay
-from tests.parity.tally import TOTAL
+from tests.parity.tally import Tally
 from tests.parity.tribunal import Ruling, Tribunal
 
 STEPS = 300
 ATTEMPTS_PER_STEP = 8
 
 
-def test_no_ground_convicts_an_honest_step(seed: int) -> None:
+@pytest.mark.slow
+def test_no_ground_convicts_an_honest_step(seed: int, tally: Tally) -> None:
     """Every check and the effect of every step of a random history hold before the bytecode, and every frame parses;
     a byte behind the honest witness makes a bad one.
     """
@@ -29,7 +32,7 @@ def test_no_ground_convicts_an_honest_step(seed: int) -> None:
     for batch in history.live(STEPS):
         for case in replay.walk(batch):
             for ground in list_grounds(Kind(case.op[0])):
-                assert case.compare(tribunal, TOTAL, ground) is Ruling.NOT_SHOWN, f"{ground} convicts {case.op.hex()}"
+                assert case.compare(tribunal, tally, ground) is Ruling.NOT_SHOWN, f"{ground} convicts {case.op.hex()}"
                 if ground is EFFECT or ground.check > 0:
                     padded = case.encode(ground, case.build_witness(ground)) + b"\0"
                     assert tribunal.rule(batch.batch_hash, padded) is Ruling.BAD_WITNESS, (

@@ -2,6 +2,8 @@
 
 import random
 
+import pytest
+
 from fraud_proofs.challenger import Proof
 from fraud_proofs.grounds import EFFECT, MALFORMED, check_ground
 from fraud_proofs.witness import Witness
@@ -11,7 +13,7 @@ from state.constants import FRAME_BYTES_MAX, OP_BYTES_MAX
 from state.transition import Invalid
 from tests.parity.case import Case, list_grounds
 from tests.parity.history import History, Replay
-from tests.parity.tally import TOTAL
+from tests.parity.tally import Tally
 from tests.parity.tribunal import Ruling, Tribunal
 from tests.workload import mutate
 
@@ -23,7 +25,8 @@ NOISE_BYTES = (1, 11, 13, 17, 37, 61, 92, 93, 96, 100, 113, 151, 164, 174, 178, 
 """As long as ops are."""
 
 
-def test_byte_strings_fall_as_the_rules_say(seed: int) -> None:
+@pytest.mark.slow
+def test_byte_strings_fall_as_the_rules_say(seed: int, tally: Tally) -> None:
     """Of any bytes in the place of a step: an op that the rules refuse is convicted by the check that they name, and
     one that they accept by no check, and by its effect for any root but the right one.
     """
@@ -40,9 +43,9 @@ def test_byte_strings_fall_as_the_rules_say(seed: int) -> None:
                 is_near = chance.random() < 0.7
                 op = mutate(case.op, chance) if is_near else draw_string(others, chance)
                 if 1 <= len(op) <= OP_BYTES_MAX:
-                    assert_rules(tribunal, case.claim(op, chance.randbytes(32), chance), chance)
+                    assert_rules(tribunal, tally, case.claim(op, chance.randbytes(32), chance), chance)
                     strings, near = strings + 1, near + is_near
-            assert_rules(tribunal, case.claim(case.op, chance.randbytes(32), chance), chance)
+            assert_rules(tribunal, tally, case.claim(case.op, chance.randbytes(32), chance), chance)
     assert near * 100 >= strings * 40
 
 
@@ -54,24 +57,24 @@ def draw_string(others: list[bytes], chance: random.Random) -> bytes:
     return chance.choice((one, one, one[:at] + other[at:], noise, bytes([chance.randint(1, 16)]) + noise[1:]))
 
 
-def assert_rules(tribunal: Tribunal, case: Case, chance: random.Random) -> None:
+def assert_rules(tribunal: Tribunal, tally: Tally, case: Case, chance: random.Random) -> None:
     """Contract and rules agree on a step with a wrong root, whether or not its op is valid."""
     result = case.judge()
     grounds = list_grounds(Kind(case.op[0])) if case.op[0] in list(Kind) else [check_ground(Code.KIND_MUST_BE_KNOWN)]
     if isinstance(result, Invalid):
-        assert case.compare(tribunal, TOTAL, check_ground(result.code)) is Ruling.FRAUD, result.code.name
+        assert case.compare(tribunal, tally, check_ground(result.code)) is Ruling.FRAUD, result.code.name
         for ground in chance.sample(grounds, min(2, len(grounds))):
-            case.compare(tribunal, TOTAL, ground)
+            case.compare(tribunal, tally, ground)
         return
     for ground in grounds:
         expected = Ruling.FRAUD if ground is EFFECT else Ruling.NOT_SHOWN
-        assert case.compare(tribunal, TOTAL, ground) is expected, f"{ground} of the valid {case.op.hex()}"
+        assert case.compare(tribunal, tally, ground) is expected, f"{ground} of the valid {case.op.hex()}"
     right = case.compute_post_root()
-    assert case.claim(case.op, right, chance).compare(tribunal, TOTAL, EFFECT) is Ruling.NOT_SHOWN
+    assert case.claim(case.op, right, chance).compare(tribunal, tally, EFFECT) is Ruling.NOT_SHOWN
     flipped = bytes([right[0] ^ 1]) + right[1:]
     for root in (case.pre_root, bytes(32), flipped):
         expected = Ruling.NOT_SHOWN if root == right else Ruling.FRAUD  # a close may change nothing
-        assert case.claim(case.op, root, chance).compare(tribunal, TOTAL, EFFECT) is expected
+        assert case.claim(case.op, root, chance).compare(tribunal, tally, EFFECT) is expected
 
 
 def test_frames_fall_where_they_do_not_parse(seed: int) -> None:

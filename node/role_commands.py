@@ -299,12 +299,14 @@ an L1 endpoint, the rollup's address and a key with ether for one proof; nothing
   keel watchtower --l1 http://127.0.0.1:8545 --rollup 0x... --key tower.json
   keel watchtower ... --self-test       only show that the judge would convict a wrong step, and exit
   keel watchtower ... --receipts FOLDER hold receipts against the chain too, and slash whoever broke his word; FOLDER
-                                        has files that `keel wallet ... --receipts FILE` filled, and may grow""",
+                                        has files that `keel wallet ... --receipts FILE` filled, and may grow
+  keel watchtower ... --end             end the rollup when no batch has come for too long, and register all who owe""",
     )
     add_chain_options(parser)
     add_key_option(parser)
     parser.add_argument("--self-test", action="store_true", help="dry-run a proof of a wrong step, and exit")
     parser.add_argument("--receipts", metavar="PATH", type=Path, help="a file of receipts, or a folder of such files")
+    parser.add_argument("--end", action="store_true", help="end a dead rollup, and register its debtors")
     parser.add_argument("--delay", metavar="SECONDS", type=float, help="leave a conviction to others for so long")
     parser.add_argument("--metrics-port", metavar="PORT", type=int, help="serve Prometheus on 127.0.0.1")
     parser.set_defaults(run=run_watchtower)
@@ -319,7 +321,7 @@ def run_watchtower(arguments: argparse.Namespace) -> int:
     if delay is None:
         delay = chain.config.watchtower.delay_seconds if chain.config else 0.0
     metrics_port = _get_metrics_port(chain)
-    settings = watchtower_role.WatchtowerSettings(chain.poll_seconds, delay, arguments.receipts)
+    settings = watchtower_role.WatchtowerSettings(chain.poll_seconds, delay, arguments.receipts, arguments.end)
     if arguments.receipts is not None and not arguments.receipts.exists():
         raise ConfigError(f"--receipts: there is no {arguments.receipts}; name a file or a folder that exists")
     log, rollup = chain.open_log("watchtower"), chain.rollup
@@ -423,7 +425,9 @@ def _read_l1_status(chain: Chain) -> dict[str, str]:
     batch = rollup.get_batch(tip)
     if batch is not None:
         taken = batch.inbox_cursor
+    ended = rollup.view("wound_down_at")
     return {
+        **({"ended": f"at L1 time {ended}: be paid with `keel wallet exit`"} if ended else {}),
         "chain": f"{chain.l1.get_chain_id()}, block {head.number}, finalized {finalized.number}",
         "rollup": format_address(rollup.address),
         "batches": f"{tip} posted, {final} final; final after {terms.challenge_window} s",

@@ -48,9 +48,11 @@ ABI: dict[str, Signature] = {
     "claim": Signature(("uint256", "bytes", "uint256", "bytes32[]", "uint256")),
     "transfer_claim": Signature(("uint256", "bytes", "address")),
     "collect": Signature(("address",)),
+    "wind_down": Signature(("bytes",)),
     "DOMAIN": Signature((), ("bytes32",)),
     "JUDGE": Signature((), ("address",)),
     "RECEIPTS": Signature((), ("address",)),
+    "WIND_DOWN": Signature((), ("address",)),
     "TERMS": Signature((), (TERMS_TYPE,)),
     "assets": Signature(("uint256",), ("(address,uint256,uint256)",)),
     "custody": Signature(("uint256",), ("uint256",)),
@@ -67,6 +69,7 @@ ABI: dict[str, Signature] = {
     "required_bond": Signature((), ("uint256",)),
     "is_silent": Signature((), ("bool",)),
     "batches": Signature(("uint256",), (BATCH_TYPE,)),
+    "wound_down_at": Signature((), ("uint256",)),
     "claimed": Signature(("uint256",), ("bool",)),
     "get_claim_holder": Signature(("uint256", "bytes"), ("address",)),
     "balance_of": Signature(("address", "address"), ("uint256",)),
@@ -153,7 +156,7 @@ class Rollup:
 
     def view(self, name: str, *values: Any) -> Any:
         """Call a view of the contract by name; a tuple where it returns a struct. Raises WrongContract on no answer."""
-        return _view(self.l1, self.address, name, ABI[name], values)
+        return call_view(self.l1, self.address, name, ABI[name], values)
 
     def get_terms(self) -> Terms:
         """What was fixed at deployment."""
@@ -261,6 +264,10 @@ class Rollup:
         """Take what stands to the sender's credit in a token, or in ETH."""
         return self._call("collect", token)
 
+    def wind_down(self, hashed: bytes) -> Call:
+        """End the rollup. `hashed` is header and frame hashes of the last final batch, if it is a feed that is dead."""
+        return self._call("wind_down", hashed)
+
     def approve(self, token: bytes, base_units: int) -> Call:
         """Let the rollup take so much of the sender's token."""
         data = encode_call("approve", TOKEN_ABI["approve"].inputs, (self.address, base_units))
@@ -270,17 +277,19 @@ class Rollup:
         """Base units held, of ether too."""
         if token == ETH:
             return self.l1.get_balance(holder)
-        return int(_view(self.l1, token, "balanceOf", TOKEN_ABI["balanceOf"], (holder,)))
+        return int(call_view(self.l1, token, "balanceOf", TOKEN_ABI["balanceOf"], (holder,)))
 
     def get_units_per_token(self, asset: BridgedAsset) -> int:
         """Units of the rollup in one whole token, or one ether; 1 where a whole token has no such number."""
-        decimals = 18 if asset.token == ETH else int(_view(self.l1, asset.token, "decimals", TOKEN_ABI["decimals"], ()))
+        decimals = (
+            18 if asset.token == ETH else int(call_view(self.l1, asset.token, "decimals", TOKEN_ABI["decimals"], ()))
+        )
         whole, rest = divmod(10**decimals, asset.unit)
         return whole if whole and not rest else 1
 
     def get_allowance(self, token: bytes, holder: bytes) -> int:
         """Base units that the rollup may take from the holder."""
-        return int(_view(self.l1, token, "allowance", TOKEN_ABI["allowance"], (holder, self.address)))
+        return int(call_view(self.l1, token, "allowance", TOKEN_ABI["allowance"], (holder, self.address)))
 
     def _call(self, name: str, *values: Any, value: int = 0) -> Call:
         return Call(self.address, encode_call(name, ABI[name].inputs, values), value, name)
@@ -292,7 +301,8 @@ _ADVICE = (
 )
 
 
-def _view(l1: L1, contract: bytes, name: str, signature: Signature, values: Sequence[Any]) -> Any:
+def call_view(l1: L1, contract: bytes, name: str, signature: Signature, values: Sequence[Any]) -> Any:
+    """What a view of a contract answers. Raises WrongContract when it does not."""
     answer = l1.call(Call(contract, encode_call(name, signature.inputs, values), label=name))
     try:
         (value,) = decode_values(signature.outputs, answer)

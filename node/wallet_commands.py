@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from node import wallet_claim_commands, wallet_message_commands, wallet_trading_commands
+from node import wallet_claim_commands, wallet_exit_commands, wallet_message_commands, wallet_trading_commands
 from node.keys import Ed25519Key, Secp256k1Key, create_key, format_address
 
 DESCRIPTION = """\
@@ -18,6 +18,7 @@ A whole round, from the folder that `keel init` made (or with --l1, --rollup, --
   keel wallet withdraw 100                      into the outbox, claimable when its batch is final
   keel wallet claim                             pay out every withdrawal that is final
   keel wallet force-withdraw 100                without the sequencer
+  keel wallet exit                              when the rollup is dead: end it, and be paid
   keel wallet balance
   keel wallet check-receipts FILE               FILE from order, cancel, transfer, withdraw with --receipts FILE
 
@@ -37,6 +38,7 @@ def add_parser(commands: Any) -> None:
     wallet_message_commands.add_parsers(verbs)
     wallet_trading_commands.add_parsers(verbs)
     wallet_claim_commands.add_parsers(verbs)
+    wallet_exit_commands.add_parser(verbs)
 
 
 def _add_new_parser(verbs: Any) -> None:

@@ -16,7 +16,8 @@ from fraud_proofs.challenger import PROOF_GAS_MAX, Proof
 from fraud_proofs.rehearsal import rehearse
 from node.amounts import ETHER
 from node.chain_follower import ChainFollower, Progress
-from node.errors import CallReverted, L1Error, NodeError, Underfunded
+from node.errors import CallReverted, L1Error, NodeError, RollupEnded, Underfunded
+from node.exit import Exit
 from node.l1 import Call, decode_values, encode_call, in_thread
 from node.logs import Log
 from node.receipt_watch import ReceiptWatch
@@ -49,12 +50,14 @@ class WatchtowerCounters:
 class WatchtowerSettings:
     """`delay` seconds are left to others beside this one's turn; it then looks whether it still must act.
 
-    `receipts` is where receipts are handed in: a file, or a folder of files.
+    `receipts` is where receipts are handed in: a file, or a folder of files. With `is_ending` it ends a rollup to which
+    no batch comes any more, and registers its debtors.
     """
 
     poll_seconds: float = 1.0
     delay: float = 0.0
     receipts: Path | None = None
+    is_ending: bool = False
 
 
 def compute_turn_seconds(address: bytes, batch_hash: bytes, challenge_window: int) -> float:
@@ -131,7 +134,8 @@ class Watchtower:
     # The watch
 
     async def run(self) -> None:
-        """Follow L1 and convict, until cancelled."""
+        """Follow L1 and convict, until cancelled or nothing is left to do. Raises RollupEnded when it is to end
+        nothing."""
         self._window = (await in_thread(self._rollup.get_terms)).challenge_window
         if self._first_look is not None:
             # Whatever was posted before it started is judged too: nobody else may have looked.
@@ -141,10 +145,33 @@ class Watchtower:
                 progress = await self._follower.advance_async()
                 await self._judge(progress)
                 await self._convict(progress)
+                if self._settings.is_ending and await in_thread(self.is_over):
+                    await in_thread(self.end)
+                    return
+            except RollupEnded:
+                if not self._settings.is_ending:
+                    raise
             except L1Error as error:
                 self.counters.unavailable += 1
                 self._log.warning("unavailable", error=str(error), verdict="unavailable")
             await trio.sleep(self._settings.poll_seconds)
+
+    def is_over(self) -> bool:
+        """Whether the rollup has ended, or can be ended for want of batches. Raises L1Error."""
+        leaving = self._leave()
+        return leaving.has_ended() or leaving.is_silent()
+
+    def end(self) -> None:
+        """End the rollup and register everybody who owes. Raises L1Error, ExitError."""
+        leaving = self._leave()
+        leaving.end()
+        leaving.open()
+        if leaving.is_registering():
+            debtors = leaving.register_debtors()
+            self._log.info("ended", debtors=debtors, registered_until=leaving.registered_until)
+
+    def _leave(self) -> Exit:
+        return Exit(self._rollup, self._sender, lambda line: self._log.info("end", what=line))
 
     async def _judge(self, progress: Progress) -> None:
         if progress.trouble is not None:
@@ -221,6 +248,9 @@ async def run_watchtower(
     await in_thread(rollup.check_identity)
     tower = Watchtower(rollup, sender, settings, log, checkpoint)
     await in_thread(tower.check_funds)
+    if settings.is_ending and await in_thread(tower.is_over):
+        await in_thread(tower.end)
+        return
     log.info("self-test", result=await in_thread(tower.self_test))
     on_start(tower)
     async with trio.open_nursery() as nursery:

@@ -15,7 +15,7 @@ from pathlib import Path
 from node.amounts import ETHER
 from node.anvil import Anvil, run_anvil
 from node.contracts import compile_contract
-from node.deploy import Asked, Deployment, deploy_rollup, mint
+from node.deploy import JUDGE_CONTRACTS, TABLES, Asked, Deployment, deploy_rollup, list_types, mint
 from node.keys import Secp256k1Key, create_key, load_ethereum_key
 from node.l1 import L1, Call, encode_values
 from node.launch import Launch, LaunchAsset
@@ -98,8 +98,10 @@ class Town:
 
 
 @contextmanager
-def open_town(folder: Path, launch: Launch | None = None, **options: object) -> Iterator[Town]:
-    """Start an L1 of its own and deploy; `options` go to anvil."""
+def open_town(
+    folder: Path, launch: Launch | None = None, *, is_valued: bool = False, **options: object
+) -> Iterator[Town]:
+    """Start an L1 of its own and deploy; `options` go to anvil. Whoever is to be paid at the end must be valued."""
     with run_anvil(**options) as anvil:
         l1, key = L1([anvil.url]), create_key(folder / "founder.json", Secp256k1Key)
         assert isinstance(key, Secp256k1Key)
@@ -107,7 +109,8 @@ def open_town(folder: Path, launch: Launch | None = None, **options: object) -> 
         founder = Sender(l1, key, folder / "founder.nonces", poll_seconds=0.01)
         launch = launch or build_launch()
         judge, receipts = deploy_bystander(founder), deploy_contract(founder, "receipts")
-        wind_down = deploy_contract(founder, "wind_down", encode_values(("address",), (judge,)))
+        margin = deploy_margin(founder) if is_valued else judge
+        wind_down = deploy_contract(founder, "wind_down", encode_values(("address",), (margin,)))
         asked = Asked(judge, receipts, wind_down)
         town = Town(anvil, folder, l1, launch, deploy_rollup(founder, launch, asked), founder)
         try:
@@ -119,6 +122,15 @@ def open_town(folder: Path, launch: Launch | None = None, **options: object) -> 
 def deploy_bystander(founder: Sender) -> bytes:
     """A contract in the judge's place that judges nothing: no proof is sent here, and the judge is slow to compile."""
     return deploy_contract(founder, "token", encode_values(("string", "string", "uint8"), ("Bystander", "NONE", 0)))
+
+
+def deploy_margin(founder: Sender) -> bytes:
+    """What values accounts, and before it what it asks."""
+    address = b""
+    for name in ("risk_scenarios", "risk_underlying", "margin"):
+        needs = [address] if JUDGE_CONTRACTS[name] else []
+        address = deploy_contract(founder, name, encode_values(list_types(name), (*needs, *TABLES.get(name, ()))))
+    return address
 
 
 def deploy_contract(founder: Sender, name: str, arguments: bytes = b"") -> bytes:

@@ -64,6 +64,12 @@ def break_position(scene: Scene, rng: random.Random) -> Sequence[Bend]:
     ]
 
 
+def break_cancel_only(scene: Scene, rng: random.Random) -> Sequence[Bend]:
+    """A second too early, or the first tick is still to come."""
+    times = (scene.ledger.get_globals().time + 1, NEVER)
+    return [partial(scene.bend_globals, cancel_only_until=time) for time in times]
+
+
 def break_account(scene: Scene, rng: random.Random) -> Sequence[Bend]:
     """Nobody has this account."""
     return [lambda: scene.write(account_key(scene.decoded.account), b"")]

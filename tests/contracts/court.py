@@ -161,6 +161,12 @@ class Court:
             if root != played.post_root:
                 assert self.judge(dispute(replace(played, post_root=root), EFFECT))
 
+    def assert_knows_nothing_else(self, played: PlayedStep) -> None:
+        """Neither a check that the kind does not have, nor a ground that there is not, convicts an honest step."""
+        checks = len(list_grounds(Kind(played.op[0]))) - 1
+        for ground, check in ((1, checks), (1, 99), (1, 1 << 255), (0, 0), (0, 1), (3, 0), (1 << 255, 1)):
+            assert not self.evaluate(played, ground, check, b"").value
+
     def assert_convicts_check(self, world: World, op: bytes, code: Code) -> None:
         """The first check that fails, by the rules, is `code`, and it convicts the op."""
         assert world.refuse(op) is code

@@ -14,7 +14,7 @@ from state.operations import Transfer, Withdraw
 from state.transition import Valid
 from state.tree import Collection, account_key, expiry_key, leaf_key, underlying_key
 from state.valuation import add_balance, compute_account_margin, drop_stale_spots, needs_prices, read_quotes
-from tests.contracts.court import Court, compute_post_root, dispute, list_grounds
+from tests.contracts.court import Court, dispute, list_grounds
 from tests.contracts.scene import (
     PEOPLE,
     Scene,
@@ -343,7 +343,7 @@ def test_judges_agree_on_anything(court: Court, world: World, rng: random.Random
 def test_no_witness_convicts_an_honest_step(court: Court, world: World, rng: random.Random) -> None:
     """A witness with a byte changed, lost or added is refused, or shows nothing."""
     scene = set_money_op(world, rng, rng.choice(KINDS))
-    step = replace(scene.played, post_root=compute_post_root(scene.played))
+    step = scene.honest
     for ground in list_grounds(Kind(scene.op[0])):
         honest = dispute(step, ground).witness.encode()
         for _ in range(25):

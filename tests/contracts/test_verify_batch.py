@@ -17,7 +17,7 @@ from state.process_inbox import Message, MessageType, encode_amount, encode_clos
 from state.transition import PROCESSES
 from state.tree import Collection, leaf_key
 from state.valuation import compute_account_margin, read_quotes
-from tests.contracts.court import Court, compute_post_root, dispute
+from tests.contracts.court import Court, dispute
 from tests.contracts.scene import Scene, assert_acquits, assert_convicts, open_random_market, play_random_trades
 from tests.world import GENESIS_TIME, PlayedStep, World
 
@@ -263,7 +263,7 @@ def test_effect_at_the_last_position_shows_nothing(court: Court, world: World) -
 
 def assert_root_is_agreed(court: Court, scene: Scene) -> None:
     """The root of the rules is the contract's, and no other is."""
-    step = replace(scene.played, post_root=compute_post_root(scene.played))
+    step = scene.honest
 
     assert not court.judge(dispute(step, EFFECT)), "the rules' own root is convicted"
     court.assert_convicts_root(step)
@@ -420,7 +420,7 @@ def test_only_the_message_of_the_inbox_counts(court: Court, world: World) -> Non
     """A message that the inbox does not have at this index is a bad witness, and shows nothing."""
     scene = set_message(world, MessageType.CANCEL_ALL, world.person("alice").address, 1, b"")
     court.hear(world)
-    step = replace(scene.played, post_root=compute_post_root(scene.played))
+    step = scene.honest
     case = dispute(step, EFFECT)
     assert case.witness.message is not None
     forged = case.witness.message[:-1] + bytes([case.witness.message[-1] ^ 3])

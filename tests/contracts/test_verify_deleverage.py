@@ -1,7 +1,6 @@
 """deleverage before the contract: honest closings stand, wrong ones fall, and both judges agree in between."""
 
 import random
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -35,7 +34,6 @@ from tests.world import MIX, WEEK, World
 ROUNDS = 15
 """How often every check is violated, at least; and in each known way."""
 
-VIOLATIONS: Counter[Code] = Counter()
 STRANGERS = ("eve", "fay")
 """They hold nothing until a test says so."""
 
@@ -286,13 +284,12 @@ BREAKS: dict[Code, Breaker] = {
 def test_a_failed_check_convicts(court: Court, world: World, seed: int, code: Code) -> None:
     """Each check, broken in every known way, convicts the closing that passed it until then."""
     rng = random.Random(seed)
-    VIOLATIONS[code] = assert_breaks(court, partial(find_closing, world, rng), code, BREAKS[code], rng, ROUNDS)
+    assert_breaks(court, partial(find_closing, world, rng), code, BREAKS[code], rng, ROUNDS)
 
 
-def test_every_check_was_violated() -> None:
-    """The tests above have broken each of the checks as often as they say."""
+def test_every_check_is_broken() -> None:
+    """Of the kinds here none is left out."""
     assert set(BREAKS) == {code for code in Code if code // 100 == Kind.DELEVERAGE}
-    assert all(count >= ROUNDS for count in VIOLATIONS.values())
 
 
 def test_both_sides_close_at_one_price(court: Court, world: World, seed: int) -> None:
@@ -379,4 +376,4 @@ def test_judges_agree_on_any_bytes(court: Court, world: World, seed: int) -> Non
 def test_a_corrupted_witness_never_convicts(court: Court, world: World, seed: int) -> None:
     """No change of a witness makes a valid closing look wrong."""
     rng = random.Random(seed)
-    assert_corruption_shows_nothing(court, find_closing(world, rng), rng, 120)
+    assert_corruption_shows_nothing(court, [find_closing(world, rng).honest], rng, 120)

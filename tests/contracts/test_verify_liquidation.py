@@ -1,7 +1,6 @@
 """settle and liquidate before the contract: honest ones stand, wrong ones fall, and both judges agree in between."""
 
 import random
-from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -36,7 +35,6 @@ from tests.world import MIX, WEEK, World
 ROUNDS = 15
 """How often every check is violated, at least; and in each known way."""
 
-VIOLATIONS: Counter[Code] = Counter()
 KINDS = (Kind.SETTLE, Kind.LIQUIDATE)
 LATER = WEEK + 7 * EXPIRY_STEP
 
@@ -210,13 +208,12 @@ def test_a_failed_check_convicts(court: Court, world: World, seed: int, code: Co
     """Each check, broken in every known way, convicts the op that passed it until then."""
     rng = random.Random(seed)
     find = partial(FIND[Kind(code // 100)], world, rng)
-    VIOLATIONS[code] = assert_breaks(court, find, code, BREAKS[code], rng, ROUNDS)
+    assert_breaks(court, find, code, BREAKS[code], rng, ROUNDS)
 
 
-def test_every_check_was_violated() -> None:
-    """The tests above have broken each of the checks as often as they say."""
+def test_every_check_is_broken() -> None:
+    """Of the kinds here none is left out."""
     assert set(BREAKS) == {code for code in Code if code // 100 in KINDS}
-    assert all(count >= ROUNDS for count in VIOLATIONS.values())
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
@@ -273,4 +270,4 @@ def test_judges_agree_on_any_bytes(court: Court, world: World, seed: int, kind: 
 def test_a_corrupted_witness_never_convicts(court: Court, world: World, seed: int, kind: Kind) -> None:
     """No change of a witness makes a valid step look wrong."""
     rng = random.Random(seed)
-    assert_corruption_shows_nothing(court, FIND[kind](world, rng), rng, 60)
+    assert_corruption_shows_nothing(court, [FIND[kind](world, rng).honest], rng, 60)

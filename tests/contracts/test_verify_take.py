@@ -38,8 +38,6 @@ from tests.world import World
 ROUNDS = 15
 """How often every check is violated, at least; and in each known way."""
 
-VIOLATIONS: Counter[Code] = Counter()
-
 
 @pytest.fixture(scope="module")
 def court() -> Court:
@@ -290,13 +288,12 @@ BREAKS: dict[Code, Breaker] = {
 def test_a_failed_check_convicts(court: Court, world: World, seed: int, code: Code) -> None:
     """Each check, broken in every known way, convicts the bid that passed it until then."""
     rng = random.Random(seed)
-    VIOLATIONS[code] = assert_breaks(court, partial(find_bid, world, rng), code, BREAKS[code], rng, ROUNDS)
+    assert_breaks(court, partial(find_bid, world, rng), code, BREAKS[code], rng, ROUNDS)
 
 
-def test_every_check_was_violated() -> None:
-    """The tests above have broken each of the checks as often as they say."""
+def test_every_check_is_broken() -> None:
+    """Of the kinds here none is left out."""
     assert set(BREAKS) == {code for code in Code if code // 100 == Kind.TAKE}
-    assert all(count >= ROUNDS for count in VIOLATIONS.values())
 
 
 def test_honest_bids_stand(court: Court, world: World, seed: int) -> None:
@@ -427,7 +424,7 @@ def test_judges_agree_on_any_bytes(court: Court, world: World, seed: int) -> Non
 def test_a_corrupted_witness_never_convicts(court: Court, world: World, seed: int) -> None:
     """No change of a witness makes a valid bid look wrong."""
     rng = random.Random(seed)
-    assert_corruption_shows_nothing(court, find_bid(world, rng), rng, 120)
+    assert_corruption_shows_nothing(court, [find_bid(world, rng).honest], rng, 120)
 
 
 def test_clock_of_a_close_begins_after_its_delay(world: World, seed: int) -> None:

@@ -107,6 +107,8 @@ def _compute_root_after(
         return self._apply_force_withdraw(pre_root, state, message, end, witness)
     if message.type == messages.FORCE_LIQUIDATE:
         return self._apply_force_liquidate(pre_root, state, message, end, witness)
+    if message.type == messages.PARAMS:
+        return self._apply_params(pre_root, state, message, end, witness)
     if message.type in [messages.REGISTER_KEY, messages.CANCEL_ALL, messages.FORCE_CLOSE]:
         return self._apply_to_account(pre_root, state, message, end, witness)
     witnesses._finish(witness, end)  # an unknown type or asset
@@ -293,6 +295,50 @@ def _apply_force_liquidate(
     if self._may_exist(message.account):
         next = witnesses._write(witness, account_at, next, constants.ACCOUNTS, message.account, account_leaf)
     assert not reads_prices or found.root == next, "root"
+    return next
+
+
+@internal
+@pure
+def _apply_params(
+    root: bytes32,
+    state: globals.Globals,
+    message: Message,
+    params_at: uint256,
+    witness: Bytes[constants.WITNESS_BYTES_MAX],
+) -> bytes32:
+    """
+    @notice A version of parameters and rules waits for its day, in the place of one that may be waiting. The governor's
+            contract has compared it with the version that it names, so that must be the active one.
+    """
+    next: bytes32 = self._write_globals(witness, message.end, root, state)
+    at: uint256 = 2 + messages.HEAD_BYTES
+    version: uint256 = convert(extract32(witness, at), uint256) >> 240
+
+    # CHECKS
+    end: uint256 = params_at
+    is_next: bool = version == state.params_version + 1 and version < constants.RULES_OFFSET
+    is_done: bool = is_next
+    leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
+    at += 2
+    if is_next:
+        for offset: uint256 in [0, constants.RULES_OFFSET]:
+            leaf_at: uint256 = end
+            leaf, end = witnesses._peek(witness, leaf_at)
+            next = witnesses._write(witness, leaf_at, next, constants.PARAMS, offset + state.params_version, leaf)
+            is_done = is_done and sha256(leaf) == extract32(witness, at)
+            at += 32
+
+    # EFFECTS
+    if is_done:
+        for offset: uint256 in [0, constants.RULES_OFFSET]:
+            leaf_at: uint256 = end
+            leaf, end = witnesses._peek(witness, leaf_at)
+            length: uint256 = convert(extract32(witness, at), uint256) >> 240
+            leaf = convert(slice(witness, at + 2, length), Bytes[constants.LEAF_BYTES_MAX])
+            next = witnesses._write(witness, leaf_at, next, constants.PARAMS, offset + version, leaf)
+            at += 2 + length
+    witnesses._finish(witness, end)
     return next
 
 

@@ -19,6 +19,7 @@ FORCE_WITHDRAW: constant(uint256) = 3
 CANCEL_ALL: constant(uint256) = 5
 FORCE_CLOSE: constant(uint256) = 6
 FORCE_LIQUIDATE: constant(uint256) = 7
+PARAMS: constant(uint256) = 11
 
 # `type u8 || sender b20 || time u64 || account u32`, and the payload.
 HEAD_BYTES: constant(uint256) = 33

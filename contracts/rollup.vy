@@ -6,7 +6,8 @@
         bonds that answer for the claims. A batch is final when its challenge window has passed and nobody has
         convicted it; one false step, shown to the judge, kills it and all that was built on it.
 
-        Nobody owns this contract: no pause, no upgrade, no parameter moves after construction.
+        Nobody owns this contract: no pause, no upgrade. Parameters alone may move, by the message of a governor who is bounded
+        by contracts/governor.vy, if there is one.
 
 @dev `submit_batch` checks all that is cheap and never looks inside a step; what it does not check, a step claims, and
      a claimed step can be refuted. Rules and layouts: state/SPEC.md sections 4 and 9.
@@ -30,6 +31,10 @@ interface Receipts:
     def find_signer(domain: bytes32, proof: Bytes[CONTRADICTION_BYTES_MAX]) -> address: view
 
 
+interface Governor:
+    def NOTICE() -> uint256: view
+
+
 BATCH_BYTES_FULL: constant(uint256) = constants.BATCH_BYTES_MAX * 3 // 4  # from here on a batch works off a backlog
 FRAME_BYTES_MIN: constant(uint256) = 73
 GENESIS_BYTES_MAX: constant(uint256) = 8_192
@@ -41,6 +46,7 @@ MESSAGE_HEAD_BYTES: constant(uint256) = 33  # type, sender, time, account
 PAYLOAD_BYTES_MAX: constant(uint256) = constants.MESSAGE_BYTES_MAX - MESSAGE_HEAD_BYTES
 # A message costs its fee once for so many bytes, or a part of them.
 MESSAGE_BYTES_PER_FEE: constant(uint256) = 256
+NOTICE_MIN: constant(uint256) = 30 * 86_400
 # So many messages are enough, though others be overdue: a flood cannot make every batch oversize.
 MESSAGES_PER_BATCH_MIN: constant(uint256) = 64
 
@@ -53,6 +59,7 @@ FORCE_WITHDRAW: constant(uint8) = 3
 CANCEL_ALL: constant(uint8) = 5
 FORCE_CLOSE: constant(uint8) = 6
 FORCE_LIQUIDATE: constant(uint8) = 7
+PARAMS: constant(uint8) = 11
 
 # A batch hash is one over its header and the hashes of its frames.
 HASHED_BYTES_MAX: constant(uint256) = constants.HEADER_BYTES + 32 * constants.FRAMES_MAX
@@ -120,6 +127,7 @@ DOMAIN: public(immutable(bytes32))
 JUDGE: public(immutable(address))
 RECEIPTS: public(immutable(address))
 WIND_DOWN: public(immutable(address))
+GOVERNOR: public(immutable(address))  # empty: nothing ever changes
 TERMS: public(immutable(Terms))
 
 assets: public(DynArray[Asset, constants.ASSETS_MAX])
@@ -215,13 +223,15 @@ def __init__(
     judge: address,
     receipts: address,
     wind_down: address,
+    governor: address,
     assets: DynArray[Asset, constants.ASSETS_MAX],
     terms: Terms,
 ):
     """
-    @notice Fixes everything that will ever be fixed. Batch 0 is the genesis, final at once.
+    @notice Fixes everything that will ever be fixed; of parameters, the first version. Batch 0 is the genesis, final at once.
     @param genesis `length u16 || params leaf || length u16 || rules leaf || asset_count u8 || underlying_count u16 ||
            underlying_count x (symbol b8, basket_count u8, basket b20) || time u64`.
+    @param governor A contracts/governor.vy, or nobody
     @param genesis_root Root of the state that `genesis` describes; anyone can recompute it from the event.
     """
     assert judge.is_contract, "rollup: judge"
@@ -251,10 +261,17 @@ def __init__(
     assert terms.registration_period >= terms.challenge_window, "rollup: terms"
     assert terms.registration_period < 2**32, "rollup: terms"
 
+    if governor != empty(address):
+        # Whoever hears of a version when it is sent has a month to ask, is heard, and is paid before it counts; and a
+        # rollup that hears nobody has ended before.
+        notice: uint256 = NOTICE_MIN + terms.challenge_window + terms.inbox_deadline + terms.wind_down_limit
+        assert staticcall Governor(governor).NOTICE() >= notice, "rollup: notice"
+
     DOMAIN = sha256(concat(b"keel/1", convert(chain.id, bytes32), convert(self, bytes20)))
     JUDGE = judge
     RECEIPTS = receipts
     WIND_DOWN = wind_down
+    GOVERNOR = governor
     TERMS = terms
     self.assets = assets
     self._store(
@@ -356,6 +373,18 @@ def force_liquidate(account: uint32):
     """
     assert msg.value == TERMS.message_fee, "rollup: value"
     self._enqueue(FORCE_LIQUIDATE, account, b"")
+
+
+@external
+@payable
+def govern(kind: uint8, payload: Bytes[PAYLOAD_BYTES_MAX]):
+    """
+    @notice Lets the governor's contract send what it alone may send: parameters, which it has checked.
+    """
+    assert msg.sender == GOVERNOR, "rollup: governor"
+    assert kind == PARAMS, "rollup: kind"
+    assert msg.value == self._get_fee(len(payload)), "rollup: value"
+    self._enqueue(kind, 0, payload)
 
 
 # ---------------------------------------------------------------- Bonds and the slot

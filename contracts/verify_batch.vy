@@ -185,19 +185,29 @@ def _is_tick_wrong(
     context: contexts.Context, tick: operations.Tick, witness: Bytes[constants.WITNESS_BYTES_MAX]
 ) -> bool:
     """
-    @notice Whether the root after the tick is another; the first of a generation starts its cancel-only interval.
+    @notice Whether the root after the tick is another; the first of a generation starts its cancel-only interval, and
+            parameters whose day has come are the active ones.
     """
     if tick.position == constants.NEVER:
         return False
     params_at: uint256 = 0
+    next_at: uint256 = 0
     end: uint256 = 0
     globals_leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
     params_leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
+    next_leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
     globals_leaf, params_at = witnesses._peek(witness, 0)
-    params_leaf, end = witnesses._peek(witness, params_at)
-    witnesses._finish(witness, end)
+    params_leaf, next_at = witnesses._peek(witness, params_at)
     state: globals.Globals = globals._decode_globals(globals_leaf)
     params: parameters.Params = parameters._decode_params(params_leaf)
+    version: uint256 = state.params_version
+    may_follow: bool = version + 1 < constants.RULES_OFFSET
+    end = next_at
+    if may_follow:
+        next_leaf, end = witnesses._peek(witness, next_at)
+    witnesses._finish(witness, end)
+    if len(next_leaf) > 0 and parameters._decode_params(next_leaf).active_from <= tick.time:
+        state.params_version += 1
     if state.cancel_only_until == constants.NEVER:
         state.cancel_only_until = min(constants.NEVER - 1, tick.time + params.cancel_only_interval)
     state.time = tick.time
@@ -205,5 +215,7 @@ def _is_tick_wrong(
 
     globals_leaf = globals._encode_globals(state)
     root: bytes32 = witnesses._write(witness, 0, context.pre_root, constants.GLOBALS, 0, globals_leaf)
-    root = witnesses._write(witness, params_at, root, constants.PARAMS, state.params_version, params_leaf)
+    root = witnesses._write(witness, params_at, root, constants.PARAMS, version, params_leaf)
+    if may_follow:
+        root = witnesses._write(witness, next_at, root, constants.PARAMS, version + 1, next_leaf)
     return root != context.post_root

@@ -16,7 +16,7 @@ from node.contracts import compile_contract
 from node.errors import ConfigError, WrongContract
 from node.keys import format_address, parse_address
 from node.l1 import Call, encode_call, encode_values
-from node.launch import Launch, check_launch, compute_genesis_root
+from node.launch import Launch, check_launch, compute_genesis_root, compute_notice
 from node.rollup import TERMS_TYPE, Rollup
 from node.transactions import Sender, require_mined
 from risk.tables import EXP, LN, NORMAL
@@ -58,7 +58,8 @@ TABLES: dict[str, tuple[tuple[int, ...], ...]] = {
 }
 """Contract -> the tables of polynomials that its constructor takes behind the addresses."""
 
-ROLLUP_TYPES = ("bytes", "bytes32", "address", "address", "address", "(address,uint256,uint256)[]", TERMS_TYPE)
+ROLLUP_TYPES = ("bytes", "bytes32", *["address"] * 4, "(address,uint256,uint256)[]", TERMS_TYPE)
+GOVERNOR_TYPES = ("address", "uint256")
 TOKEN_TYPES = ("string", "string", "uint8")
 TOKEN_DECIMALS = 6
 
@@ -71,6 +72,7 @@ class Asked(NamedTuple):
     judge: bytes
     receipts: bytes
     wind_down: bytes
+    governor: bytes = bytes(20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +104,10 @@ class Deployment:
 def deploy(sender: Sender, launch: Launch, report: Report = lambda line: None) -> Deployment:
     """Deploy everything and read it back. Raises ConfigError before anything is sent, L1Error after."""
     check_launch(launch)
-    for name in (*JUDGE_CONTRACTS, "token", "rollup"):
+    for name in (*JUDGE_CONTRACTS, "governor", "token", "rollup"):
         compile_contract(name)  # whatever does not compile shows before anything is sent
     contracts = deploy_judge(sender, report)
-    asked = Asked(*(parse_address(contracts[name].address) for name in Asked._fields))
+    asked = Asked(*(parse_address(contracts[name].address) for name in ("judge", "receipts", "wind_down")))
     deployment = deploy_rollup(sender, launch, asked, report)
     return replace(deployment, contracts=contracts | deployment.contracts)
 
@@ -124,6 +126,10 @@ def deploy_rollup(sender: Sender, launch: Launch, asked: Asked, report: Report =
             contracts[f"token_{asset.name}"] = _deploy_contract(sender, "token", arguments, report)
             token = parse_address(contracts[f"token_{asset.name}"].address)
         tokens.append(token)
+    if launch.governor is not None:
+        arguments = encode_values(GOVERNOR_TYPES, (launch.governor, compute_notice(launch.terms)))
+        contracts["governor"] = _deploy_contract(sender, "governor", arguments, report)
+        asked = asked._replace(governor=parse_address(contracts["governor"].address))
     root = compute_genesis_root(launch.genesis)
     arguments = _encode_rollup_arguments(launch, root, asked, tokens)
     contracts["rollup"] = _deploy_contract(sender, "rollup", arguments, report)
@@ -166,6 +172,8 @@ def check_deployment(rollup: Rollup, launch: Launch) -> None:
         raise WrongContract(f"{format_address(rollup.address)} has another genesis than the one that was deployed")
     if rollup.get_terms() != launch.terms:
         raise WrongContract(f"{format_address(rollup.address)} has other terms than those that were deployed")
+    if (rollup.get_governor() is None) != (launch.governor is None):
+        raise WrongContract(f"{format_address(rollup.address)} has another governor than the one that was deployed")
     for number, asset in enumerate(launch.assets):
         bridged = rollup.get_asset(number)
         is_as_launched = (bridged.unit, bridged.deposit_max) == (asset.unit, asset.deposit_max)

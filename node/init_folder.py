@@ -56,10 +56,11 @@ deviation_ppm = 2_000                   # or it has moved so far
 """
 
 GENESIS_TEXT = """\
-# What a rollup is born with. It cannot be changed after `keel deploy`. Prices are in quote units (a millionth of a
+# What a rollup is born with. After `keel deploy` nothing of it changes but what a governor, if there is one, may propose. Prices are in quote units (a millionth of a
 # dollar) a lot; "ppm" are parts per million; times are seconds.
 
 time = 0                                # when the chain's clock starts; 0: at deployment
+# governor = "0x..."                    # who may propose other parameters, a month ahead; nobody unless it is said
 
 [terms]                                 # kept by the contract
 challenge_window = 604_800              # a batch is final after so long

@@ -27,6 +27,7 @@ from state.constants import (
 )
 from state.genesis import CORRELATION_ONE, Genesis, Listing, is_sound
 from state.leaves import QUOTE_UNDERLYING, AssetTerms, Params, UnderlyingTerms
+from state.proposals import NOTICE_MIN, Version, find_refusal
 from state.tree import Root, build_tree
 
 PROOF_GAS_PRICE = 50 * GWEI
@@ -53,11 +54,13 @@ class LaunchAsset:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """Everything that a deployment takes. A genesis time of 0 stands for the L1's at deployment."""
+    """Everything that a deployment takes. A genesis time of 0 stands for the L1's at deployment; without the address of
+    a governor no parameter ever changes."""
 
     genesis: Genesis
     assets: tuple[LaunchAsset, ...]
     terms: Terms
+    governor: bytes | None = None
 
     def at(self, time: int) -> "Launch":
         """The same with its genesis time filled in."""
@@ -72,8 +75,22 @@ def compute_genesis_root(genesis: Genesis) -> Root:
 def check_launch(launch: Launch) -> None:
     """Raises ConfigError with every inequality that does not hold."""
     broken = [*_list_broken_terms(launch.terms), *_list_broken_params(launch.genesis), *_list_broken_assets(launch)]
+    broken += _list_broken_governance(launch)
     if broken:
         raise ConfigError("this rollup would not work: " + "; ".join(broken))
+
+
+def compute_notice(terms: Terms) -> int:
+    """Seconds from a governor's proposal to its effect, at least: a month, in which whoever wants to leave is also heard
+    and paid, or the end comes first."""
+    return NOTICE_MIN + terms.challenge_window + terms.inbox_deadline + terms.wind_down_limit
+
+
+def _list_broken_governance(launch: Launch) -> Iterator[str]:
+    active = Version(launch.genesis.params, launch.genesis.rules)
+    refusal = None if launch.governor is None else find_refusal(active, active)
+    if refusal is not None:
+        yield f"a governor could propose nothing that resembles these parameters ({refusal}): change them, or have none"
 
 
 def _list_broken_terms(terms: Terms) -> Iterator[str]:
@@ -159,9 +176,10 @@ def read_launch(path: Path) -> Launch:
     assets = [_read_asset(one, symbols) for one in table.take_tables("assets")]
     terms = _read_terms(table.take_table("terms", is_required=True))
     params = _read_params(table, symbols, tuple(one for _, one in assets), tuple(one for _, one in underlyings))
+    governor = table.take_address("governor")
     table.finish()
     listings = tuple(listing for listing, _ in underlyings)
-    launch = Launch(Genesis(params, rules, listings, time), tuple(asset for asset, _ in assets), terms)
+    launch = Launch(Genesis(params, rules, listings, time), tuple(asset for asset, _ in assets), terms, governor)
     check_launch(launch)
     return launch
 

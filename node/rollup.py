@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from node.errors import CallReverted, L1Inconsistent, L1Refused, WrongContract
-from node.keys import format_address
+from node.keys import format_address, parse_address
 from node.l1 import L1, Call, decode_values, encode_call
 from sequencer.derivation import DerivationError, L1Cursor, derive_events
 from state.l1_events import L1Event
@@ -53,6 +53,7 @@ ABI: dict[str, Signature] = {
     "JUDGE": Signature((), ("address",)),
     "RECEIPTS": Signature((), ("address",)),
     "WIND_DOWN": Signature((), ("address",)),
+    "GOVERNOR": Signature((), ("address",)),
     "TERMS": Signature((), (TERMS_TYPE,)),
     "assets": Signature(("uint256",), ("(address,uint256,uint256)",)),
     "custody": Signature(("uint256",), ("uint256",)),
@@ -161,6 +162,11 @@ class Rollup:
     def get_terms(self) -> Terms:
         """What was fixed at deployment."""
         return Terms(*self.view("TERMS"))
+
+    def get_governor(self) -> bytes | None:
+        """The contract by which parameters may change; None when nothing ever does."""
+        address = parse_address(self.view("GOVERNOR"))
+        return address if any(address) else None
 
     def get_asset(self, asset: int) -> BridgedAsset:
         """The L1 side of an asset. Raises CallReverted when it is not listed."""

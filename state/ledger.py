@@ -138,6 +138,13 @@ class Ledger:
             raise SubjectMissing("params")
         return found
 
+    def get_next_params(self) -> Params | None:
+        """The parameters that wait for their day; None when none do, or no version may follow."""
+        version = self.get_globals().params_version + 1
+        if version >= RULES_OFFSET:
+            return None
+        return self.view(leaf_key(Collection.PARAMS, version), decode_params)
+
     def get_rules(self) -> Parameters:
         """The active rules of margin; reads globals for their version."""
         version = self.get_globals().params_version

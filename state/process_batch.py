@@ -114,14 +114,24 @@ def is_time_within_header(ledger: Ledger, context: StepContext, op: Operation) -
 
 
 def apply_tick(ledger: Ledger, context: StepContext, op: Operation) -> Receipt:
-    """Move time; the first tick of a generation starts the clock of its cancel-only interval."""
+    """Move time; the first tick of a generation starts the clock of its cancel-only interval, and parameters whose day
+    has come are the active ones."""
     tick = cast(Tick, op)
     state, params = ledger.get_globals(), ledger.get_params()
-    until = state.cancel_only_until
+    until, next_params = state.cancel_only_until, ledger.get_next_params()
+    is_due = next_params is not None and next_params.active_from <= tick.time
     # EFFECTS
     if until == NEVER:
         until = min(NEVER - 1, tick.time + params.cancel_only_interval)
-    ledger.put_globals(replace(state, time=tick.time, next_position=tick.position + 1, cancel_only_until=until))
+    ledger.put_globals(
+        replace(
+            state,
+            time=tick.time,
+            next_position=tick.position + 1,
+            cancel_only_until=until,
+            params_version=state.params_version + is_due,
+        )
+    )
     # RECEIPT
     return Receipt()
 

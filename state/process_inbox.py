@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from typing import cast
+from typing import NamedTuple, cast
 
 from state.codes import Code, MessageCode
 from state.constants import (
@@ -20,6 +20,7 @@ from state.constants import (
     CASH_MAX,
     CUSTODY_MAX,
     KEYS_MAX,
+    RULES_OFFSET,
 )
 from state.context import Process, Receipt, StepContext, is_position_next
 from state.leaves import Account, SessionKey, Withdrawal
@@ -27,6 +28,7 @@ from state.ledger import Ledger
 from state.operations import L1, Operation
 from state.process_liquidate import is_margin_bad, raise_epoch
 from state.process_money import move_to_outbox
+from state.tree import Collection, leaf_key
 from state.valuation import (
     add_balance,
     compute_account_margin,
@@ -46,12 +48,14 @@ class MessageType(IntEnum):
     CANCEL_ALL = 5
     FORCE_CLOSE = 6
     FORCE_LIQUIDATE = 7
+    PARAMS = 11
 
 
 _MESSAGE = struct.Struct(">B20sQI")
 _DEPOSIT = struct.Struct(">HQ")
 _REGISTER_KEY = struct.Struct(">32sBQ")
 _FORCE_CLOSE = struct.Struct(">B")
+_PARAMS = struct.Struct(">H32s32s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,27 @@ def encode_key(key: SessionKey) -> bytes:
 def encode_close(is_on: bool) -> bytes:
     """Payload of a forced close."""
     return _FORCE_CLOSE.pack(is_on)
+
+
+class Proposal(NamedTuple):
+    """A version of parameters and rules to come, as leaves, and the hashes of those that it was compared with."""
+
+    version: int
+    previous_params_hash: bytes
+    previous_rules_hash: bytes
+    params: bytes
+    rules: bytes
+
+    def encode(self) -> bytes:
+        """Payload of a message of parameters."""
+        head = _PARAMS.pack(self.version, self.previous_params_hash, self.previous_rules_hash)
+        return b"".join((head, len(self.params).to_bytes(2), self.params, len(self.rules).to_bytes(2), self.rules))
+
+
+def decode_proposal(payload: bytes) -> Proposal:
+    """From bytes that the governor's contract wrote."""
+    rules_at = _PARAMS.size + 2 + int.from_bytes(payload[_PARAMS.size : _PARAMS.size + 2])
+    return Proposal(*(*_PARAMS.unpack_from(payload), payload[_PARAMS.size + 2 : rules_at], payload[rules_at + 2 :]))
 
 
 def hash_accumulator(accumulator: bytes, message: bytes) -> bytes:
@@ -249,6 +274,24 @@ def apply_force_liquidate(ledger: Ledger, message: Message) -> Receipt:
     return Receipt(account=message.account)
 
 
+def apply_params(ledger: Ledger, message: Message) -> Receipt:
+    """Let a version wait for its day, in the place of one that may be waiting. The governor's contract has compared it
+    with the version that it names, so that must be the active one."""
+    proposal, active = decode_proposal(message.payload), ledger.get_globals().params_version
+    # CHECKS
+    if proposal.version != active + 1 or proposal.version >= RULES_OFFSET:
+        return Receipt(MessageCode.PARAMS_VERSION_NOT_NEXT)
+    params, rules = (ledger.get(leaf_key(Collection.PARAMS, offset + active)) for offset in (0, RULES_OFFSET))
+    hashes = (hashlib.sha256(params).digest(), hashlib.sha256(rules).digest())
+    if hashes != (proposal.previous_params_hash, proposal.previous_rules_hash):
+        return Receipt(MessageCode.PARAMS_PREVIOUS_NOT_ACTIVE)
+    # EFFECTS
+    ledger.put(leaf_key(Collection.PARAMS, proposal.version), proposal.params)
+    ledger.put(leaf_key(Collection.PARAMS, RULES_OFFSET + proposal.version), proposal.rules)
+    # RECEIPT
+    return Receipt()
+
+
 _MESSAGES: dict[int, Callable[[Ledger, Message], Receipt]] = {
     MessageType.DEPOSIT: apply_deposit,
     MessageType.REGISTER_KEY: apply_register_key,
@@ -256,6 +299,7 @@ _MESSAGES: dict[int, Callable[[Ledger, Message], Receipt]] = {
     MessageType.CANCEL_ALL: apply_cancel_all,
     MessageType.FORCE_CLOSE: apply_force_close,
     MessageType.FORCE_LIQUIDATE: apply_force_liquidate,
+    MessageType.PARAMS: apply_params,
 }
 
 

@@ -8,6 +8,7 @@ so that the margins before and after need 66 options on 26 expiries. No fill tha
 An op is told in a batch of 64 frames, at the end of a frame of 8,192 bytes.
 """
 
+import hashlib
 import random
 from collections.abc import Iterator
 from dataclasses import replace
@@ -77,7 +78,7 @@ from state.operations import (
     hash_digest,
 )
 from state.process_deleverage import claim_deleverage
-from state.process_inbox import Message, MessageType, encode_amount, encode_close, encode_key, hash_accumulator
+from state.process_inbox import Message, MessageType, Proposal, encode_amount, encode_close, encode_key, hash_accumulator
 from state.process_liquidate import claim_liquidate
 from state.process_take import claim_take
 from state.rules import SCENARIOS_MAX, TIERS_MAX, encode_rules
@@ -98,7 +99,7 @@ from state.tree import (
 from tests.contracts.scene import Scene, compute_fair_price
 from tests.parity.case import Case
 from tests.parity.tribunal import Tribunal
-from tests.world import GENESIS_TIME, build_params, get_address
+from tests.world import GENESIS_TIME, GOVERNOR, build_params, get_address
 
 A, B, NEW = ACCOUNTS_MAX - 3, ACCOUNTS_MAX - 4, ACCOUNTS_MAX - 1
 """Two accounts with everything, and the one that is created next."""
@@ -108,6 +109,7 @@ EXHIBIT = 1
 
 SLOT = SLOTS_PER_ACCOUNT - 1
 OUTBOX_INDEX = (1 << 32) - 1
+VERSION = RULES_OFFSET - 2
 TIME = GENESIS_TIME
 MESSAGE_LAG = 600
 """Seconds of L1 between the batch's time and the first message, one for each further one: less than a batch may lag."""
@@ -302,13 +304,15 @@ def build_dearest_leaves(chance: random.Random) -> dict[LeafKey, bytes]:
         account_count=NEW,
         underlying_count=UNDERLYINGS_MAX,
         asset_count=ASSETS_MAX,
-        params_version=0,
+        params_version=VERSION,
         cancel_only_until=TIME,
     )
     leaves = {
         GLOBALS_KEY: globals_.encode(),
-        leaf_key(Collection.PARAMS, 0): build_dearest_params(chance).encode(),
-        leaf_key(Collection.PARAMS, RULES_OFFSET): encode_rules(build_dearest_rules()),
+        leaf_key(Collection.PARAMS, VERSION): build_dearest_params(chance).encode(),
+        leaf_key(Collection.PARAMS, VERSION + 1): build_dearest_params(chance).encode(),
+        leaf_key(Collection.PARAMS, RULES_OFFSET + VERSION): encode_rules(build_dearest_rules()),
+        leaf_key(Collection.PARAMS, RULES_OFFSET + VERSION + 1): encode_rules(build_dearest_rules()),
     }
     spots: dict[int, int] = {}
     for index in range(UNDERLYINGS_MAX):
@@ -332,18 +336,20 @@ def build_dearest_leaves(chance: random.Random) -> dict[LeafKey, bytes]:
 
 
 def fill_paths(leaves: dict[LeafKey, bytes], chance: random.Random) -> None:
-    """Put a leaf into every empty subtree beside the path of an account, of an order, of the next withdrawal, and of an
-    expiry: more days than any chain will live."""
+    """Put a leaf into every empty subtree beside the path of an account, of an order, of the next withdrawal, of the
+    parameters, and of an expiry: more days than any chain will live."""
     bystanders = {
         Collection.ACCOUNTS: Account(draw_rich(chance, 20), cash=1).encode(),
         Collection.ORDERS: Order(counter=1).encode(),
         Collection.OUTBOX: Withdrawal(draw_rich(chance, 20), 1, 1, 1).encode(),
         Collection.EXPIRIES: Expiry(time=1).encode(),
+        Collection.PARAMS: build_params().encode(),
     }
     outbox = leaf_key(Collection.OUTBOX, OUTBOX_INDEX)
     dated = [expiry_key(u, get_expiry(place)) for u in (*HELD, UNDERLYINGS_MAX - 1) for place in range(len(DAYS))]
     accounts = [account_key(account) for account in (A, B, NEW, EXHIBIT)]
-    singles = (*accounts, order_key(A, SLOT), order_key(B, SLOT), outbox)
+    versions = [leaf_key(Collection.PARAMS, offset + VERSION) for offset in (0, RULES_OFFSET)]
+    singles = (*accounts, *versions, order_key(A, SLOT), order_key(B, SLOT), outbox)
     filled = {(get_collection(key), key >> level) for key in leaves for level in range(key.bit_length())}
     for path in (*singles, *dated):
         collection = get_collection(path)
@@ -362,6 +368,11 @@ def list_messages(leaves: dict[LeafKey, bytes]) -> list[bytes]:
     account = Ledger(leaves).require_account(A)
     key = account.keys[-1]._replace(scope=7)
     last = ASSETS_MAX - 1
+    active, waiting = (
+        [leaves[leaf_key(Collection.PARAMS, offset + version)] for offset in (0, RULES_OFFSET)]
+        for version in (VERSION, VERSION + 1)
+    )
+    proposal = Proposal(VERSION + 1, *(hashlib.sha256(leaf).digest() for leaf in active), *waiting)
     rows = [
         (MessageType.CANCEL_ALL, 1, b""),
         (MessageType.DEPOSIT, A, encode_amount(last, AMOUNT)),
@@ -374,10 +385,11 @@ def list_messages(leaves: dict[LeafKey, bytes]) -> list[bytes]:
         (MessageType.FORCE_WITHDRAW, A, encode_amount(0, AMOUNT)),
         (MessageType.CANCEL_ALL, A, b""),
         (MessageType.FORCE_CLOSE, A, encode_close(True)),
+        (MessageType.PARAMS, 0, proposal.encode()),
         (MessageType.FORCE_LIQUIDATE, A, b""),
     ]
     return [
-        Message(kind, account.owner, TIME + MESSAGE_LAG + index, number, payload).encode()
+        Message(kind, GOVERNOR if kind == MessageType.PARAMS else account.owner, TIME + MESSAGE_LAG + index, number, payload).encode()
         for index, (kind, number, payload) in enumerate(rows)
     ]
 

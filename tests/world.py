@@ -4,6 +4,7 @@
 keeps every step with the state before it, so that a test can dispute any of them.
 """
 
+import hashlib
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,7 @@ from risk.parameter_sets import make_linear
 from risk.parameters import Parameters
 from state.batches import BatchData, Header, Step, pack_frames
 from state.codes import Code, MessageCode
-from state.constants import EXPIRY_SECOND_OF_DAY, EXPIRY_STEP, NEVER, PPM, PROTOCOL_VERSION
+from state.constants import EXPIRY_SECOND_OF_DAY, EXPIRY_STEP, NEVER, PPM, PROTOCOL_VERSION, RULES_OFFSET
 from state.context import MessageUnknown, StepContext, draft_header
 from state.genesis import Genesis, Listing
 from state.leaves import (
@@ -55,13 +56,16 @@ from state.operations import (
     hash_domain,
 )
 from state.process_batch import compute_oldest_oracle_time
-from state.process_inbox import Message, MessageType, encode_amount, encode_key
+from state.process_inbox import Message, MessageType, Proposal, encode_amount, encode_key
 from state.process_take import claim_take
 from state.transition import Invalid, Valid, apply_step
-from state.tree import LeafKey, account_key, build_tree
+from state.tree import Collection, LeafKey, account_key, build_tree, leaf_key
 
 CHAIN_ID = 31337
 ROLLUP = bytes.fromhex("00000000000000000000000000000000000c0de1")
+GOVERNOR = bytes.fromhex("fb1c0b960cb826b346079862e292f43b4bf0dcea")
+"""Where tests/contracts/rollup_chain.py puts the contract that stands in for the governor's."""
+
 GENESIS_TIME = 1_700_000_000
 ORACLE_KEYS = tuple(PrivateKey(bytes([n]) * 32) for n in (1, 2, 3))
 SYMBOLS = (b"BTC", b"ETH", b"LTC", b"XRP")
@@ -376,6 +380,18 @@ class World:
         person = self.person(name)
         key = SessionKey(public_key or person.key.verify_key.encode(), scope, expiry)
         return self.send(MessageType.REGISTER_KEY, person.address, person.account, encode_key(key))
+
+    def draft_proposal(self, **changes: object) -> Proposal:
+        """The next version, compared with the active one: the same rules, and parameters with these changes."""
+        ledger, version = Ledger(self.state.leaves), self.globals.params_version
+        params, rules = ledger.get_params(), ledger.get(leaf_key(Collection.PARAMS, RULES_OFFSET + version))
+        changed = replace(params, **changes)  # type: ignore[arg-type]
+        hashes = (hashlib.sha256(params.encode()).digest(), hashlib.sha256(rules).digest())
+        return Proposal(version + 1, *hashes, changed.encode(), rules)
+
+    def propose(self, proposal: Proposal) -> Valid:
+        """Put what the governor's contract has passed in the inbox and take it."""
+        return self.send(MessageType.PARAMS, GOVERNOR, 0, proposal.encode())
 
     # Time and prices
 

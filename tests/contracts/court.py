@@ -23,7 +23,7 @@ accumulator: public(HashMap[uint256, bytes32])
 count: uint256
 
 @external
-def append(message: Bytes[256]):
+def append(message: Bytes[4096]):
     self.accumulator[self.count + 1] = sha256(concat(self.accumulator[self.count], sha256(message)))
     self.count += 1
 """

@@ -42,6 +42,9 @@ class L1Evm(Evm):
     def get_balance(self, address: str) -> int:
         return int(self._anvil.request("eth_getBalance", address, "latest"), 16)
 
+    def get_code(self, address: str) -> bytes:
+        return bytes.fromhex(self._anvil.request("eth_getCode", address, "latest")[2:])
+
     def deploy_artifact(
         self,
         artifact: Artifact,

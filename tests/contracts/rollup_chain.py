@@ -9,6 +9,8 @@ import hashlib
 from dataclasses import replace
 from typing import Any
 
+from eth_utils import to_checksum_address
+
 from fraud_proofs.challenger import Proof
 from fraud_proofs.grounds import check_ground
 from fraud_proofs.witness import Witness
@@ -21,7 +23,7 @@ from state.genesis import Genesis
 from state.leaves import QUOTE_UNDERLYING, AssetTerms
 from state.process_inbox import hash_accumulator
 from tests.evm import Contract, Evm, Outcome
-from tests.world import GENESIS_TIME, LISTINGS, RULES, build_params
+from tests.world import GENESIS_TIME, GOVERNOR, LISTINGS, RULES, build_params
 
 WINDOW, SILENCE, DEADLINE, LAG, LIMIT, PERIOD = 10_000, 5_000, 3_000, 1_000, 20_000, 12_000
 """Seconds: the challenge window, the silence limit, the inbox deadline, the largest lag of time, how long without a
@@ -37,6 +39,21 @@ GENESIS_ROOT = hashlib.sha256(b"genesis root").digest()
 
 OPEN, CLOSE, UNKNOWN = b"\x01", b"\x02", b"\x00"
 """Ops; the last is of no kind at all, which convicts the batch that holds it."""
+
+FORWARDER = """
+interface Rollup:
+    def govern(kind: uint8, payload: Bytes[4063]): payable
+
+NOTICE: public(constant(uint256)) = 2**32
+
+@external
+@payable
+def govern(rollup: address, kind: uint8, payload: Bytes[4063]):
+    extcall Rollup(rollup).govern(kind, payload, value=msg.value)
+"""
+"""In the governor's place where a test has to send what the real one would refuse."""
+
+GOVERNOR_DEPLOYER = "0x" + "90" * 20
 
 REFUSING_VERIFIER = """
 @external
@@ -57,6 +74,15 @@ def compile_once(source: str) -> Artifact:
     return compile_source(source)
 
 
+def place_governor(evm: Evm) -> Contract:
+    """The forwarder at the address that tests/world.py calls GOVERNOR, which is its deployer's first."""
+    place, artifact = to_checksum_address(GOVERNOR), compile_once(FORWARDER)
+    if not evm.get_code(place).strip(b"\0"):
+        evm.set_balance(GOVERNOR_DEPLOYER, 10**24)
+        assert evm.deploy_artifact(artifact, sender=GOVERNOR_DEPLOYER).address == place
+    return Contract(evm, place, artifact, 0)
+
+
 class Chain:
     """One rollup with its judge. `assets` are (token, unit, deposit_max), ether alone unless said otherwise."""
 
@@ -67,6 +93,7 @@ class Chain:
         evm: Evm | None = None,
         genesis_root: bytes = GENESIS_ROOT,
         wind_down: Contract | None = None,
+        governor: str | None = None,
     ) -> None:
         self.evm = evm or Evm(timestamp=GENESIS_TIME + 100)
         terms = tuple(AssetTerms(QUOTE_UNDERLYING, 0, 0, 0, 1, 1) for _ in assets)
@@ -76,6 +103,7 @@ class Chain:
         self.receipts = self.evm.deploy("receipts")
         # Where nobody is paid out, what values accounts may be any contract.
         self.wind_down: Contract = wind_down or self.evm.deploy("wind_down", verifier)
+        self.governor = governor or ETH
         self.rollup: Contract = self.evm.deploy(
             "rollup",
             self.genesis.encode(),
@@ -83,6 +111,7 @@ class Chain:
             self.judge.address,
             self.receipts.address,
             self.wind_down.address,
+            self.governor,
             list(assets),
             TERMS,
         )

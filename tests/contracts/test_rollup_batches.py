@@ -351,7 +351,7 @@ def test_final_batches_stand_under_their_window(chain: Chain) -> None:
     assert chain.refuse("finalise", 1) == "rollup: not pending"
 
 
-GENESIS, ASSETS, TERMS = 0, 5, 6
+GENESIS, ASSETS, TERMS = 0, 6, 7
 LISTED = (AssetTerms(QUOTE_UNDERLYING, 0, 0, 0, 1, 1),)
 DEPLOYMENT_FAULTS: dict[str, tuple[Callable[[list[Any]], None], str]] = {
     "a byte behind the genesis": (lambda a: a.__setitem__(GENESIS, a[GENESIS] + b"\0"), "genesis length"),
@@ -389,6 +389,7 @@ def test_constructor_refuses_what_could_not_be_mended(fault: str) -> None:
         chain.judge.address,
         chain.receipts.address,
         chain.wind_down.address,
+        ETH,
         [chain.read("assets", 0)],
         chain.read("TERMS"),
     ]
@@ -405,7 +406,7 @@ def test_constructor_takes_what_is_at_its_bounds() -> None:
     chain = Chain()
     genesis = Genesis(build_params(assets=LISTED), RULES, LISTINGS * 16, chain.evm.timestamp)
     assets, terms = [(ETH, 2**128 - 1, AMOUNT_MAX)], (2**32 - 9, 7, 1, 7, 1, 0, 2**32 - 1, 2**32 - 1)
-    judges = chain.judge.address, chain.receipts.address, chain.wind_down.address
+    judges = chain.judge.address, chain.receipts.address, chain.wind_down.address, ETH
     rollup = chain.evm.deploy("rollup", genesis.encode(), GENESIS_ROOT, *judges, assets, terms)
 
     assert rollup.read("batches", 0).value[3] == chain.evm.timestamp

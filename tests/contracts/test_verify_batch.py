@@ -1,5 +1,6 @@
 """open, close, tick and l1 before the contract: honest ones stand, wrong ones fall, both judges agree in between."""
 
+import itertools
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,7 +9,7 @@ import pytest
 
 from fraud_proofs.grounds import EFFECT
 from state.codes import Code, Kind, MessageCode
-from state.constants import ACCOUNTS_MAX, AMOUNT_MAX, CASH_MAX, CUSTODY_MAX, KEYS_MAX, NEVER
+from state.constants import ACCOUNTS_MAX, AMOUNT_MAX, CASH_MAX, CUSTODY_MAX, KEYS_MAX, NEVER, RULES_OFFSET
 from state.leaves import SessionKey
 from state.ledger import Ledger
 from state.operations import L1, Close, Open, Tick
@@ -245,6 +246,26 @@ def test_clock_of_cancel_only_never_says_never(court: Court, world: World) -> No
     assert_root_is_agreed(court, scene)
 
 
+def test_parameters_are_active_from_their_day(court: Court, world: World, rng: random.Random) -> None:
+    """A tick to the second before leaves a version waiting; one to its second makes it the active one; behind the last
+    there is none to wait for."""
+    court.hear(world)
+    for active, seconds in itertools.product((0, 5, RULES_OFFSET - 2, RULES_OFFSET - 1), (-1, 0, 1)):
+        scene = set_tick(world)
+        params = scene.ledger.get_params()
+        scene.bend_globals(params_version=active, cancel_only_until=rng.choice((0, NEVER)))
+        scene.write(leaf_key(Collection.PARAMS, active), params.encode())
+        waiting = replace(params, active_from=scene.decoded.time - seconds, cancel_only_interval=7)
+        if active + 1 < RULES_OFFSET:
+            scene.write(leaf_key(Collection.PARAMS, active + 1), waiting.encode())
+
+        assert_root_is_agreed(court, scene)
+        ledger = scene.ledger
+        PROCESSES[Kind.TICK].apply_effects(ledger, scene.context, scene.decoded)
+        is_due = seconds >= 0 and active + 1 < RULES_OFFSET
+        assert ledger.get_globals().params_version == active + is_due
+
+
 def test_effect_at_the_last_position_shows_nothing(court: Court, world: World) -> None:
     """An op whose position cannot be followed by another has no effect; its position check convicts it."""
     for scene, code in (
@@ -384,6 +405,29 @@ def set_force_liquidate(world: World, rng: random.Random) -> Scene:
     return scene
 
 
+def set_params(world: World, rng: random.Random) -> Scene:
+    """The next version, beside the active one or another; a version may be waiting, and there may be no room."""
+    active = rng.choice((0, 1, 7, RULES_OFFSET - 2, RULES_OFFSET - 1))
+    proposal = world.draft_proposal(taker_fee_ppm=rng.randrange(10_000), active_from=rng.getrandbits(40))
+    proposal = proposal._replace(version=active + rng.choice((0, 1, 1, 1, 1, 2)))
+    if rng.random() < 0.3:
+        proposal = rng.choice(
+            (
+                proposal._replace(previous_params_hash=rng.randbytes(32)),
+                proposal._replace(previous_rules_hash=rng.randbytes(32)),
+                proposal._replace(rules=rng.randbytes(rng.randint(64, 1_114))),
+            )
+        )
+    scene = set_message(world, MessageType.PARAMS, rng.randbytes(20), 0, proposal.encode())
+    scene.bend_globals(params_version=active)
+    for offset in (0, RULES_OFFSET):
+        leaf = scene.leaves[leaf_key(Collection.PARAMS, offset)]
+        scene.write(leaf_key(Collection.PARAMS, offset + active), leaf)
+        if active + 1 < RULES_OFFSET and rng.random() < 0.5:
+            scene.write(leaf_key(Collection.PARAMS, offset + active + 1), leaf)
+    return scene
+
+
 MESSAGES: dict[int, Callable[[World, random.Random], Scene]] = {
     MessageType.DEPOSIT: set_deposit,
     MessageType.REGISTER_KEY: set_register_key,
@@ -391,6 +435,7 @@ MESSAGES: dict[int, Callable[[World, random.Random], Scene]] = {
     MessageType.CANCEL_ALL: set_cancel_all,
     MessageType.FORCE_CLOSE: set_force_close,
     MessageType.FORCE_LIQUIDATE: set_force_liquidate,
+    MessageType.PARAMS: set_params,
     4: lambda world, rng: set_message(world, rng.choice((0, 4, 8, 255)), rng.randbytes(20), 1, rng.randbytes(9)),
 }
 

@@ -54,7 +54,16 @@ from state.operations import (
     decode_operation,
 )
 from state.process_deleverage import compute_value, find_first
-from state.process_inbox import Message, MessageType, decode_message, encode_amount, encode_close, encode_key
+from state.process_inbox import (
+    Message,
+    MessageType,
+    Proposal,
+    decode_message,
+    decode_proposal,
+    encode_amount,
+    encode_close,
+    encode_key,
+)
 from state.process_take import compute_bidder, cut_slice
 from state.rules import encode_rules
 from state.transition import PROCESSES
@@ -156,7 +165,10 @@ def split_fields(text: str) -> list[tuple[str, str]]:
     return parts
 
 
-LAST_MESSAGE = "| force_liquidate | 7 | | G, P, A(account), M*(account); reading stops where it fails |"
+LAST_MESSAGE = (
+    "| params | 11 | version u16, previous_params_hash b32, previous_rules_hash b32, params_length u16, params, rules_length "
+    "u16, rules | G, P, R, next P, next R; reading stops where it fails |"
+)
 """The row behind which the table of message codes comes."""
 
 GROUPS: dict[str, Any] = {
@@ -376,6 +388,12 @@ def test_message_layouts() -> None:
     assert encode_key(SessionKey(**key.values)) == key.encoded
     close = Layout(split_fields(payloads["force_close"][1]))
     assert encode_close(True) == bytes([True] * len(close.encoded))
+    told = payloads["params"][1]
+    head = Layout(split_fields(told.partition(", params_length")[0]))
+    proposal = Proposal(**head.values, params=b"leaf", rules=b"the other")
+    assert proposal.encode() == head.encoded + b"\0\x04leaf" + b"\0\x09the other"
+    assert decode_proposal(proposal.encode()) == proposal
+    assert told.endswith("params_length u16, params, rules_length u16, rules")
     assert (payloads["cancel_all"][1], payloads["force_liquidate"][1]) == ("", "")
 
 
@@ -407,7 +425,7 @@ class Reader:
     def read(self, cell: str) -> Iterator[LeafKey]:
         """The keys, in order; each once."""
         tokens = re.findall(
-            r"\b([GPX]|exhibit)\b|([AOUES]\([^)]*\) \.\. U\([^)]*\)|M\*\([^)]*\)|[AOUES]\([^)]*\))", cell
+            r"\b(next P|next R|[GPRX]|exhibit)\b|([AOUES]\([^)]*\) \.\. U\([^)]*\)|M\*\([^)]*\)|[AOUES]\([^)]*\))", cell
         )
         for letter, inner in tokens:
             yield from self._resolve(letter or inner)
@@ -419,6 +437,12 @@ class Reader:
             yield GLOBALS_KEY
         elif token == "P":
             yield leaf_key(Collection.PARAMS, state.params_version)
+        elif token == "R":
+            yield leaf_key(Collection.PARAMS, constants.RULES_OFFSET + state.params_version)
+        elif token in ("next P", "next R"):
+            offset = 0 if token == "next P" else constants.RULES_OFFSET
+            version = state.params_version + 1
+            yield from [leaf_key(Collection.PARAMS, offset + version)] if version < constants.RULES_OFFSET else []
         elif token == "X":
             yield leaf_key(Collection.OUTBOX, state.outbox_count)
         elif token == "exhibit":

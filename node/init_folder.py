@@ -56,8 +56,8 @@ deviation_ppm = 2_000                   # or it has moved so far
 """
 
 GENESIS_TEXT = """\
-# What a rollup is born with. After `keel deploy` nothing of it changes but what a governor, if there is one, may propose. Prices are in quote units (a millionth of a
-# dollar) a lot; "ppm" are parts per million; times are seconds.
+# What a rollup is born with. After `keel deploy` it changes only where a governor, if there is one, may propose it.
+# Prices are in quote units (a millionth of a dollar) a lot; "ppm" are parts per million; times are seconds.
 
 time = 0                                # when the chain's clock starts; 0: at deployment
 # governor = "0x..."                    # who may propose other parameters, a month ahead; nobody unless it is said

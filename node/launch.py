@@ -81,8 +81,8 @@ def check_launch(launch: Launch) -> None:
 
 
 def compute_notice(terms: Terms) -> int:
-    """Seconds from a governor's proposal to its effect, at least: a month, in which whoever wants to leave is also heard
-    and paid, or the end comes first."""
+    """Seconds from a proposal to its effect, at least: a month to ask in, and until whoever asked is heard and paid, or
+    the end has come."""
     return NOTICE_MIN + terms.challenge_window + terms.inbox_deadline + terms.wind_down_limit
 
 

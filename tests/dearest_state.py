@@ -78,7 +78,15 @@ from state.operations import (
     hash_digest,
 )
 from state.process_deleverage import claim_deleverage
-from state.process_inbox import Message, MessageType, Proposal, encode_amount, encode_close, encode_key, hash_accumulator
+from state.process_inbox import (
+    Message,
+    MessageType,
+    Proposal,
+    encode_amount,
+    encode_close,
+    encode_key,
+    hash_accumulator,
+)
 from state.process_liquidate import claim_liquidate
 from state.process_take import claim_take
 from state.rules import SCENARIOS_MAX, TIERS_MAX, encode_rules
@@ -364,7 +372,8 @@ def fill_paths(leaves: dict[LeafKey, bytes], chance: random.Random) -> None:
 
 
 def list_messages(leaves: dict[LeafKey, bytes]) -> list[bytes]:
-    """Messages of the owner of account A, one of each kind that the rollup makes, and the dearest of each."""
+    """Messages of the owner of account A and of the governor, one of each kind that the rollup makes, and the dearest of
+    each."""
     account = Ledger(leaves).require_account(A)
     key = account.keys[-1]._replace(scope=7)
     last = ASSETS_MAX - 1
@@ -389,8 +398,9 @@ def list_messages(leaves: dict[LeafKey, bytes]) -> list[bytes]:
         (MessageType.FORCE_LIQUIDATE, A, b""),
     ]
     return [
-        Message(kind, GOVERNOR if kind == MessageType.PARAMS else account.owner, TIME + MESSAGE_LAG + index, number, payload).encode()
+        Message(kind, sender, TIME + MESSAGE_LAG + index, number, payload).encode()
         for index, (kind, number, payload) in enumerate(rows)
+        for sender in [GOVERNOR if kind == MessageType.PARAMS else account.owner]
     ]
 
 

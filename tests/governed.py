@@ -1,4 +1,4 @@
-"""A version that a governor may propose, and every way to break it: for those who ask Python, and those who ask Vyper."""
+"""A version that a governor may propose, and every way to break it: for who asks Python and for who asks Vyper."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,7 +9,7 @@ from risk.parameter_bounds import BOUNDS, TIER_BOUNDS
 from risk.parameter_sets import PARAMETER_SETS
 from risk.parameters import Parameters, VolShock
 from state.constants import AMOUNT_MAX, PPM, UNDERLYINGS_MAX
-from state.leaves import AssetTerms, Params, UnderlyingTerms
+from state.leaves import AssetTerms
 from state.proposals import RANGES, SHORT_POWER_MAX_Q38, TENOR_RATIO_MAX, Version, is_near
 from tests.world import QUOTE_TERMS, UNDERLYING_TERMS, build_params
 

@@ -121,8 +121,9 @@ def realm() -> Realm:
 def test_a_proposal_is_a_message_of_the_inbox(realm: Realm) -> None:
     """What the rollup chains is what the node would write, from the contract, for a fee that knows its length."""
     params = replace(ACTIVE.params, active_from=realm.evm.timestamp + NOTICE)
-    hashes = (hashlib.sha256(leaf).digest() for leaf in encode(ACTIVE))
-    proposal = Proposal(1, *hashes, params.encode(), encode_rules(ACTIVE.rules))
+    active_params, rules = encode(ACTIVE)
+    hashes = hashlib.sha256(active_params).digest(), hashlib.sha256(rules).digest()
+    proposal = Proposal(1, *hashes, params.encode(), rules)
     sender = bytes.fromhex(realm.governor.address[2:])
     message = Message(MessageType.PARAMS, sender, realm.evm.timestamp, 0, proposal.encode()).encode()
     fee = FEE * (1 + (len(message) - 1) // 256)
@@ -197,7 +198,7 @@ def test_a_rollup_without_governor_has_none() -> None:
     ("notice", "reason"), [(NOTICE - 1, "rollup: notice"), (NOTICE, None)], ids=["too short", "enough"]
 )
 def test_a_rollup_wants_notice_for_its_own_terms(notice: int, reason: str | None) -> None:
-    """A month, in which whoever wants to leave is also heard and paid, or the end comes first: those times come on top."""
+    """A month to ask in, and until whoever asked is heard and paid, or the end has come."""
     evm = Evm()
     governor = evm.deploy("governor", GOVERNOR, notice)
 

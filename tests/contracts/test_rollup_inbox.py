@@ -136,7 +136,7 @@ def test_messages_are_those_of_the_node(seed: int) -> None:
         account, number = rng.getrandbits(32), rng.getrandbits(64)
         asset, amount, scope = rng.randrange(2), rng.randrange(1, DEPOSIT_MAX), rng.getrandbits(8)
         public_key = rng.randbytes(32)
-        kind = rng.choice(list(MessageType))
+        kind = rng.choice([one for one in MessageType if one != MessageType.PARAMS])  # test_governor.py sends those
         match kind:
             case MessageType.DEPOSIT:
                 value = FEE + amount * ETH_UNIT * asset

@@ -1,4 +1,4 @@
-"""state/proposals.py: what a governor may propose, each fence broken alone; tests/contracts asks the contract the same."""
+"""state/proposals.py: what a governor may propose, each fence broken alone; the contract is asked the same."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,7 +7,7 @@ import pytest
 
 from risk.fixed_point import ONE_Q38
 from state.constants import PPM
-from state.proposals import RANGES, Version, compute_least_loss_q38, decode_version, find_refusal
+from state.proposals import RANGES, compute_least_loss_q38, decode_version, find_refusal
 from state.rules import encode_rules
 from tests.governed import ACTIVE, BREAKS, RuleEdge, bend_params, bend_part, list_edges, list_rule_edges
 

@@ -166,8 +166,8 @@ def split_fields(text: str) -> list[tuple[str, str]]:
 
 
 LAST_MESSAGE = (
-    "| params | 11 | version u16, previous_params_hash b32, previous_rules_hash b32, params_length u16, params, rules_length "
-    "u16, rules | G, P, R, next P, next R; reading stops where it fails |"
+    "| params | 11 | version u16, previous_params_hash b32, previous_rules_hash b32, params_length u16, params, "
+    "rules_length u16, rules | G, P, R, next P, next R; reading stops where it fails |"
 )
 """The row behind which the table of message codes comes."""
 
@@ -389,9 +389,9 @@ def test_message_layouts() -> None:
     close = Layout(split_fields(payloads["force_close"][1]))
     assert encode_close(True) == bytes([True] * len(close.encoded))
     told = payloads["params"][1]
-    head = Layout(split_fields(told.partition(", params_length")[0]))
-    proposal = Proposal(**head.values, params=b"leaf", rules=b"the other")
-    assert proposal.encode() == head.encoded + b"\0\x04leaf" + b"\0\x09the other"
+    hashes = Layout(split_fields(told.partition(", params_length")[0]))
+    proposal = Proposal(**hashes.values, params=b"leaf", rules=b"the other")
+    assert proposal.encode() == hashes.encoded + b"\0\x04leaf" + b"\0\x09the other"
     assert decode_proposal(proposal.encode()) == proposal
     assert told.endswith("params_length u16, params, rules_length u16, rules")
     assert (payloads["cancel_all"][1], payloads["force_liquidate"][1]) == ("", "")

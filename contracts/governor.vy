@@ -242,6 +242,7 @@ def _are_numbers_in_range(params: parameters.Params) -> bool:
         and self._is_within(params.close_delay, 0, 7 * DAY)
         and self._is_within(params.penalty_ppm, 0, 200_000)
         and self._is_within(params.quote_debt_max, 0, constants.AMOUNT_MAX)
+        and self._is_within(params.debt_rate_ppm, 0, 500_000)
         and params.oracle_age_max <= params.price_age_max
     )
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from node.errors import CallReverted, L1Inconsistent, L1Refused, WrongContract
-from node.keys import format_address, parse_address
+from node.keys import format_address
 from node.l1 import L1, Call, decode_values, encode_call
 from sequencer.derivation import DerivationError, L1Cursor, derive_events
 from state.l1_events import L1Event
@@ -165,7 +165,7 @@ class Rollup:
 
     def get_governor(self) -> bytes | None:
         """The contract by which parameters may change; None when nothing ever does."""
-        address = parse_address(self.view("GOVERNOR"))
+        address: bytes = self.view("GOVERNOR")
         return address if any(address) else None
 
     def get_asset(self, asset: int) -> BridgedAsset:

@@ -42,6 +42,7 @@ RANGES = {
     "close_delay": (0, 604_800),
     "penalty_ppm": (0, 200_000),
     "quote_debt_max": (0, AMOUNT_MAX),
+    "debt_rate_ppm": (0, 500_000),
 }
 """Field of the parameters -> least and most."""
 

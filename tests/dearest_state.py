@@ -372,8 +372,7 @@ def fill_paths(leaves: dict[LeafKey, bytes], chance: random.Random) -> None:
 
 
 def list_messages(leaves: dict[LeafKey, bytes]) -> list[bytes]:
-    """Messages of the owner of account A and of the governor, one of each kind that the rollup makes, and the dearest of
-    each."""
+    """Messages of the owner of account A, and of the governor: one of each kind that is made, the dearest of each."""
     account = Ledger(leaves).require_account(A)
     key = account.keys[-1]._replace(scope=7)
     last = ASSETS_MAX - 1

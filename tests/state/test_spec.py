@@ -65,6 +65,7 @@ from state.process_inbox import (
     encode_key,
 )
 from state.process_take import compute_bidder, cut_slice
+from state.proposals import RANGES
 from state.rules import encode_rules
 from state.transition import PROCESSES
 from state.tree import (
@@ -395,6 +396,13 @@ def test_message_layouts() -> None:
     assert decode_proposal(proposal.encode()) == proposal
     assert told.endswith("params_length u16, params, rules_length u16, rules")
     assert (payloads["cancel_all"][1], payloads["force_liquidate"][1]) == ("", "")
+
+
+def test_ranges_of_a_governor() -> None:
+    """What a governor may propose is what the code says."""
+    _, _, below = SPEC.partition("**Versions of parameters.**")
+    rows = re.findall(r"^\| (\w+) \| (\d+) \| (\d+) \|$", below.partition("## 10.")[0], re.MULTILINE)
+    assert {name: (int(least), int(most)) for name, least, most in rows} == RANGES
 
 
 # Reads

@@ -1,10 +1,10 @@
 # pragma version 0.4.3
 """
 @title Governor: who may propose parameters, and what he may propose
-@notice Everything else stands for ever; parameters are versions, and this contract lets one key add the next. It asks of
-        every version what keeps everybody safe who does not look for a month, whoever holds the key: a notice, ranges,
-        and that it resembles the one before. What passes becomes a message of the inbox. The transition takes it if
-        the version before is the one it was compared with, and activates it on its day.
+@notice Everything else stands for ever; parameters are versions, and this contract lets one key add the next. It asks
+        of every version what keeps those safe who do not look for a month, whoever holds the key: a notice, ranges, and
+        that it resembles the one before. What passes becomes a message of the inbox. The transition takes it if the
+        version before is the one it was compared with, and activates it on its day.
 
         It knows no rollup: one that trusts it has its address, and takes what it sends.
 @dev The key can be handed over, in two steps, and renounced: then nothing changes any more.
@@ -31,7 +31,8 @@ INITIAL_MIN_PPM: constant(uint256) = 20_000
 MAINTENANCE_MIN_PPM: constant(uint256) = 10_000
 
 # The longest leaves there are: 16 assets and 64 underlyings; 4 tiers and 32 scenarios.
-PARAMS_BYTES_MAX: constant(uint256) = parameters.HEAD_BYTES + parameters.ASSET_BYTES * 16 + parameters.UNDERLYING_BYTES * 64
+PARAMS_LISTS_BYTES: constant(uint256) = parameters.ASSET_BYTES * 16 + parameters.UNDERLYING_BYTES * 64
+PARAMS_BYTES_MAX: constant(uint256) = parameters.HEAD_BYTES + PARAMS_LISTS_BYTES
 RULES_BYTES_MAX: constant(uint256) = RULES_HEAD_BYTES + TIER_BYTES * TIERS_MAX + SCENARIO_BYTES * SCENARIOS_MAX
 
 # Rules of margin, as margin.vy reads them: two counts, numbers, tiers, scenarios.
@@ -186,7 +187,7 @@ def check(
     rules: Bytes[RULES_BYTES_MAX],
 ):
     """
-    @notice Reverts with the fence that stands between a version and the one before; when it would be active is not asked.
+    @notice Reverts with the fence that stands between a version and the one before; its day is not asked for.
     """
     self._check(previous_params, previous_rules, params, rules)
 
@@ -429,8 +430,8 @@ def _are_rules_near(before: Bytes[constants.LEAF_BYTES_MAX], after: Bytes[consta
 @pure
 def _are_rules_defined(rules: Bytes[constants.LEAF_BYTES_MAX]) -> bool:
     """
-    @notice Inside the bounds of risk/SPEC.md section 2, under which no formula overflows; the climb of a short tenor's vol
-            by whole numbers alone: (reference tenor / tenor floor)^power is at most 1,024.
+    @notice Inside the bounds of risk/SPEC.md section 2, under which no formula overflows; the climb of a short tenor's
+            vol by whole numbers alone: (reference tenor / tenor floor)^power is at most 1,024.
     """
     scenarios: uint256 = fields._uint(rules, 0, 1)
     tiers: uint256 = fields._uint(rules, 1, 1)

@@ -6,8 +6,8 @@
         bonds that answer for the claims. A batch is final when its challenge window has passed and nobody has
         convicted it; one false step, shown to the judge, kills it and all that was built on it.
 
-        Nobody owns this contract: no pause, no upgrade. Parameters alone may move, by the message of a governor who is bounded
-        by contracts/governor.vy, if there is one.
+        Nobody owns this contract: no pause, no upgrade. Parameters alone may move, by the message of a governor, if
+        there is one, whom contracts/governor.vy bounds.
 
 @dev `submit_batch` checks all that is cheap and never looks inside a step; what it does not check, a step claims, and
      a claimed step can be refuted. Rules and layouts: state/SPEC.md sections 4 and 9.
@@ -228,7 +228,8 @@ def __init__(
     terms: Terms,
 ):
     """
-    @notice Fixes everything that will ever be fixed; of parameters, the first version. Batch 0 is the genesis, final at once.
+    @notice Fixes everything that will ever be fixed; of parameters, the first version. Batch 0 is the genesis, final at
+            once.
     @param genesis `length u16 || params leaf || length u16 || rules leaf || asset_count u8 || underlying_count u16 ||
            underlying_count x (symbol b8, basket_count u8, basket b20) || time u64`.
     @param governor A contracts/governor.vy, or nobody
@@ -260,12 +261,7 @@ def __init__(
     # Whoever watches within the window is in time to register.
     assert terms.registration_period >= terms.challenge_window, "rollup: terms"
     assert terms.registration_period < 2**32, "rollup: terms"
-
-    if governor != empty(address):
-        # Whoever hears of a version when it is sent has a month to ask, is heard, and is paid before it counts; and a
-        # rollup that hears nobody has ended before.
-        notice: uint256 = NOTICE_MIN + terms.challenge_window + terms.inbox_deadline + terms.wind_down_limit
-        assert staticcall Governor(governor).NOTICE() >= notice, "rollup: notice"
+    self._check_governor(governor, terms)
 
     DOMAIN = sha256(concat(b"keel/1", convert(chain.id, bytes32), convert(self, bytes20)))
     JUDGE = judge
@@ -706,6 +702,19 @@ def get_claim_holder(outbox_index: uint256, leaf: Bytes[OUTBOX_LEAF_BYTES]) -> a
 
 
 # ---------------------------------------------------------------- Internal: inbox
+
+
+@internal
+@view
+def _check_governor(governor: address, terms: Terms):
+    """
+    @notice Whoever hears of a version when it is sent has a month to ask, is heard, and is paid before it counts; and a
+            rollup that hears nobody has ended before.
+    """
+    if governor == empty(address):
+        return
+    notice: uint256 = NOTICE_MIN + terms.challenge_window + terms.inbox_deadline + terms.wind_down_limit
+    assert staticcall Governor(governor).NOTICE() >= notice, "rollup: notice"
 
 
 @internal

@@ -1,5 +1,8 @@
 """The op log in LevelDB: the default behind the seam of sequencer/oplog.py.
 
+A sequencer keeps it in a folder of its own: within one, every write waits for the one before it, and a group that
+people wait for would wait for a sealed batch, which nobody waits for.
+
 An epoch is one taking-over of the log. It is durable, so a writer that was left behind finds out at its next append.
 """
 
@@ -9,10 +12,12 @@ from sequencer.oplog import Fenced, LogRecord, decode_record
 from state.store import Store
 
 _EPOCH = "log epoch"
+LOG_FOLDER = "log"
+"""Of a sequencer's data folder, where its log is."""
 
 
 class LevelDbLog:
-    """An OpLog in the same folder as the leaves that it is the truth of."""
+    """An OpLog in a store."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

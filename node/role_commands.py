@@ -152,6 +152,7 @@ def run_sequencer(arguments: argparse.Namespace) -> int:
         return _withdraw_bond(Chain(arguments))
     from node import sequencer_role
     from node.batch_process import run_batch_process
+    from node.op_log import LOG_FOLDER
     from sequencer.batcher import SealRule
     from state.store import Store
 
@@ -172,6 +173,7 @@ def run_sequencer(arguments: argparse.Namespace) -> int:
     log, key, tls = chain.open_log("sequencer"), load_ethereum_key(chain.get_key_path()), _load_tls(given)
     with Store(config.data) as store, chain.open_sender() as sender, ExitStack() as stack:
         kept = chain.open_checkpoint("sequencer", stack)
+        log_store = stack.enter_context(Store(config.data / LOG_FOLDER))
         batches = stack.enter_context(run_batch_process())
         sequencer = sequencer_role.Sequencer(
             chain.rollup,
@@ -180,6 +182,7 @@ def run_sequencer(arguments: argparse.Namespace) -> int:
             key.secret,
             settings,
             log,
+            log_store=log_store,
             checkpoint=kept,
             open_batcher=batches.open_batcher,
         )

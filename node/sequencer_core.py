@@ -47,6 +47,7 @@ _BASE_HEAD = "base head"
 _FORGOTTEN = "forgotten"
 _SLOTS_DIGEST = "slots digest"
 _IDENTITY = "identity"
+_EPOCH_SEEN = "log epoch seen"
 
 TAIL_RECORDS_MAX = 40_000
 """Of the log behind a checkpoint: a start does them again, at some 15 000 a second."""
@@ -119,8 +120,11 @@ class SequencerCore:
         if identity is not None and identity != domain:
             raise StoreError(f"{store.folder}: this data folder belongs to another rollup; use another folder")
         self._log = LevelDbLog(store) if log is None else log
+        if self._log.epoch < int.from_bytes(store.read_meta(_EPOCH_SEEN) or b""):
+            raise StoreError(f"{store.folder}: the log of this state is gone, or an old copy; bring it back")
         self._epoch = self._log.epoch + 1
         self._log.fence(self._epoch)
+        store.commit(meta={_EPOCH_SEEN: self._epoch.to_bytes(8)})
 
     # Start-up
 
@@ -239,6 +243,8 @@ class SequencerCore:
         marks = deque((index, decode_mark(data)) for index, data in self._store.read_marks(self.head.index + 1))
         skip: deque[LogRecord] = deque()
         position = self.head.position
+        if position and next(iter(self._log.read_from(self.head.generation, position - 1)), None) is None:
+            raise StoreError(f"{self._store.folder}: the log ends before position {position}, where the state stands")
         for record in self._log.read_from(self.head.generation, position):
             if record.position != position or (skip and skip.popleft() != record):
                 raise StoreError(f"{self._store.folder}: log position {position} is not what its replay gives")

@@ -116,12 +116,15 @@ class Sequencer:
         settings: SequencerSettings,
         log: Log,
         *,
+        log_store: Store | None = None,
         checkpoint: ReplicaCheckpoint | None = None,
         open_batcher: OpenBatcher = open_batcher,
         tamper: Tamper | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Roots are computed by `open_batcher`, in a thread that nobody waits for: best by another process."""
+        """The log is in `log_store`, where no group waits for another write; or in `store`. Roots are computed by
+        `open_batcher`, in a thread that nobody waits for: best by another process.
+        """
         self._rollup = rollup
         self._sender = sender
         self._settings = settings
@@ -133,7 +136,7 @@ class Sequencer:
         self._follower = ChainFollower(rollup, self._get_executed, checkpoint)
         domain = rollup.get_domain()
         self.receipt_key = receipt_key
-        op_log = LevelDbLog(store)
+        op_log = LevelDbLog(log_store or store)
         self.core = SequencerCore(store, domain, settings.unposted_bytes_max, log=op_log, open_batcher=open_batcher)
         self.feed = Feed(op_log)
         self.counters = SequencerCounters()

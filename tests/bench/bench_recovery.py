@@ -15,7 +15,6 @@ from fraud_proofs.challenger import State
 from fraud_proofs.replica import Replica, execute_all
 from node.event_reader import ReadPoint
 from node.replica_checkpoint import ReplicaCheckpoint
-from node.sequencer_core import SequencerCore
 from sequencer.derivation import L1Cursor
 from sequencer.engine import Accepted
 from sequencer.requests import decode_request
@@ -45,8 +44,7 @@ class Run:
 def grow_log(exchange: Exchange, records: int) -> tuple[int, int, int]:
     """Trade until the log has so many records, sealing as a node does whose L1 is slow; (records, resting, tail)."""
     people = People(exchange.domain, random.Random(1))
-    with Store(exchange.folder / "data") as store:
-        core = SequencerCore(store, exchange.domain, NEVER)
+    with exchange.open_core(NEVER) as core:
         assert core.recover([].__getitem__)
         start = core.engine.globals.time
         for seconds in (1, 3):

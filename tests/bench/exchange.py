@@ -27,6 +27,7 @@ from node.framing import FrameReader, encode_frame
 from node.init_folder import init_folder
 from node.keys import Secp256k1Key, load_ethereum_key
 from node.launch import Launch
+from node.op_log import LOG_FOLDER, LevelDbLog
 from node.sequencer_core import SequencerCore
 from node.transactions import require_mined
 from sequencer.requests import build_request
@@ -141,6 +142,13 @@ class Exchange:
     port: int
     process: subprocess.Popen[bytes] | None = None
 
+    @contextmanager
+    def open_core(self, unposted_bytes_max: int) -> Iterator[SequencerCore]:
+        """The sequencer's engine on its data folder, while its process does not run."""
+        data = self.folder / "data"
+        with Store(data) as store, Store(data / LOG_FOLDER) as log_store:
+            yield SequencerCore(store, self.domain, unposted_bytes_max, log=LevelDbLog(log_store))
+
     def start(self) -> float:
         """Start the sequencer; seconds until it answers."""
         began = time.perf_counter()
@@ -206,8 +214,7 @@ def open_exchange() -> Iterator[Exchange]:
         open_town(Path(name), launch, block_seconds=1) as town,
         settle_exchange(town, unposted_bytes_max=UNPOSTED_BYTES_MAX) as exchange,
     ):
-        with Store(exchange.folder / "data") as store:
-            core = SequencerCore(store, exchange.domain, 1)
+        with exchange.open_core(1) as core:
             leaves = build_leaves(launch.genesis, now)
             core.restart(leaves, generation=1, index=0, parent=launch.genesis.batch_hash)
         yield exchange

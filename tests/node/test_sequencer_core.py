@@ -1,6 +1,7 @@
 """Engine and disk together: a restart at any moment goes on exactly where the log ends."""
 
 import random
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from coincurve import PrivateKey
 
 from fraud_proofs.challenger import Honest, State, examine_batch
+from node.op_log import LevelDbLog
 from node.sequencer_core import SequencerCore
 from sequencer.batcher import OpenBatcher, open_batcher
 from sequencer.engine import Accepted
@@ -334,4 +336,31 @@ def test_bad_requests_are_told_in_the_group(tmp_path: Path) -> None:
     group = desk.core.take([b"", desk.market.order("alice", 1, PRICE)])
     assert group.outcomes[0] == Refused(Refusal.REQUEST_MALFORMED)
     assert isinstance(group.outcomes[1], Accepted)
+    desk.store.close()
+
+
+def test_a_log_that_is_gone_is_missed(tmp_path: Path) -> None:
+    """Positions that were acknowledged once are given to nobody else: neither without the log nor on an old copy."""
+    desk = Desk(tmp_path / "data")
+    domain = desk.market.world.domain
+    desk.store.close()
+    with Store(tmp_path / "state") as store, Store(tmp_path / "log") as log_store:
+        SequencerCore(store, domain, 1, log=LevelDbLog(log_store))
+        shutil.copytree(tmp_path / "log", tmp_path / "old")
+        SequencerCore(store, domain, 1, log=LevelDbLog(log_store))
+        for other in ("nothing", "old"):
+            with Store(tmp_path / other) as lost, pytest.raises(StoreError, match="the log of this state is gone"):
+                SequencerCore(store, domain, 1, log=LevelDbLog(lost))
+        SequencerCore(store, domain, 1, log=LevelDbLog(log_store))
+
+
+def test_a_log_that_ends_before_the_state_is_refused(tmp_path: Path) -> None:
+    """What was sealed stands in the log, or the log has lost its end."""
+    desk = Desk(tmp_path)
+    desk.core.seal()
+    assert desk.core.head is not None
+    head = desk.core.head
+    desk.store.commit(meta={"head": replace(head, position=head.position + 1).encode()})
+    with pytest.raises(StoreError, match="the log ends before"):
+        desk.crash()
     desk.store.close()

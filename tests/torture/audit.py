@@ -16,7 +16,7 @@ from typing import Any
 from fraud_proofs.contradiction_search import HeldReceipt
 from node.chain_follower import ChainFollower
 from node.keys import load_ethereum_key
-from node.op_log import LevelDbLog
+from node.op_log import LOG_FOLDER, LevelDbLog
 from node.receipt_check import KeptReceipt, find_contradictions
 from node.sequencer_core import SequencerCore
 from node.session import Answer
@@ -116,11 +116,14 @@ class Auditor:
         self._follow()
         with TemporaryDirectory(prefix="keel-audit-") as name:
             # Replicas of roles that go on running lie beside it.
-            shutil.copytree(self.site.folder / "data" / "leveldb", Path(name) / "leveldb")
-            with Store(Path(name)) as store:
-                self._read_log(store)
+            copy, data = Path(name), self.site.folder / "data"
+            for place in ("leveldb", f"{LOG_FOLDER}/leveldb"):
+                shutil.copytree(data / place, copy / place)
+            with Store(copy) as store, Store(copy / LOG_FOLDER) as log_store:
+                log = LevelDbLog(log_store)
+                self._read_log(log)
                 self._check_receipts()
-                self._check_recovery(store)
+                self._check_recovery(store, log)
         self._check_transactions()
         self.audits += 1
 
@@ -135,8 +138,8 @@ class Auditor:
     def _messages(self) -> Any:
         return self.follower.replica.messages.__getitem__
 
-    def _read_log(self, store: Store) -> None:
-        found = list(LevelDbLog(store).read_from(GENERATION, 0))
+    def _read_log(self, log: LevelDbLog) -> None:
+        found = list(log.read_from(GENERATION, 0))
         require(found[: len(self.records)] == self.records, "records that were on disk have changed or are gone")
         for record in found[len(self.records) :]:
             require(record.position == len(self.records), f"log position {len(self.records)} is missing")
@@ -158,9 +161,9 @@ class Auditor:
             require(self.hashes[body.position] == body.log_hash, f"the log behind position {body.position} is another")
             self.checked += 1
 
-    def _check_recovery(self, store: Store) -> None:
+    def _check_recovery(self, store: Store, log: LevelDbLog) -> None:
         """What a start recovers from the copy is what the twin comes to without one."""
-        core = SequencerCore(store, self.domain, 4_000_000)
+        core = SequencerCore(store, self.domain, 4_000_000, log=log)
         if not core.recover(self._messages):
             require(not self.kept.answers, "there are receipts and no state")
             return

@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from node.anvil import run_anvil
+from node.op_log import LOG_FOLDER
 from tests.torture.audit import Auditor
 from tests.torture.campaign import Campaign
 from tests.torture.load import Kept, trade
@@ -83,7 +84,7 @@ async def test_a_disk_that_fails_ends_the_node_and_loses_nothing(
         await campaign.restart()
         await site.open_accounts()
         assert campaign.sequencer.process is not None
-        journal = max((site.folder / "data" / "leveldb").glob("*.log"))
+        journal = max((site.folder / "data" / LOG_FOLDER / "leveldb").glob("*.log"))
         call = fault.partition(":")[0]
         command = ["strace", "--follow-forks", "--quiet=all", f"--trace={call}", f"--trace-path={journal}"]
         command += [f"--inject={fault}:when={3 + seed % 20}", "-o", str(tmp_path / "trace")]

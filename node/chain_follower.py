@@ -4,6 +4,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import trio
+
 from fraud_proofs.replica import ForeignContract, Replica, Verdict, execute_all
 from node.errors import RollupEnded, WrongContract
 from node.event_reader import EventReader, Reading, ReadPoint
@@ -88,6 +90,11 @@ class ChainFollower:
     async def advance_async(self) -> Progress:
         """The same beside other tasks: L1 is read in a thread, the replica moves between two of their steps."""
         return self._take(await in_thread(self._read))
+
+    async def advance_beside(self) -> Progress:
+        """The same, the replica too in a thread: whoever looks at it meanwhile may read only what changes at once, the
+        number of a batch or its hash, and messages in finalized blocks. For one whose tasks must never wait."""
+        return await trio.to_thread.run_sync(self._take, await in_thread(self._read))
 
     def _read(self) -> Reading:
         if not self._is_loaded:

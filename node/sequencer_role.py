@@ -152,6 +152,7 @@ class Sequencer:
         # Blocks of others' batches and of convictions that a reorg can still take back.
         self._unsettled: list[int] = []
         self._finaliser = Finaliser(rollup, sender, log)
+        # Held by whoever looks at L1, which moves the replica in a thread, or takes more of the replica than a number.
         self._looking = trio.Lock()
         self._submitters: dict[int, bytes] = {}
         self._known_rollbacks: set[int] = set()
@@ -183,13 +184,22 @@ class Sequencer:
     async def _go_on(self) -> None:
         """Join what is on disk to what L1 holds: post what is missing there, or begin a new generation."""
         generation = await self._get_next_generation()
-        while not self._is_on_chain(generation) and self._unsettled:
+        while not await self._may_go_on(generation):
             # Of a reorg that takes back what raised the generation, receipts of the new one would not survive.
             self._log.warning("waiting for finality", block=self._unsettled[-1], generation=generation)
             self.ingress.refuse_all(Refused(Refusal.NOT_SEQUENCING))
             await trio.sleep(self._settings.poll_seconds)
             await self._catch_up()
             generation = await self._get_next_generation()
+        async with self._looking:
+            await self._join(generation)
+
+    async def _may_go_on(self, generation: int) -> bool:
+        async with self._looking:
+            return self._is_on_chain(generation) or not self._unsettled
+
+    async def _join(self, generation: int) -> None:
+        """While nobody looks at L1. Raises LogLost."""
         replica, head = self._follower.replica, self.core.head
         self._outgoing.clear()
         self._must_begin_anew = self._must_post_again = False
@@ -302,7 +312,8 @@ class Sequencer:
                     continue
             if self._must_rebatch:
                 await self.acknowledger.settle()
-                self._rebatch()
+                async with self._looking:
+                    self._rebatch()
             records = self._take_clock() + self._take_messages()
             waiting = self.ingress.take(GROUP_MAX)
             group = self.core.take([one.request or one.data for one in waiting])
@@ -398,7 +409,7 @@ class Sequencer:
     async def _look(self) -> None:
         """Read L1 once, and note what concerns the engine. Raises L1Error, Convicted."""
         async with self._looking:
-            self._note(await self._follower.advance_async())
+            self._note(await self._follower.advance_beside())
 
     async def follow(self) -> None:
         """Read L1 again and again."""

@@ -18,6 +18,7 @@ from tests.contracts.rollup_chain import (
     address,
     change_header,
 )
+from tests.contracts.test_rollup_claims import OWNER, TOKEN_UNIT, Outbox, encode_withdrawal
 
 HOLDER = address("holder")
 STRANGER = address("stranger")
@@ -174,6 +175,23 @@ def test_a_holder_who_serves_leaves_for_nothing(chain: Chain) -> None:
 
     assert chain.read("bond_of", HOLDER) == BOND
     assert chain.read("slot_holder") == ETH
+
+
+def test_withdrawals_are_claimed_after_the_end() -> None:
+    """A final withdrawal is paid to whoever holds it, sold before the end or after it, once."""
+    outbox = Outbox({0: encode_withdrawal(), 1: encode_withdrawal(amount=50)})
+    chain, buyer = outbox.chain, address("buyer")
+    final = outbox.post()
+    chain.do("transfer_claim", 0, outbox.leaves[0], buyer, sender=OWNER)
+    chain.wait(LIMIT + 1)
+    chain.do("finalise", final)
+    chain.do("wind_down", b"")
+    chain.do("transfer_claim", 1, outbox.leaves[1], buyer, sender=OWNER)
+    for index in range(2):
+        chain.do("claim", *outbox.arguments(index, final))
+        assert chain.refuse("claim", *outbox.arguments(index, final)) == "rollup: claimed"
+    assert chain.read("balance_of", outbox.token.address, buyer) == 150 * TOKEN_UNIT
+    chain.do("collect", outbox.token.address, sender=buyer)
 
 
 def test_only_the_wind_down_pays_out(chain: Chain) -> None:

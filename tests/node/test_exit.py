@@ -160,6 +160,8 @@ def test_what_is_done_is_passed_over(town: Town, clerk: Clerk, capsys: pytest.Ca
         leaving.claim([1])
     with pytest.raises(RollupEnded, match="keel wallet exit"):
         ChainFollower(town.rollup).advance()
+    assert cli.main(["status", "--l1", town.anvil.url, "--rollup", town.deployment.rollup]) == 0
+    assert "be paid with `keel wallet exit`" in capsys.readouterr().out
     wait(town, TERMS.registration_period)
     for _ in range(2):
         leaving.claim([1])

@@ -10,7 +10,7 @@ import importlib.util
 import sys
 from collections.abc import Iterator, Sequence
 
-from node import audit_command, feed_commands, role_commands, wallet_commands
+from node import audit_command, feed_commands, governor_commands, role_commands, wallet_commands
 from node.client import GatewayUnreachable
 from node.errors import NodeError
 from node.gateway import MethodError
@@ -47,6 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     wallet_commands.add_parser(commands)
     feed_commands.add_parser(commands)
     audit_command.add_parser(commands)
+    governor_commands.add_parser(commands)
     _add_drill_parser(commands)
     if importlib.util.find_spec("node.risk_commands") is not None:
         importlib.import_module("node.risk_commands").add_risk_parser(commands)

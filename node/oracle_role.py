@@ -75,9 +75,13 @@ class OracleNode:
             try:
                 settings = self._settings
                 async with open_client(settings.host, settings.port, settings.tls) as client:
-                    symbols, signers = await self._get_market(client)
+                    version: int | None = None
                     while True:
-                        await self._publish_due(client, symbols, signers)
+                        state = await fetch_globals(client)
+                        if version != state.params_version:  # signers are those of the active parameters
+                            version, (symbols, signers) = state.params_version, await self._get_market(client)
+                        # The chain's own time: a reading ahead of it would be refused, one behind the last one too.
+                        await self._publish_due(client, state.time, symbols, signers)
                         await trio.sleep(self._settings.poll_seconds)
             except* (GatewayUnreachable, SessionError, trio.BrokenResourceError) as group:
                 self._log.warning("sequencer unreachable", error=str(group.exceptions[0]))
@@ -94,11 +98,9 @@ class OracleNode:
         return symbols, signers[:ORACLE_SIGNERS_MAX]
 
     async def _publish_due(
-        self, client: Client, symbols: Mapping[str, int], signers: list[tuple[int, Secp256k1Key]]
+        self, client: Client, time: int, symbols: Mapping[str, int], signers: list[tuple[int, Secp256k1Key]]
     ) -> None:
         now, prices = self._clock(), self._sources.list_prices()
-        # The chain's own time: a reading ahead of it would be refused, one behind the last one too.
-        time = (await fetch_globals(client)).time
         for price in prices:
             if price.symbol in symbols and self._is_due(price.symbol, price, now):
                 reading = draft_reading(symbols[price.symbol], price, time)

@@ -22,6 +22,7 @@ from node.command_options import (
 )
 from node.config import SequencerConfig, parse_host_port
 from node.errors import CallReverted, ConfigError, NodeError
+from node.governor_commands import describe_coming
 from node.init_folder import init_folder
 from node.keys import Ed25519Key, format_address, load_ethereum_key
 from state.codec import Value
@@ -437,6 +438,7 @@ def _read_l1_status(chain: Chain) -> dict[str, str]:
         "generation": str(rollup.view("generation")),
         "slot": "open" if holder is None else f"{format_address(holder)}{_describe_holder(chain, holder)}",
         "inbox": f"{rollup.view('inbox_count')} messages, {taken} taken",
+        "parameters": describe_coming(chain),
         "message fee": f"{terms.message_fee / ETHER:g} ether",
     }
 

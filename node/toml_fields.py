@@ -1,7 +1,7 @@
 """Reading TOML strictly: every value has a type and bounds, and every error names the key and what to write instead."""
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +101,17 @@ class Table:
         if not isinstance(value, list) or not value or not all(isinstance(one, dict) for one in value):
             raise self.refuse(key, f"write one or more tables [[{key}]]")
         return [Table(one, self._file, f"{self._name}{key}[{number}].") for number, one in enumerate(value)]
+
+    def take_leaves(self) -> Iterator[tuple[str, Any]]:
+        """Whatever nobody took, in the tables within this one too: each value with its path."""
+        pending = list(self._values.items())
+        self._values.clear()
+        while pending:
+            path, value = pending.pop(0)
+            if isinstance(value, dict):
+                pending[:0] = [(f"{path}.{key}", inner) for key, inner in value.items()]
+            else:
+                yield path, value
 
     def finish(self) -> None:
         """Nothing may be left: a misspelt key would be a default that nobody sees. Raises ConfigError."""

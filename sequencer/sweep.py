@@ -114,7 +114,8 @@ class BookSweep:
         if params.peg_underlying != QUOTE_UNDERLYING or is_thin(quotes.rules, market):
             return None
         listed = [i for i in known if (i.underlying, i.expiry) in live]
-        loadings = [terms.correlation_q20 for terms in params.underlyings]
+        # There may be entries for underlyings that are not listed yet.
+        loadings = [terms.correlation_q20 for terms in params.underlyings[: state.underlying_count]]
         book = self._build_book(quotes, params, state.time, list(rows.values()), listed)
         if book is None:
             return None

@@ -8,6 +8,7 @@ from eth_utils.abi import get_abi_input_types, get_abi_output_types
 
 from node.contracts import compile_contract
 from node.errors import L1Inconsistent, WrongContract
+from node.governance import GOVERNOR_ABI
 from node.l1 import L1
 from node.rollup import ABI, TOKEN_ABI, Rollup
 from node.wind_down import WIND_DOWN_ABI
@@ -25,7 +26,12 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
 
 def test_abi_is_that_of_the_contracts() -> None:
     """Every function that a node calls has the types of the compiled contract."""
-    for contract, table in (("rollup", ABI), ("token", TOKEN_ABI), ("wind_down", WIND_DOWN_ABI)):
+    for contract, table in (
+        ("rollup", ABI),
+        ("token", TOKEN_ABI),
+        ("wind_down", WIND_DOWN_ABI),
+        ("governor", GOVERNOR_ABI),
+    ):
         compiled: dict[str, Any] = {e["name"]: e for e in compile_contract(contract).abi if e["type"] == "function"}
         for name, signature in table.items():
             assert list(signature.inputs) == get_abi_input_types(compiled[name]), name

@@ -25,8 +25,9 @@ class Progress:
     """One look at L1: what is new, the verdicts on new batches, and whether blocks that were read have been replaced.
 
     Then `events` are those of block `reading.first` and later, and whatever was told of these blocks before is void.
-    `finalized_messages` counts the inbox messages in finalized blocks: no reorg takes them back. `trouble` says once
-    why no checkpoint is written any more: following goes on, and the next start has more to execute.
+    `finalized_messages` counts the inbox messages in finalized blocks: no reorg takes them back. `tip` is the last good
+    batch then, `final` the last final one. `trouble` says once why no checkpoint is written any more: following goes
+    on, and the next start has more to execute.
     """
 
     reading: Reading
@@ -34,6 +35,8 @@ class Progress:
     verdicts: tuple[tuple[BatchPosted, Verdict], ...]
     is_restarted: bool
     finalized_messages: int
+    tip: int = 0
+    final: int = 0
     trouble: str | None = None
 
 
@@ -136,7 +139,8 @@ class ChainFollower:
         is_restarted, self._is_restarted = self._is_restarted, False
         retold, self._retold = self._retold, ()
         finalized = bisect_right(self._message_blocks, reading.finalized)
-        return Progress(reading, (*retold, *reading.events), tuple(verdicts), is_restarted, finalized, trouble)
+        events, tip, final = (*retold, *reading.events), self.replica.tip, self.replica.final
+        return Progress(reading, events, tuple(verdicts), is_restarted, finalized, tip, final, trouble)
 
     def _keep(self) -> str | None:
         """Move the checkpoint on; what went wrong, if anything did. A full disk must not end a watch."""

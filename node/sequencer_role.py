@@ -465,10 +465,11 @@ class Sequencer:
     async def finalise(self) -> None:
         """Make final what has waited long enough, again and again."""
         while True:
-            replica, look = self._follower.replica, self._last_look
+            look = self._last_look
             try:
                 if look is not None:
-                    await self._finaliser.act(replica.final, replica.tip, look)
+                    # The replica may be ahead of what was noted.
+                    await self._finaliser.act(look.final, look.tip, look)
             except L1Error as error:
                 self._log.warning("L1 unavailable", error=str(error))
             await trio.sleep(self._settings.poll_seconds)

@@ -85,14 +85,14 @@ class Outcome:
 
 
 class DelayedSweep:
-    """A sweep through a congested L1: it sees a breach `delay` updates late. Remembers how late each was acted upon."""
+    """A sweep through a congested L1: it sees a breach `delay` updates late, and remembers since when there was one."""
 
     def __init__(self, sweep: Sweep, delay: int) -> None:
         self._sweep = sweep
         self._delay = delay
         self._breached: dict[int, int] = {}
+        self._told: dict[int, int] = {}
         self.update = 0
-        self.lags: list[int] = []
 
     def find_changed(self, ledger: Ledger, accounts: Mapping[int, Account]) -> list[int]:
         """As sequencer.keeper.Sweep."""
@@ -100,8 +100,12 @@ class DelayedSweep:
         breached = {index: None for index in changed if accounts[index].liquidation_from == 0}
         self._breached = {index: self._breached.get(index, self.update) for index in breached}
         due = [index for index, since in self._breached.items() if self.update - since >= self._delay]
-        self.lags += [self.update - self._breached[index] for index in due]
+        self._told |= {index: self._breached[index] for index in due}
         return [*due, *(index for index in changed if index not in breached)]
+
+    def find_lag(self, account: int) -> int:
+        """Updates since the breach of an account that was seen at last; one look may not be enough to act upon it."""
+        return self.update - self._told[account]
 
 
 class Replay:
@@ -134,7 +138,6 @@ class Replay:
             progress(minute, self.outcome)
         self.exchange.seal()
         self.watch(self.exchange)
-        self.outcome.updates = self.sweep.lags
         return self.outcome
 
     # Minutes
@@ -197,6 +200,7 @@ class Replay:
                 case Liquidate(account=account):
                     if self.exchange.ledger.require_account(account).liquidation_from == event.time:
                         self.outcome.liquidated[account] = None
+                        self.outcome.updates.append(self.sweep.find_lag(account))
                 case Deleverage():
                     self.outcome.deleverages += 1
                     self.outcome.deleverage_loss += self._compute_loss(event.op)

@@ -1,14 +1,19 @@
 """Three hours around the low of 22 December 2017: nothing departs, everybody short of margin is liquidated at once."""
 
 import random
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from devnet import crash_exchange
 from devnet.crash_follower import CrashFollower
 from devnet.crash_market import CrashDataError, CrashMarket, read_closes, read_shipped
 from devnet.crash_replay import Replay, Scene
 from sequencer.sweep import BookSweep
+from state.leaves import Account
+from state.ledger import Ledger
 from tests.conservation import assert_conserved
 from tests.crash.bytecode import Bytecode
 from tests.parity.tribunal import Tribunal
@@ -50,6 +55,32 @@ def test_a_late_liquidation_is_later() -> None:
     assert lags[0]
     assert set(lags[0]) == {0}
     assert all(lag >= 5 for lag in lags[1])
+
+
+@dataclass
+class CountingSweep(BookSweep):
+    """How often it was asked."""
+
+    looks: int = 0
+
+    def find_changed(self, ledger: Ledger, accounts: Mapping[int, Account]) -> list[int]:
+        self.looks += 1
+        return super().find_changed(ledger, accounts)
+
+
+def test_a_breach_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where batches are so small that the keeper has to look several times after a price, the figures stay."""
+    outcomes, looks = [], []
+    for size in (crash_exchange.BATCH_BYTES, 400):
+        monkeypatch.setattr(crash_exchange, "BATCH_BYTES", size)
+        scene = Scene(read_shipped(), FALL_MINUTE, 30, people=100)
+        sweep = CountingSweep()
+        replay = Replay(scene, sweep, lambda exchange: exchange.sealed.clear())
+        outcomes.append(replay.run(lambda minute, so_far: None))
+        looks.append(sweep.looks)
+    assert outcomes[0].updates
+    assert outcomes[0].updates == outcomes[1].updates
+    assert looks[0] < looks[1]
 
 
 def test_a_file_of_the_same_format_is_read(tmp_path: Path) -> None:

@@ -7,11 +7,11 @@ orders and bids are requests with signatures, and everything goes through the en
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
-from coincurve import PrivateKey
-from eth_hash.auto import keccak
 from nacl.signing import SigningKey
 
 from devnet.crash_people import Legs, Person
+from node.keys import Secp256k1Key
+from node.oracle_role import sign_reading
 from sequencer.engine import Accepted, Engine, Sealed
 from sequencer.keeper import Keeper, Sweep
 from sequencer.refusals import Refused
@@ -23,7 +23,6 @@ from state.ledger import Ledger
 from state.operations import (
     Operation,
     Oracle,
-    OracleSignature,
     OrderOp,
     OrderTerms,
     Surface,
@@ -41,14 +40,9 @@ BATCH_BYTES = 80_000
 MAX_FEE_PPM = 10_000
 
 
-def make_oracle_keys() -> tuple[PrivateKey, ...]:
+def make_oracle_keys() -> tuple[Secp256k1Key, ...]:
     """The replay's own three signers."""
-    return tuple(PrivateKey(sha256(b"crash oracle %d" % number).digest()) for number in range(ORACLE_SIGNERS))
-
-
-def get_address(key: PrivateKey) -> bytes:
-    """The Ethereum address of a key."""
-    return keccak(key.public_key.format(compressed=False)[1:])[12:]
+    return tuple(Secp256k1Key(sha256(b"crash oracle %d" % number).digest()) for number in range(ORACLE_SIGNERS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +112,7 @@ class CrashExchange:
 
     def publish(self, reading: Oracle | Surface) -> bool:
         """Sign a reading with two keys and hand it in."""
-        digest = hash_digest(self.domain, reading)
-        signatures = []
-        for key in self._oracle_keys[:2]:
-            signed = key.sign_recoverable(digest, hasher=None)
-            signatures.append(OracleSignature(signed[:32], signed[32:64], signed[64] + 27))
-        return self._submit(replace(reading, signer_mask=0b011, signatures=tuple(signatures)))
+        return self._submit(sign_reading(self.domain, reading, tuple(enumerate(self._oracle_keys[:2]))))
 
     def keep(self) -> list[Event]:
         """Have everything posted that is due, in as many batches as it takes."""

@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from devnet.crash_exchange import ROLLUP, CrashExchange, Event, get_address, make_oracle_keys
+from devnet.crash_exchange import ROLLUP, CrashExchange, Event, make_oracle_keys
 from devnet.crash_market import Closes, CrashMarket
 from devnet.crash_people import DOLLAR, Chain, Crowd, Legs, Person, Trade, draw_people, draw_portfolio
 from risk.fast_account import load
@@ -340,7 +340,7 @@ def build_genesis(markets: Sequence[CrashMarket], time: int) -> Genesis:
     """The exchange of the replay: Keel's own rules of margin, readings every minute, auctions of ten minutes."""
     params = Params(
         oracle_threshold=2,
-        oracle_signers=tuple(get_address(key) for key in make_oracle_keys()),
+        oracle_signers=tuple(key.address for key in make_oracle_keys()),
         oracle_age_max=90,
         oracle_skew_max=5,
         price_age_max=300,

@@ -12,6 +12,7 @@ from struct import error as StructError
 
 from fraud_proofs.challenger import State
 from node.keys import Ed25519Key, Secp256k1Key
+from node.oracle_role import sign_reading
 from sequencer.engine import PostedOp, Sealed
 from state.batches import FRAME_HEAD_BYTES, BatchData, Step, pack_frames
 from state.constants import PPM
@@ -24,7 +25,6 @@ from state.operations import (
     Fill,
     Operation,
     Oracle,
-    OracleSignature,
     OrderOp,
     OrderTerms,
     SignedOperation,
@@ -307,8 +307,6 @@ class Forgery:
         places = [signers.index(key.address) for key in self.kit.oracle_keys]
         hands = dict(sorted(zip(places, keys or self.kit.oracle_keys, strict=True)))
         price = max(1, self.get_underlying(underlying).mark)
-        mask = sum(1 << place for place in hands)
         volatility = max(1, self.get_underlying(underlying).volatility)
-        bare = Oracle(self.position, underlying, time, price, price, PPM, PPM, volatility, mask, ())
-        signed = [key.sign(hash_digest(self.kit.domain, bare)) for key in hands.values()]
-        return replace(bare, signatures=tuple(OracleSignature(s[:32], s[32:64], s[64]) for s in signed))
+        bare = Oracle(self.position, underlying, time, price, price, PPM, PPM, volatility, 0, ())
+        return sign_reading(self.kit.domain, bare, tuple(hands.items()))  # type: ignore[return-value]

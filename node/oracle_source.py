@@ -125,11 +125,6 @@ class Sources:
         """One of every expiry: the median forward, and everybody's quotes."""
         return [combine_smiles(list(said.values())) for said in self._smiles.values()]
 
-    def forget_before(self, time: int) -> None:
-        """Expiries that have come need no surface any more."""
-        for key in [key for key in self._smiles if key[1] < time]:
-            del self._smiles[key]
-
 
 def combine_prices(said: Sequence[Price]) -> Price:
     """What several sources come to: a single one that lies moves no median of three."""

@@ -166,8 +166,3 @@ class Court:
         checks = len(list_grounds(Kind(played.op[0]))) - 1
         for ground, check in ((1, checks), (1, 99), (1, 1 << 255), (0, 0), (0, 1), (3, 0), (1 << 255, 1)):
             assert not self.evaluate(played, ground, check, b"").value
-
-    def assert_convicts_check(self, world: World, op: bytes, code: Code) -> None:
-        """The first check that fails, by the rules, is `code`, and it convicts the op."""
-        assert world.refuse(op) is code
-        assert self.judge(dispute(claim(world, op), check_ground(code))), f"{code.name} does not convict"

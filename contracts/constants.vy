@@ -35,6 +35,9 @@ EXPIRY_STEP: constant(uint256) = 86_400
 EXPIRY_SECOND_OF_DAY: constant(uint256) = 28_800
 EXPIRY_HORIZON: constant(uint256) = 34_560_000
 SETTLEMENT_WINDOW: constant(uint256) = 1_800
+INTEREST_PERIOD: constant(uint256) = 3_600
+INTEREST_SECONDS_MAX: constant(uint256) = 7_200
+YEAR_SECONDS: constant(uint256) = 31_536_000
 RULES_OFFSET: constant(uint256) = 128
 
 OP_BYTES_MAX: constant(uint256) = 1024
@@ -80,6 +83,7 @@ SETTLE: constant(uint256) = 13
 LIQUIDATE: constant(uint256) = 14
 TAKE: constant(uint256) = 15
 DELEVERAGE: constant(uint256) = 16
+INTEREST: constant(uint256) = 19
 
 # Grounds of a proof.
 MALFORMED: constant(uint256) = 0

@@ -283,7 +283,7 @@ def _apply_force_liquidate(
                 witness, prices_at, state.time, state.params_version, params_leaf, account_leaf, account_leaf, False
             )
             params: parameters.Params = parameters._decode_params(params_leaf)
-            is_bad: bool = margins._is_bad(found.after.maintenance, found.after.quote_equity, params)
+            is_bad: bool = margins._is_bad(account, found.after, params)
             # EFFECTS
             if found.is_young and is_bad and not found.is_missing:
                 account.liquidation_from = state.time

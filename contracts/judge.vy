@@ -38,7 +38,7 @@ VERIFY_ORACLE: public(immutable(address))  # oracle, surface, index
 VERIFY_MARKET: public(immutable(address))  # order, cancel
 VERIFY_FILL: public(immutable(address))  # fill
 VERIFY_ACCOUNT: public(immutable(address))  # transfer, withdraw
-VERIFY_LIQUIDATION: public(immutable(address))  # settle, liquidate
+VERIFY_LIQUIDATION: public(immutable(address))  # settle, liquidate, interest
 VERIFY_TAKE: public(immutable(address))  # take
 VERIFY_DELEVERAGE: public(immutable(address))  # deleverage
 
@@ -143,6 +143,8 @@ def _get_verifier(kind: uint256) -> address:
     """
     @notice Who knows the checks and effects of a kind; empty for a kind that does not exist.
     """
+    if kind == constants.INTEREST:
+        return VERIFY_LIQUIDATION
     if kind == 0 or kind > constants.DELEVERAGE:
         return empty(address)
     if kind <= constants.TICK:

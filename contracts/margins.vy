@@ -159,9 +159,12 @@ def _judge_leaving(
 
 @internal
 @pure
-def _is_bad(maintenance: int256, quote_equity: int256, params: parameters.Params) -> bool:
+def _is_bad(account: accounts.Account, margin: Margin, params: parameters.Params) -> bool:
     """
-    @notice Short of maintenance margin, or owing more quote cash than may be owed against other collateral.
+    @notice Short of maintenance margin, or owing more quote cash than may be owed against other collateral. Without
+            positions and with cash of at least 0 there is nothing to be short for: dust of collateral is rounded.
     @dev Mirrors is_margin_bad of state/process_liquidate.py.
     """
-    return maintenance < 0 or quote_equity < -convert(params.quote_debt_max, int256)
+    return (account.position_count != 0 or account.cash < 0) and (
+        margin.maintenance < 0 or margin.quote_equity < -convert(params.quote_debt_max, int256)
+    )

@@ -1,10 +1,10 @@
 # pragma version 0.4.3
 """
-@title Verifier of settle and liquidate
-@notice What becomes of an account whose positions have expired, or that no longer covers its margin: state/SPEC.md
-        sections 6 to 8, kinds 13 and 14. Both are unsigned, and name one account.
+@title Verifier of settle, liquidate and interest
+@notice What becomes of an account whose positions have expired, that no longer covers its margin, or that owes quote:
+        state/SPEC.md sections 6 to 8, kinds 13, 14 and 19. All are unsigned, and name one account.
 @dev Answers true for fraud and false for what is not shown; reverts for a bad witness alone, whatever the op's bytes.
-     Mirrors state/process_settle.py and state/process_liquidate.py.
+     Mirrors state/process_settle.py, state/process_liquidate.py and state/process_interest.py.
 """
 import accounts
 import assets
@@ -22,14 +22,12 @@ import witness as witnesses
 
 initializes: margins
 
-# A settle, or with its claims of the account's margin a liquidate.
+# A settle, or with what it claims of the account's margin a liquidate or an interest.
 struct Notice:
     decodes: bool
     position: uint256
     account: uint256
-    equity: int256
-    maintenance: int256
-    quote_equity: int256
+    claimed: margins.Margin
 
 # What settles: the account without it, what it is paid in quote units, and the long lots that go, by underlying.
 struct Settled:
@@ -41,13 +39,14 @@ struct Settled:
 
 SETTLE_BYTES: constant(uint256) = 13
 LIQUIDATE_BYTES: constant(uint256) = 61
+INTEREST_BYTES: constant(uint256) = 29
 
-# Checks of both
+# Checks
 MUST_DECODE: constant(uint256) = 0
 POSITION_MUST_INCREASE: constant(uint256) = 1
 ACCOUNT_MUST_EXIST: constant(uint256) = 2
 MUST_FIND_SETTLED: constant(uint256) = 3  # of a settle, its last
-MARGIN_MUST_MATCH: constant(uint256) = 3  # of a liquidate
+MARGIN_MUST_MATCH: constant(uint256) = 3  # of a liquidate or an interest
 MUST_CHANGE: constant(uint256) = 4
 
 
@@ -70,11 +69,11 @@ def evaluate(
 ) -> bool:
     """
     @notice Whether the ground convicts the step.
-    @param op The disputed op; its first byte is settle or liquidate
+    @param op The disputed op; its first byte is settle, liquidate or interest
     @param check The number of the check within its kind; ignored for EFFECT
     """
     kind: uint256 = operations._get_kind(op)
-    assert kind == constants.SETTLE or kind == constants.LIQUIDATE, "kind"
+    assert kind in [constants.SETTLE, constants.LIQUIDATE, constants.INTEREST], "kind"
     notice: Notice = self._decode(kind, op)
     header: contexts.Header = contexts._decode_header(context.header)
     if not (notice.decodes and contexts._may_stand(kind, context.step, header)):
@@ -84,7 +83,7 @@ def evaluate(
             return False
         if kind == constants.SETTLE:
             return self._is_settle_wrong(context, notice, witness)
-        return self._is_liquidate_wrong(context, notice, witness)
+        return self._is_debtor_wrong(context, kind, notice, witness)
     last: uint256 = MUST_FIND_SETTLED if kind == constants.SETTLE else MUST_CHANGE
     if ground != constants.CHECK or check == MUST_DECODE or check > last:
         return False
@@ -117,7 +116,7 @@ def _does_hold(
     if check == POSITION_MUST_INCREASE:
         witnesses._finish(witness, at)
         return contexts._is_position_next(state, header, notice.position)
-    if check >= MARGIN_MUST_MATCH and kind == constants.LIQUIDATE:
+    if check >= MARGIN_MUST_MATCH and kind != constants.SETTLE:
         params_leaf, at = witnesses._read(witness, at, root, constants.PARAMS, state.params_version)
     leaf, at = witnesses._read(witness, at, root, constants.ACCOUNTS, notice.account)
     if len(leaf) == 0 or check == ACCOUNT_MUST_EXIST:
@@ -132,7 +131,9 @@ def _does_hold(
     params: parameters.Params = parameters._decode_params(params_leaf)
     if check == MUST_CHANGE:
         witnesses._finish(witness, at)
-        is_bad: bool = margins._is_bad(notice.maintenance, notice.quote_equity, params)
+        if kind == constants.INTEREST:
+            return self._is_interest_due(account, notice.claimed.quote_equity, params, state.time)
+        is_bad: bool = margins._is_bad(account, notice.claimed, params)
         return self._is_only_debt_left(account) or is_bad == (account.liquidation_from == 0)
     # MARGIN_MUST_MATCH
     found: margins.Found = margins._compute(
@@ -143,9 +144,14 @@ def _does_hold(
     return (
         not found.is_missing
         and found.is_young
-        and found.after.equity == notice.equity
-        and found.after.maintenance == notice.maintenance
-        and found.after.quote_equity == notice.quote_equity
+        and found.after.quote_equity == notice.claimed.quote_equity
+        and (
+            kind == constants.INTEREST
+            or (
+                found.after.equity == notice.claimed.equity
+                and found.after.maintenance == notice.claimed.maintenance
+            )
+        )
     )
 
 
@@ -156,6 +162,22 @@ def _is_only_debt_left(account: accounts.Account) -> bool:
     @notice Nothing remains that could be sold.
     """
     return account.position_count == 0 and account.collateral_count == 0 and account.cash < 0
+
+
+@internal
+@pure
+def _is_interest_due(
+    account: accounts.Account, quote_equity: int256, params: parameters.Params, time: uint256
+) -> bool:
+    """
+    @notice A debt's clock may begin, or has run for a period; or it runs for somebody who owes nothing. What is in
+            auction is charged nothing.
+    """
+    if quote_equity >= 0:
+        return account.interest_from > 0
+    if account.liquidation_from > 0 or params.debt_rate_ppm == 0:
+        return False
+    return account.interest_from == 0 or time >= account.interest_from + constants.INTEREST_PERIOD
 
 
 # settle
@@ -289,17 +311,16 @@ def _is_settle_wrong(
     return root != context.post_root
 
 
-# liquidate
+# liquidate and interest
 
 
 @internal
 @pure
-def _is_liquidate_wrong(
-    context: contexts.Context, notice: Notice, witness: Bytes[constants.WITNESS_BYTES_MAX]
+def _is_debtor_wrong(
+    context: contexts.Context, kind: uint256, notice: Notice, witness: Bytes[constants.WITNESS_BYTES_MAX]
 ) -> bool:
     """
-    @notice Reads G, P, A, S(0); starts the clock and kills the account's orders, or stops it, or writes off a debt of
-            which nothing but itself is left.
+    @notice Reads G, P, A, S(0), and writes G, A and S(0) as `_liquidate` or `_charge` says.
     """
     globals_leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
     params_leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
@@ -324,22 +345,15 @@ def _is_liquidate_wrong(
     books: assets.Asset = assets._decode_asset(books_leaf)
     # EFFECTS
     state.next_position = notice.position + 1
-    if self._is_only_debt_left(account):
-        # The insurance fund pays as far as it can; what is left is everybody's.
-        debt: uint256 = convert(-account.cash, uint256)
-        paid: uint256 = min(convert(max(books.fund, 0), uint256), debt)
-        books.fund -= convert(paid, int256)
-        books.bad_debt += debt - paid
-        if books.bad_debt > convert(max_value(uint128), uint256):
-            return False
-        account.cash = 0
-        account.liquidation_from = 0
-        account.close_from = 0
-    elif margins._is_bad(notice.maintenance, notice.quote_equity, params):
-        account.liquidation_from = state.time
-        account.epoch = (account.epoch + 1) % 2**32
+    if kind == constants.LIQUIDATE:
+        account, books = self._liquidate(account, books, notice.claimed, params, state.time)
     else:
-        account.liquidation_from = 0
+        account, books = self._charge(account, books, notice.claimed.quote_equity, params, state.time)
+    is_fund_in_field: bool = books.fund <= convert(max_value(int128), int256)
+    if books.bad_debt > convert(max_value(uint128), uint256) or not is_fund_in_field:
+        return False
+    if not accounts._is_cash_in_field(account):
+        return False
     # The root after them, and every leaf authenticated on the way
     globals_leaf = globals._encode_globals(state)
     account_leaf = accounts._encode_account(account)
@@ -351,6 +365,68 @@ def _is_liquidate_wrong(
     return root != context.post_root
 
 
+@internal
+@pure
+def _liquidate(
+    account: accounts.Account,
+    books: assets.Asset,
+    claimed: margins.Margin,
+    params: parameters.Params,
+    time: uint256,
+) -> (accounts.Account, assets.Asset):
+    """
+    @notice Starts the clock and kills the account's orders, or stops it, or writes off a debt of which nothing but
+            itself is left.
+    """
+    after: accounts.Account = account
+    paid_off: assets.Asset = books
+    if self._is_only_debt_left(account):
+        # The insurance fund pays as far as it can; what is left is everybody's.
+        debt: uint256 = convert(-account.cash, uint256)
+        paid: uint256 = min(convert(max(books.fund, 0), uint256), debt)
+        paid_off.fund -= convert(paid, int256)
+        paid_off.bad_debt += debt - paid
+        after.cash = 0
+        after.liquidation_from = 0
+        after.close_from = 0
+    elif margins._is_bad(account, claimed, params):
+        after.liquidation_from = time
+        after.epoch = (account.epoch + 1) % 2**32
+    else:
+        after.liquidation_from = 0
+    return after, paid_off
+
+
+@internal
+@pure
+def _charge(
+    account: accounts.Account, books: assets.Asset, quote_equity: int256, params: parameters.Params, time: uint256
+) -> (accounts.Account, assets.Asset):
+    """
+    @notice Starts a debt's clock, or moves it on and has the account pay; or stops it. What is paid repays bad debt
+            before it is the fund's.
+    @dev A debt of 127 bits, a rate of 32 and seconds of 13: no product passes 2**172.
+    """
+    after: accounts.Account = account
+    if quote_equity >= 0:
+        after.interest_from = 0
+        return after, books
+    after.interest_from = time
+    if account.interest_from == 0:
+        return after, books
+    elapsed: uint256 = time - min(account.interest_from, time)
+    seconds: uint256 = min(elapsed, constants.INTEREST_SECONDS_MAX)
+    owed: uint256 = convert(-quote_equity, uint256) * params.debt_rate_ppm * seconds
+    year: uint256 = constants.PPM * constants.YEAR_SECONDS
+    interest: uint256 = (owed + year - 1) // year
+    repaid: uint256 = min(interest, books.bad_debt)
+    charged: assets.Asset = books
+    after.cash -= convert(interest, int256)
+    charged.bad_debt -= repaid
+    charged.fund += convert(interest - repaid, int256)
+    return after, charged
+
+
 # The bytes of an op
 
 
@@ -358,17 +434,19 @@ def _is_liquidate_wrong(
 @pure
 def _decode(kind: uint256, op: Bytes[constants.OP_BYTES_MAX]) -> Notice:
     """
-    @notice `kind u8 || position u64 || account u32`, and of a liquidate `|| equity i128 || maintenance i128 ||
-            quote_equity i128`.
+    @notice `kind u8 || position u64 || account u32`, of an interest `|| quote_equity i128`, and of a liquidate
+            `|| equity i128 || maintenance i128 || quote_equity i128`.
     """
     notice: Notice = empty(Notice)
-    if len(op) != (SETTLE_BYTES if kind == constants.SETTLE else LIQUIDATE_BYTES):
+    length: uint256 = SETTLE_BYTES if kind == constants.SETTLE else INTEREST_BYTES
+    if len(op) != (LIQUIDATE_BYTES if kind == constants.LIQUIDATE else length):
         return notice
     notice.position = fields._uint(op, 1, 8)
     notice.account = fields._uint(op, 9, 4)
     notice.decodes = operations._is_account(notice.account)
     if kind == constants.LIQUIDATE:
-        notice.equity = fields._int(op, 13, 16)
-        notice.maintenance = fields._int(op, 29, 16)
-        notice.quote_equity = fields._int(op, 45, 16)
+        notice.claimed.equity = fields._int(op, 13, 16)
+        notice.claimed.maintenance = fields._int(op, 29, 16)
+    if kind != constants.SETTLE:
+        notice.claimed.quote_equity = fields._int(op, len(op) - 16, 16)
     return notice

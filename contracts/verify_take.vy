@@ -243,16 +243,12 @@ def _are_claims_true(
     witnesses._finish(witness, found.end)
     if found.is_missing or not found.is_young:
         return False
-    target: margins.Margin = found.after
-    relief: int256 = target.equity - target.maintenance - (found.before.equity - found.before.maintenance)
+    relief: int256 = take.equity - take.maintenance - (found.before.equity - found.before.maintenance)
     return (
-        (
-            leaves.target.liquidation_from == 0
-            or margins._is_bad(target.maintenance, target.quote_equity, leaves.params)
-        )
-        and target.equity == take.equity
-        and target.maintenance == take.maintenance
-        and target.equity - found.before.equity == take.value
+        (leaves.target.liquidation_from == 0 or margins._is_bad(leaves.target, found.after, leaves.params))
+        and found.after.equity == take.equity
+        and found.after.maintenance == take.maintenance
+        and found.after.equity - found.before.equity == take.value
         and relief == convert(take.relief, int256)
     )
 

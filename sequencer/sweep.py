@@ -44,7 +44,7 @@ class AccountSweep:
         changed = []
         for index, account in accounts.items():
             margin = compute_account_margin(account, read_quotes(ledger, account, params), time, params)
-            is_bad = is_margin_bad(margin.maintenance, margin.quote_equity, params)
+            is_bad = is_margin_bad(account, margin.maintenance, margin.quote_equity, params)
             if is_bad == (account.liquidation_from == 0):
                 changed.append(index)
         return changed
@@ -125,7 +125,8 @@ class BookSweep:
             return None
         changed = []
         for place, (index, row) in enumerate(rows.items()):
-            is_bad = is_margin_bad(int(margins[place, MAINTENANCE]), int(margins[place, QUOTE_EQUITY]), params)
+            maintenance, quote_equity = int(margins[place, MAINTENANCE]), int(margins[place, QUOTE_EQUITY])
+            is_bad = is_margin_bad(row.account, maintenance, quote_equity, params)
             if is_bad == (row.account.liquidation_from == 0):
                 changed.append(index)
         return changed

@@ -49,6 +49,7 @@ _LIQUIDATE_BODY = struct.Struct(">I16s16s16s")
 _TAKE_CLAIMS = struct.Struct(">16s16s16s16s")
 _TAKE_BODY = struct.Struct(">IQIIQQ")
 _DELEVERAGE_BODY = struct.Struct(">II12sQ16s16s16sQ")
+_INTEREST_BODY = struct.Struct(">I16s")
 _SIGNED_TAIL = struct.Struct(">B64s")
 
 _IS_ACCOUNT = range(1, ACCOUNTS_MAX)
@@ -525,6 +526,21 @@ class Deleverage:
         return _POSITION.pack(self.kind, self.position) + body
 
 
+@dataclass(frozen=True, slots=True)
+class Interest:
+    """Charge an account for what it owes in quote, or start or stop the clock; the op claims its quote equity."""
+
+    kind: ClassVar[Kind] = Kind.INTEREST
+    position: int
+    account: int
+    quote_equity: int
+
+    def encode(self) -> bytes:
+        """29 bytes."""
+        body = _INTEREST_BODY.pack(self.account, encode_i128(self.quote_equity))
+        return _POSITION.pack(self.kind, self.position) + body
+
+
 Operation = (
     Open
     | Close
@@ -542,6 +558,7 @@ Operation = (
     | Liquidate
     | Take
     | Deleverage
+    | Interest
 )
 SignedOperation = OrderOp | Cancel | Transfer | Withdraw | Take
 
@@ -811,6 +828,13 @@ def _decode_deleverage(data: bytes) -> Operation | None:
     )
 
 
+def _decode_interest(data: bytes) -> Operation | None:
+    if len(data) != 29:
+        return None
+    account, quote_equity = _INTEREST_BODY.unpack_from(data, 9)
+    return Interest(_read_u64(data, 1), account, decode_i128(quote_equity)) if account in _IS_ACCOUNT else None
+
+
 _DECODERS: dict[int, Callable[[bytes], Operation | None]] = {
     Kind.OPEN: _decode_open,
     Kind.CLOSE: _decode_close,
@@ -828,6 +852,7 @@ _DECODERS: dict[int, Callable[[bytes], Operation | None]] = {
     Kind.LIQUIDATE: _decode_liquidate,
     Kind.TAKE: _decode_take,
     Kind.DELEVERAGE: _decode_deleverage,
+    Kind.INTEREST: _decode_interest,
 }
 
 

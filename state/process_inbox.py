@@ -265,7 +265,7 @@ def apply_force_liquidate(ledger: Ledger, message: Message) -> Receipt:
         return Receipt(MessageCode.LIQUIDATE_NOT_DUE)
     quotes = read_quotes(ledger, account, params)
     margin = compute_account_margin(account, quotes, time, params)
-    is_bad = is_margin_bad(margin.maintenance, margin.quote_equity, params)
+    is_bad = is_margin_bad(account, margin.maintenance, margin.quote_equity, params)
     if not is_bad or not is_young(account, quotes, time, params):
         return Receipt(MessageCode.LIQUIDATE_NOT_DUE)
     # EFFECTS

@@ -17,9 +17,15 @@ from state.operations import Liquidate, Operation
 from state.valuation import compute_account_margin, is_young, read_quotes
 
 
-def is_margin_bad(maintenance: int, quote_equity: int, params: Params) -> bool:
+def needs_margin(account: Account) -> bool:
+    """Whether there is anything to be short for. The value of collateral is rounded, and dust of it may stand below
+    its own haircut."""
+    return bool(account.positions) or account.cash < 0
+
+
+def is_margin_bad(account: Account, maintenance: int, quote_equity: int, params: Params) -> bool:
     """Short of maintenance margin, or owing more quote cash than may be owed against other collateral."""
-    return maintenance < 0 or quote_equity < -params.quote_debt_max
+    return needs_margin(account) and (maintenance < 0 or quote_equity < -params.quote_debt_max)
 
 
 def is_only_debt_left(account: Account) -> bool:
@@ -57,7 +63,7 @@ def is_anything_changed(ledger: Ledger, context: StepContext, op: Operation) -> 
     """An auction begins or ends, or a debt is written off."""
     liquidate, params = cast(Liquidate, op), ledger.get_params()
     account = ledger.require_account(liquidate.account)
-    is_bad = is_margin_bad(liquidate.maintenance, liquidate.quote_equity, params)
+    is_bad = is_margin_bad(account, liquidate.maintenance, liquidate.quote_equity, params)
     return is_only_debt_left(account) or is_bad == (account.liquidation_from == 0)
 
 
@@ -78,7 +84,7 @@ def apply_liquidate(ledger: Ledger, context: StepContext, op: Operation) -> Rece
     # EFFECTS
     if is_only_debt_left(account):
         account, books = write_off(account, books)
-    elif is_margin_bad(liquidate.maintenance, liquidate.quote_equity, params):
+    elif is_margin_bad(account, liquidate.maintenance, liquidate.quote_equity, params):
         account = replace(raise_epoch(account), liquidation_from=time)
     else:
         account = replace(account, liquidation_from=0)

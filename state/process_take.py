@@ -174,7 +174,8 @@ def are_claims_true(ledger: Ledger, context: StepContext, op: Operation) -> bool
     target, time = ledger.require_account(take.target), ledger.get_globals().time
     quotes = read_quotes(ledger, target, params)
     margin = compute_account_margin(target, quotes, time, params)
-    is_needed = target.liquidation_from == 0 or is_margin_bad(margin.maintenance, margin.quote_equity, params)
+    is_bad = is_margin_bad(target, margin.maintenance, margin.quote_equity, params)
+    is_needed = target.liquidation_from == 0 or is_bad
     return is_needed and take == claim_take(ledger, take) and is_young(target, quotes, time, params)
 
 

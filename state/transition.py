@@ -15,6 +15,7 @@ from state.process_deleverage import DELEVERAGE
 from state.process_fill import FILL
 from state.process_inbox import PROCESS_L1
 from state.process_index import INDEX
+from state.process_interest import INTEREST
 from state.process_liquidate import LIQUIDATE
 from state.process_market import CANCEL, ORACLE, ORDER
 from state.process_money import TRANSFER, WITHDRAW
@@ -39,6 +40,7 @@ PROCESSES: dict[Kind, Process] = {
     Kind.LIQUIDATE: LIQUIDATE,
     Kind.TAKE: TAKE,
     Kind.DELEVERAGE: DELEVERAGE,
+    Kind.INTEREST: INTEREST,
 }
 
 RESCUE_KINDS = (
@@ -54,6 +56,7 @@ RESCUE_KINDS = (
     Kind.LIQUIDATE,
     Kind.TAKE,
     Kind.DELEVERAGE,
+    Kind.INTEREST,
 )
 
 

@@ -6,7 +6,7 @@ Each minute: time moves, the oracle signs every price and surface, the keeper po
 
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from devnet.crash_exchange import ROLLUP, CrashExchange, Event, make_oracle_keys
@@ -102,6 +102,10 @@ class DelayedSweep:
         due = [index for index, since in self._breached.items() if self.update - since >= self._delay]
         self._told |= {index: self._breached[index] for index in due}
         return [*due, *(index for index in changed if index not in breached)]
+
+    def find_debtors(self, ledger: Ledger, accounts: Mapping[int, Account]) -> Iterable[int]:
+        """As sequencer.keeper.Sweep; interest has no haste."""
+        return self._sweep.find_debtors(ledger, accounts)
 
     def find_lag(self, account: int) -> int:
         """Updates since the breach of an account that was seen at last; one look may not be enough to act upon it."""

@@ -46,7 +46,7 @@ from state.transition import PROCESSES, find_failed_check
 from state.tree import GLOBALS_KEY, LeafKey, account_key, order_key
 
 # Ops that the node itself posts when they are due (keeper.py), and requests that no backlog keeps out.
-KEPT_KINDS = (Kind.INDEX, Kind.SETTLE, Kind.LIQUIDATE, Kind.DELEVERAGE)
+KEPT_KINDS = (Kind.INDEX, Kind.SETTLE, Kind.LIQUIDATE, Kind.DELEVERAGE, Kind.INTEREST)
 _ALWAYS_KINDS = (Kind.ORACLE, Kind.SURFACE, Kind.TAKE)
 
 # A fill's checks of one side; any other failure is blamed on the order that rests.

@@ -1,10 +1,11 @@
 """The keeper: what the chain owes its accounts whether anybody asks or not.
 
 After every price it looks at all accounts and posts what is due, in this order: baskets priced anew, expired positions
-settled, auctions begun and ended and debts written off, and, where an auction has failed, positions deleveraged. None
-of it is the node's discretion: every op is judged by checks that anyone can have judged on L1.
+settled, interest charged, auctions begun and ended and debts written off, and, where an auction has failed, positions
+deleveraged. None of it is the node's discretion: every op is judged by checks that anyone can have judged on L1.
 
-Which accounts are short of margin is asked of a sweep (sweep.py); the op's own claims decide.
+Which accounts are short of margin or owe quote is asked of a sweep (sweep.py); the op's own claims decide. Interest is
+looked at once in INTEREST_PERIOD of state time, so that what has begun at one look is due at the next.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -15,10 +16,12 @@ from typing import Protocol, cast
 from sequencer.engine import Accepted, Engine
 from sequencer.oplog import LogRecord, RecordKind
 from state.codes import Kind
+from state.constants import INTEREST_PERIOD
 from state.leaves import Account, Instrument, Params, decode_account, decode_expiry, may_owe
 from state.ledger import Ledger
 from state.operations import Index, Operation, Settle
 from state.process_deleverage import claim_deleverage, compute_value, find_first
+from state.process_interest import claim_interest
 from state.process_liquidate import claim_liquidate, is_only_debt_left
 from state.tree import LeafKey, expiry_key, get_account_index
 
@@ -35,6 +38,10 @@ class Sweep(Protocol):
         """Accounts whose auction should begin or end at the prices that the ledger shows."""
         ...
 
+    def find_debtors(self, ledger: Ledger, accounts: Mapping[int, Account]) -> Iterable[int]:
+        """Accounts for which interest is to be charged, or its clock started or stopped."""
+        ...
+
 
 class Keeper:
     """One for one engine. It stops, and goes on at the next look, when the open batch has `bytes_max` bytes."""
@@ -45,6 +52,7 @@ class Keeper:
         self._bytes_max = bytes_max
         self._held: dict[int, Account] = {}
         self._is_unfinished = False
+        self._charged_at = 0  # state time of the last whole look at interest
         engine.touched.clear()
         self._observe(engine.leaves)
 
@@ -78,6 +86,7 @@ class Keeper:
         due: list[Index | Settle] = [*self._list_baskets(), *self._list_settlements()]
         for op in due:
             self._post(partial(_place, op), records)
+        self._charge(records)
         ledger = Ledger(self._engine.leaves)
         for account in list(self._sweep.find_changed(ledger, self._held)):
             self._liquidate(account, records)
@@ -101,6 +110,15 @@ class Keeper:
         records += outcome.records
         self._catch_up()
         return True
+
+    def _charge(self, records: list[LogRecord]) -> None:
+        time = self._engine.globals.time
+        if time < self._charged_at + INTEREST_PERIOD:
+            return
+        for account in list(self._sweep.find_debtors(Ledger(self._engine.leaves), self._held)):
+            self._post(partial(_claim_interest, account), records)
+        if not self._is_unfinished:
+            self._charged_at = time
 
     def _liquidate(self, account: int, records: list[LogRecord]) -> None:
         self._post(lambda ledger, position: claim_liquidate(ledger, position, account), records)
@@ -156,6 +174,10 @@ def build_deleverage(ledger: Ledger, position: int, bankrupt: int, instrument: I
         return claimed
     quantity = min(abs(held), first.lots)
     return claim_deleverage(ledger, position, bankrupt, first.account, instrument, quantity)
+
+
+def _claim_interest(account: int, ledger: Ledger, position: int) -> Operation:
+    return claim_interest(ledger, position, account)
 
 
 def _place(op: Index | Settle, ledger: Ledger, position: int) -> Operation:

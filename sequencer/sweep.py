@@ -9,7 +9,7 @@ is settled, prices of thin confidence, sums beyond int64) it leaves to the other
 (tests/sequencer/test_sweep.py).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,6 +22,7 @@ from risk.market import Market
 from risk.parameters import Parameters
 from state.leaves import CALL, PERPETUAL, QUOTE_UNDERLYING, Account, Expiry, Instrument, Params
 from state.ledger import Ledger
+from state.process_interest import is_interest_due
 from state.process_liquidate import is_margin_bad
 from state.valuation import (
     Quotes,
@@ -34,20 +35,41 @@ from state.valuation import (
 Integers = NDArray[np.int64]
 SUM_END = 1 << 60
 
+Measured = tuple[int, Account, int, int]
+"""An account by its index, its maintenance surplus and its quote equity, in quote units."""
+
 
 class AccountSweep:
     """One account after the other."""
 
     def find_changed(self, ledger: Ledger, accounts: Mapping[int, Account]) -> list[int]:
         """Accounts whose auction should begin or end at the prices that the ledger shows."""
+        params = ledger.get_params()
+        return [
+            index
+            for index, account, maintenance, quote_equity in self._measure(ledger, accounts)
+            if is_auction_wrong(account, maintenance, quote_equity, params)
+        ]
+
+    def find_debtors(self, ledger: Ledger, accounts: Mapping[int, Account]) -> list[int]:
+        """Accounts for which interest is to be charged, or its clock started or stopped."""
         params, time = ledger.get_params(), ledger.get_globals().time
-        changed = []
+        return [
+            index
+            for index, account, _, quote_equity in self._measure(ledger, accounts)
+            if is_interest_due(account, quote_equity, params, time)
+        ]
+
+    def _measure(self, ledger: Ledger, accounts: Mapping[int, Account]) -> Iterator[Measured]:
+        params, time = ledger.get_params(), ledger.get_globals().time
         for index, account in accounts.items():
             margin = compute_account_margin(account, read_quotes(ledger, account, params), time, params)
-            is_bad = is_margin_bad(account, margin.maintenance, margin.quote_equity, params)
-            if is_bad == (account.liquidation_from == 0):
-                changed.append(index)
-        return changed
+            yield index, account, margin.maintenance, margin.quote_equity
+
+
+def is_auction_wrong(account: Account, maintenance: int, quote_equity: int, params: Params) -> bool:
+    """Whether the account's auction should begin or end."""
+    return is_margin_bad(account, maintenance, quote_equity, params) == (account.liquidation_from == 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +92,37 @@ class BookSweep:
 
     def find_changed(self, ledger: Ledger, accounts: Mapping[int, Account]) -> list[int]:
         """As AccountSweep."""
+        params = ledger.get_params()
+        measured, rest = self._measure(ledger, accounts)
+        changed = [
+            index
+            for index, account, maintenance, quote_equity in measured
+            if is_auction_wrong(account, maintenance, quote_equity, params)
+        ]
+        return [*changed, *AccountSweep().find_changed(ledger, rest)]
+
+    def find_debtors(self, ledger: Ledger, accounts: Mapping[int, Account]) -> list[int]:
+        """As AccountSweep."""
+        params, time = ledger.get_params(), ledger.get_globals().time
+        measured, rest = self._measure(ledger, accounts)
+        due = [
+            index
+            for index, account, _, quote_equity in measured
+            if is_interest_due(account, quote_equity, params, time)
+        ]
+        return [*due, *AccountSweep().find_debtors(ledger, rest)]
+
+    def _measure(self, ledger: Ledger, accounts: Mapping[int, Account]) -> tuple[list[Measured], Mapping[int, Account]]:
+        """What the pass knows, and who is left to the other sweep."""
         count = ledger.get_globals().underlying_count
         for index, account in accounts.items():
             if self._seen.get(index) is not account:
                 self._seen[index], self._rows[index] = account, self._lay_out(account, count)
         plain = {index: row for index in accounts if (row := self._rows[index]) is not None}
-        changed = self._sweep(ledger, plain)
-        if changed is None:
-            return AccountSweep().find_changed(ledger, accounts)
-        rest = {index: account for index, account in accounts.items() if index not in plain}
-        return [*changed, *AccountSweep().find_changed(ledger, rest)]
+        measured = self._sweep(ledger, plain)
+        if measured is None:
+            return [], accounts
+        return measured, {index: account for index, account in accounts.items() if index not in plain}
 
     def _lay_out(self, account: Account, underlyings: int) -> _Row | None:
         """None for what the pass does not know."""
@@ -98,7 +141,7 @@ class BookSweep:
             return None
         return _Row(account, *(np.array(column, dtype=np.int64) for column in (perpetuals, options, quantities)))
 
-    def _sweep(self, ledger: Ledger, rows: Mapping[int, _Row]) -> list[int] | None:
+    def _sweep(self, ledger: Ledger, rows: Mapping[int, _Row]) -> list[Measured] | None:
         """None when the prices of the moment are not for the pass."""
         params, state = ledger.get_params(), ledger.get_globals()
         if not rows:
@@ -123,13 +166,9 @@ class BookSweep:
             margins = sweep(quotes.rules, market, number_options(listed, live), book, loadings)
         except OverflowError:
             return None
-        changed = []
-        for place, (index, row) in enumerate(rows.items()):
-            maintenance, quote_equity = int(margins[place, MAINTENANCE]), int(margins[place, QUOTE_EQUITY])
-            is_bad = is_margin_bad(row.account, maintenance, quote_equity, params)
-            if is_bad == (row.account.liquidation_from == 0):
-                changed.append(index)
-        return changed
+        maintenance, quote_equity = (margins[:, column].tolist() for column in (MAINTENANCE, QUOTE_EQUITY))
+        accounts = (row.account for row in rows.values())
+        return list(zip(rows, accounts, maintenance, quote_equity, strict=True))
 
     def _build_book(
         self, quotes: Quotes, params: Params, time: int, rows: Sequence[_Row], listed: Sequence[Instrument]

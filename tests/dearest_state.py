@@ -30,6 +30,7 @@ from state.constants import (
     FEE_PPM_MAX,
     FRAME_BYTES_MAX,
     FRAMES_MAX,
+    INTEREST_SECONDS_MAX,
     KEYS_MAX,
     NEVER,
     ORACLE_SIGNERS_MAX,
@@ -87,6 +88,7 @@ from state.process_inbox import (
     encode_key,
     hash_accumulator,
 )
+from state.process_interest import claim_interest
 from state.process_liquidate import claim_liquidate
 from state.process_take import claim_take
 from state.rules import SCENARIOS_MAX, TIERS_MAX, encode_rules
@@ -482,6 +484,7 @@ class Stage:
             Kind.LIQUIDATE: [self.set_liquidate()],
             Kind.TAKE: [self.set_take()],
             Kind.DELEVERAGE: [self.set_deleverage()],
+            Kind.INTEREST: [self.set_interest()],
         }
         for scene in (scene for listed in scenes.values() for scene in listed):
             lay_out(scene)
@@ -507,6 +510,12 @@ class Stage:
         """The auction begins."""
         scene = self.set_bankrupt()
         scene.op = claim_liquidate(scene.ledger, POSITION, A).encode()
+        return scene
+
+    def set_interest(self) -> Scene:
+        """Two hours of a debt."""
+        scene = self.set_bankrupt(interest_from=TIME - INTEREST_SECONDS_MAX)
+        scene.op = claim_interest(scene.ledger, POSITION, A).encode()
         return scene
 
     def set_take(self) -> Scene:

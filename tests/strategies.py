@@ -49,6 +49,7 @@ from state.operations import (
     Deleverage,
     Fill,
     Index,
+    Interest,
     Liquidate,
     Open,
     Operation,
@@ -250,6 +251,7 @@ operations_by_kind: dict[Kind, st.SearchStrategy[Operation]] = {
         *(u64, _account, _account, _underlying.flatmap(list_instruments), _quantity, i128, i128, u128),
         within(0, PRICE_MAX - 1),
     ),
+    Kind.INTEREST: st.builds(Interest, u64, _account, i128),
 }
 operations = st.one_of(*operations_by_kind.values())
 

@@ -432,6 +432,7 @@ FIELD_BYTES: dict[int, tuple[int, ...]] = {
     Kind.LIQUIDATE: (8, 4, 16, 16, 16),
     Kind.TAKE: (8, 16, 16, 16, 16, 4, 8, 4, 4, 8, 8, 1, 32, 32),
     Kind.DELEVERAGE: (8, 4, 4, 2, 4, 5, 1, 8, 16, 16, 16, 8),
+    Kind.INTEREST: (8, 4, 16),
 }
 """Widths of an op's fields after its kind, a signature as two halves; of signatures and legs the first."""
 

@@ -5,11 +5,12 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from state.constants import FEE_PPM_MAX, PPM, PRICE_MAX, QUANTITY_MAX, SETTLEMENT_WINDOW
+from state.constants import FEE_PPM_MAX, INTEREST_PERIOD, PPM, PRICE_MAX, QUANTITY_MAX, SETTLEMENT_WINDOW
 from state.leaves import Instrument, future, perpetual
 from state.ledger import Ledger, SubjectMissing
 from state.operations import Settle, Tick
 from state.process_deleverage import claim_deleverage, compute_value, find_first
+from state.process_interest import claim_interest
 from state.process_liquidate import claim_liquidate
 from state.valuation import compute_account_margin, read_quotes
 from tests.world import Person
@@ -27,7 +28,8 @@ class Endings:
 
     def list_stories(self) -> list[Callable[[], Iterator[bytes]]]:
         """As often as each is to be told."""
-        return [*[self._fall] * 2, self._liquidate, *[self._take] * 4, self._deleverage, *[self._expire] * 2]
+        some = [self._fall, self._expire, self._owe]
+        return [*some, *some, self._liquidate, *[self._take] * 4, self._deleverage]
 
     @property
     def _ledger(self) -> Ledger:
@@ -73,6 +75,32 @@ class Endings:
         """Whoever is due, for better or worse."""
         for person in self.workload.list_people():
             yield from self.workload.play(claim_liquidate(self._ledger, self.world.position, person.account))
+
+    def _charge(self) -> Iterator[bytes]:
+        """Whoever owes or has owed quote."""
+        for person in self.workload.list_people():
+            yield from self.workload.play(claim_interest(self._ledger, self.world.position, person.account))
+
+    def _owe(self) -> Iterator[bytes]:
+        """Somebody whose ether covers it loses more quote than he has; hours pass, and he pays for them."""
+        buyer, seller = self.workload.pick_pair()
+        ledger, underlying = self._ledger, self.chance.randrange(3)
+        params, now, mark = ledger.get_params(), self.world.globals.time, ledger.require_underlying(underlying).mark
+        account = ledger.require_account(buyer.account)
+        margin = compute_account_margin(account, read_quotes(ledger, account, params), now, params)
+        lots = min(max(0, margin.quote_equity) * 20 // mark, QUANTITY_MAX)
+        needed = 10 * (max(0, margin.quote_equity) + mark)
+        self.world.deposit(buyer.name, min(max(needed, params.assets[1].create_min), 1 << 60), 1)
+        yield self.world.batch_steps[-1].op
+        if lots > 0:
+            yield from self._trade(buyer, seller, perpetual(underlying), lots, mark)
+            yield from self._wait(60)
+            fallen = max(1, mark * 93 // 100)
+            yield from self.workload.play(self.world.sign_reading(underlying, fallen, fallen, self.world.globals.time))
+        yield from self._charge()
+        for seconds in (INTEREST_PERIOD - 1, 1, self.chance.choice((1, INTEREST_PERIOD, 3 * INTEREST_PERIOD))):
+            yield from self._wait(seconds)
+            yield from self._charge()
 
     def _take(self) -> Iterator[bytes]:
         """Somebody bids for a slice of an account, which is most often up for auction."""

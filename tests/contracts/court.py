@@ -45,6 +45,7 @@ VERIFIERS = {
     Kind.LIQUIDATE: "verify_liquidation",
     Kind.TAKE: "verify_take",
     Kind.DELEVERAGE: "verify_deleverage",
+    Kind.INTEREST: "verify_liquidation",
 }
 
 

@@ -1,18 +1,20 @@
-"""settle and liquidate before the contract: honest ones stand, wrong ones fall, and both judges agree in between."""
+"""settle, liquidate and interest before the contract: honest ones stand, wrong ones fall, and both judges agree."""
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import pytest
 
-from fraud_proofs.grounds import EFFECT
+from fraud_proofs.grounds import EFFECT, check_ground
 from state.codes import Code, Kind
-from state.constants import ACCOUNTS_MAX, EXPIRY_STEP, NEVER, PRICE_MAX
-from state.leaves import CALL, FUTURE, PUT, Account, Instrument, perpetual
+from state.constants import ACCOUNTS_MAX, EXPIRY_STEP, INTEREST_PERIOD, INTEREST_SECONDS_MAX, NEVER, PRICE_MAX
+from state.leaves import CALL, FUTURE, PUT, Account, Asset, Instrument, perpetual
 from state.operations import Settle
-from state.process_liquidate import claim_liquidate
+from state.process_interest import charge, claim_interest
+from state.process_liquidate import claim_liquidate, is_margin_bad
 from state.tree import Collection, account_key, expiry_key, leaf_key, underlying_key
 from state.valuation import compute_account_margin, read_quotes
 from tests.contracts.breakers import break_account, break_bytes, break_position
@@ -35,7 +37,7 @@ from tests.world import MIX, WEEK, World
 ROUNDS = 15
 """How often every check is violated, at least; and in each known way."""
 
-KINDS = (Kind.SETTLE, Kind.LIQUIDATE)
+KINDS = (Kind.SETTLE, Kind.LIQUIDATE, Kind.INTEREST)
 LATER = WEEK + 7 * EXPIRY_STEP
 
 
@@ -111,6 +113,22 @@ def liquidate_somebody(world: World, rng: random.Random) -> Scene:
     return scene
 
 
+def charge_somebody(world: World, rng: random.Random) -> Scene:
+    """Somebody who owes for the first time, or has owed for a period, or owes no longer."""
+    scene = Scene(world.here, world.state.leaves, b"")
+    account = world.person(rng.choice(PEOPLE)).account
+    held, now = scene.account(account), scene.ledger.get_globals().time
+    owed = claim_interest(scene.ledger, 0, account).quote_equity
+    elapsed = rng.choice((INTEREST_PERIOD, INTEREST_PERIOD + rng.randint(0, 5_000), INTEREST_SECONDS_MAX, 1 << 40))
+    begun, debt = max(1, now - elapsed), rng.randint(1, 1 << rng.randint(1, 90))
+    target, interest_from = rng.choice(((-debt, 0), (-debt, begun), (0, begun), (5, begun)))
+    scene.bend_account(account, cash=held.cash - owed + target, interest_from=interest_from, liquidation_from=0)
+    scene.bend_params(debt_rate_ppm=rng.choice((1, 100_000, (1 << 32) - 1)))
+    scene.bend_books(fund=rng.choice((-5, 0, 10**9)), bad_debt=rng.choice((0, 1, 10**30)))
+    scene.bend_bytes(claim_interest(scene.ledger, world.position, account).encode())
+    return scene
+
+
 def is_only_debt_left(account: Account) -> bool:
     """Such a one can always be liquidated."""
     return not account.positions and not account.collateral and account.cash < 0
@@ -126,6 +144,7 @@ def is_bad_as_claimed(scene: Scene, account: int, is_bad: bool) -> bool:
 FIND: dict[Kind, Callable[[World, random.Random], Scene]] = {
     Kind.SETTLE: settle_somebody,
     Kind.LIQUIDATE: liquidate_somebody,
+    Kind.INTEREST: charge_somebody,
 }
 
 
@@ -169,6 +188,7 @@ def break_claims(scene: Scene, rng: random.Random) -> Sequence[Bend]:
     bends: list[Bend] = [
         partial(scene.bend_op, **{field: getattr(op, field) + by})
         for field in ("equity", "maintenance", "quote_equity")
+        if hasattr(op, field)
         for by in (-1, 1, 1 << 126)
         if getattr(op, field) + by < 1 << 127
     ]
@@ -187,6 +207,21 @@ def break_change(scene: Scene, rng: random.Random) -> Sequence[Bend]:
     return [lambda: scene.bend_account(account, liquidation_from=turned), *break_account(scene, rng)]
 
 
+def break_interest(scene: Scene, rng: random.Random) -> Sequence[Bend]:
+    """The clock has not run for a period, or need not run, or is an auction's; there is no rate; or nobody is there."""
+    op, now = scene.decoded, scene.ledger.get_globals().time
+    if op.quote_equity >= 0:
+        return [lambda: scene.bend_account(op.account, interest_from=0), *break_account(scene, rng)]
+    return [
+        lambda: scene.bend_account(op.account, interest_from=now - INTEREST_PERIOD + 1),
+        lambda: scene.bend_account(op.account, interest_from=now),
+        lambda: scene.bend_account(op.account, interest_from=NEVER),
+        lambda: scene.bend_account(op.account, liquidation_from=rng.randint(1, now)),
+        lambda: scene.bend_params(debt_rate_ppm=0),
+        *break_account(scene, rng),
+    ]
+
+
 BREAKS: dict[Code, Breaker] = {
     Code.SETTLE_MUST_DECODE: break_bytes(break_names),
     Code.SETTLE_POSITION_MUST_INCREASE: break_position,
@@ -197,6 +232,11 @@ BREAKS: dict[Code, Breaker] = {
     Code.LIQUIDATE_ACCOUNT_MUST_EXIST: break_account,
     Code.LIQUIDATE_MARGIN_MUST_MATCH: break_claims,
     Code.LIQUIDATE_MUST_CHANGE: break_change,
+    Code.INTEREST_MUST_DECODE: break_bytes(break_names),
+    Code.INTEREST_POSITION_MUST_INCREASE: break_position,
+    Code.INTEREST_ACCOUNT_MUST_EXIST: break_account,
+    Code.INTEREST_QUOTE_EQUITY_MUST_MATCH: break_claims,
+    Code.INTEREST_MUST_CHANGE: break_interest,
 }
 
 
@@ -236,6 +276,39 @@ def test_what_is_left_of_a_debt_is_everybodys(court: Court, world: World, seed: 
         assert_same_effect(court, scene)
     scene.bend_books(fund=0, bad_debt=(1 << 128) - 1)
     assert not court.judge(dispute(scene.played, EFFECT))
+
+
+def test_a_debt_costs_its_rate_and_no_more_than_two_hours_of_it(world: World, seed: int) -> None:
+    """Ten percent a year of a million dollars is 11.42 dollars an hour; whoever is charged late pays for two."""
+    scene = charge_somebody(world, random.Random(seed))
+    params, books = replace(scene.ledger.get_params(), debt_rate_ppm=100_000), Asset(fund=7, bad_debt=20_000_000)
+    account = Account(bytes(20), cash=-(10**12), interest_from=1_000)
+    for seconds, paid in ((3_600, 11_415_526), (7_200, 22_831_051), (86_400, 22_831_051), (0, 0)):
+        charged, after = charge(account, books, -(10**12), params, 1_000 + seconds)
+        assert account.cash - charged.cash == paid
+        assert charged.interest_from == 1_000 + seconds
+        assert after == Asset(fund=7 + max(0, paid - 20_000_000), bad_debt=max(0, 20_000_000 - paid))
+    assert charge(account, books, -1, params, 4_600)[0].cash == account.cash - 1, "rounded up"
+    assert charge(account, books, 0, params, 4_600) == (replace(account, interest_from=0), books)
+    begun = replace(account, interest_from=0)
+    assert charge(begun, books, -5, params, 4_600) == (replace(account, interest_from=4_600), books)
+
+
+def test_dust_of_collateral_alone_puts_nobody_up_for_auction(court: Court, world: World, seed: int) -> None:
+    """A unit of ether whose haircut is rounded up stands a unit below 0; without position or debt that is nothing."""
+    rng = random.Random(seed)
+    scene = liquidate_somebody(world, rng)
+    account, params = scene.decoded.account, scene.ledger.get_params()
+    dust = replace(scene.account(account), positions=(), collateral=((1, 1),), cash=0, liquidation_from=0)
+    assert is_margin_bad(replace(dust, cash=-1), -1, 0, params)
+    assert is_margin_bad(replace(dust, positions=((perpetual(0), 1),)), -1, 0, params)
+    assert not is_margin_bad(dust, -1, 0, params)
+    scene.bend_account(account, positions=(), collateral=((1, 1),), cash=0, liquidation_from=0)
+    scene.bend_op(maintenance=-1, quote_equity=0)
+    assert court.judge(dispute(scene.played, check_ground(Code.LIQUIDATE_MUST_CHANGE)))
+    scene.bend_account(account, liquidation_from=1)
+    assert not court.judge(dispute(scene.played, check_ground(Code.LIQUIDATE_MUST_CHANGE)))
+    assert_same_effect(court, scene)
 
 
 def test_effect_that_cannot_be_shows_nothing(court: Court, world: World, seed: int) -> None:

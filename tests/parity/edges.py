@@ -689,6 +689,7 @@ STATIC_BOUNDS: dict[Kind, Edge] = {
     Kind.INDEX: bound(underlying=(UNDERLYINGS_MAX - 1, UNDERLYINGS_MAX, 0xFFFF)),
     Kind.SETTLE: bound(account=ACCOUNTS),
     Kind.LIQUIDATE: bound(account=ACCOUNTS),
+    Kind.INTEREST: bound(account=ACCOUNTS),
     Kind.TAKE: bound(account=ACCOUNTS, target=ACCOUNTS, slice_ppm=(0, 1, PPM, PPM + 1), key_index=KEY_INDICES),
     Kind.DELEVERAGE: bound(
         bankrupt=ACCOUNTS, counterparty=ACCOUNTS, quantity=QUANTITIES, mark=(0, PRICE_MAX - 1, PRICE_MAX)

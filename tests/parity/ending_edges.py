@@ -9,6 +9,7 @@ from state.constants import (
     EXPIRY_HORIZON,
     EXPIRY_SECOND_OF_DAY,
     EXPIRY_STEP,
+    INTEREST_PERIOD,
     NEVER,
     PPM,
     PRICE_MAX,
@@ -204,6 +205,18 @@ def bend_change(scene: Scene, chance: random.Random) -> None:
         scene.bend_account(op.account, positions=(), collateral=(), cash=chance.choice((-1, 0)))
 
 
+# interest
+
+
+def bend_interest(scene: Scene, chance: random.Random) -> None:
+    """About to owe or not; a clock that has run for about a period, or does not; no rate, or an auction."""
+    op, time = scene.decoded, scene.ledger.get_globals().time
+    begun = max(1, time - INTEREST_PERIOD + chance.choice((-1, 0, 1)))
+    scene.bend_op(quote_equity=chance.choice((-1, 0, 1)))
+    scene.bend_account(op.account, interest_from=chance.choice((0, begun)), liquidation_from=chance.choice((0, 0, 1)))
+    scene.bend_params(debt_rate_ppm=chance.choice((0, 1, 100_000)))
+
+
 # take
 
 
@@ -360,6 +373,9 @@ ENDING_EDGES: dict[Code, Edge] = {
     Code.LIQUIDATE_ACCOUNT_MUST_EXIST: bend_existence,
     Code.LIQUIDATE_MARGIN_MUST_MATCH: bend_claims("equity", "maintenance", "quote_equity"),
     Code.LIQUIDATE_MUST_CHANGE: bend_change,
+    Code.INTEREST_ACCOUNT_MUST_EXIST: bend_existence,
+    Code.INTEREST_QUOTE_EQUITY_MUST_MATCH: bend_claims("quote_equity"),
+    Code.INTEREST_MUST_CHANGE: bend_interest,
     Code.TAKE_ACCOUNT_MUST_EXIST: bend_existence,
     Code.TAKE_TARGET_MUST_BE_OPEN: bend_clock,
     Code.TAKE_MUST_NOT_BE_EXPIRED: bend_bid_expiry,

@@ -96,3 +96,7 @@ class Always:
     def find_changed(self, ledger: object, accounts: object) -> list[int]:
         """As sequencer.keeper.Sweep."""
         return [self._account]
+
+    def find_debtors(self, ledger: object, accounts: object) -> list[int]:
+        """As sequencer.keeper.Sweep."""
+        return [self._account]

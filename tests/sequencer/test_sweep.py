@@ -16,7 +16,7 @@ class BothSweeps:
 
     def __init__(self) -> None:
         self.book, self.one_by_one = BookSweep(), AccountSweep()
-        self.looks = self.found = 0
+        self.looks = self.found = self.debtors = 0
 
     def find_changed(self, ledger: Ledger, accounts: Mapping[int, Account]) -> list[int]:
         """As sequencer.keeper.Sweep."""
@@ -24,6 +24,13 @@ class BothSweeps:
         assert sorted(found) == sorted(self.one_by_one.find_changed(ledger, accounts))
         self.looks += 1
         self.found += len(found)
+        return found
+
+    def find_debtors(self, ledger: Ledger, accounts: Mapping[int, Account]) -> list[int]:
+        """As sequencer.keeper.Sweep."""
+        found = self.book.find_debtors(ledger, accounts)
+        assert sorted(found) == sorted(self.one_by_one.find_debtors(ledger, accounts))
+        self.debtors += len(found)
         return found
 
 
@@ -36,3 +43,4 @@ def test_both_sweeps_find_the_same_accounts(first: int) -> None:
     )
     assert sweeps.looks >= 59
     assert sweeps.found > 0
+    assert sweeps.debtors > 0

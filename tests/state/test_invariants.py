@@ -10,7 +10,7 @@ from state.codes import Kind
 from state.constants import CASH_MAX, CUSTODY_MAX
 from state.context import MessageUnknown
 from state.ledger import Ledger
-from state.operations import L1, Deleverage, Fill, Take, Transfer, Withdraw, decode_operation
+from state.operations import L1, Deleverage, Fill, Interest, Take, Transfer, Withdraw, decode_operation
 from state.transition import Invalid
 from state.tree import Collection, LeafKey, build_tree, get_collection
 from state.valuation import compute_account_margin, is_within_caps, read_quotes
@@ -60,10 +60,10 @@ def test_money_and_positions_are_conserved(history: int, seed: int) -> None:
 @histories
 def test_no_own_act_goes_below_margin(history: int, seed: int) -> None:
     """Who is above his initial margin is above it after every op that moves no price, his own or another's; but for who
-    is closed with, and pays his share of a loss."""
+    is closed with, and pays his share of a loss, and for interest."""
     world = open_mixed_market(seed)
     for op in random_steps(world, STEPS):
-        if op[0] in (*PRICE_OPS, Kind.DELEVERAGE):
+        if op[0] in (*PRICE_OPS, Kind.DELEVERAGE, Kind.INTEREST):
             continue
         before = world.steps[-1].leaves
         for account in list_accounts(before):
@@ -72,11 +72,11 @@ def test_no_own_act_goes_below_margin(history: int, seed: int) -> None:
 
 
 def list_concerned(step: PlayedStep) -> list[int]:
-    """Whose equity an op may lower: who signed it, and who is auctioned or closed with."""
+    """Whose equity an op may lower: who signed it, who is auctioned or closed with, and who pays interest."""
     match decode_operation(step.op):
         case Fill(buyer=buyer, seller=seller):
             return [buyer, seller]
-        case Transfer(account=account) | Withdraw(account=account):
+        case Transfer(account=account) | Withdraw(account=account) | Interest(account=account):
             return [account]
         case Take(account=account, target=target):
             return [account, target]

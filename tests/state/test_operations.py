@@ -31,6 +31,7 @@ from state.operations import (
     Deleverage,
     Fill,
     Index,
+    Interest,
     Liquidate,
     Operation,
     Oracle,
@@ -68,6 +69,7 @@ SETTLE = Settle(0, 1)
 LIQUIDATE = Liquidate(0, 1, 0, 0, 0)
 TAKE = Take(0, 0, 0, 0, 0, 1, 1, 2, 1, 0, 0, 0, bytes(64))
 DELEVERAGE = Deleverage(0, 1, 2, perpetual(0), 1, 0, 0, 0, 0)
+INTEREST = Interest(0, 1, 0)
 
 BOUNDS: list[tuple[Operation, str, int, int]] = [
     (ORDER, "key_index", 0, KEYS_MAX - 1),
@@ -126,6 +128,7 @@ BOUNDS: list[tuple[Operation, str, int, int]] = [
     (DELEVERAGE, "counterparty", 1, ACCOUNTS_MAX - 1),
     (DELEVERAGE, "quantity", 1, QUANTITY_MAX),
     (DELEVERAGE, "mark", 0, PRICE_MAX - 1),
+    (INTEREST, "account", 1, ACCOUNTS_MAX - 1),
 ]
 """What SPEC.md section 5 bounds statically: the op or its terms, the field, lowest and highest value."""
 

@@ -40,6 +40,7 @@ from state.operations import (
     Deleverage,
     Fill,
     Index,
+    Interest,
     Liquidate,
     Oracle,
     OracleSignature,
@@ -326,6 +327,7 @@ OPERATIONS = {
     "liquidate": Liquidate,
     "take": Take,
     "deleverage": Deleverage,
+    "interest": Interest,
 }
 
 

@@ -1,4 +1,4 @@
-"""Stories of settle, liquidate, take and deleverage: what becomes of positions when time or money runs out.
+"""Stories of settle, liquidate, interest, take and deleverage: what becomes of positions when time or money runs out.
 
 In most, Alice has bought 400 000 lots at 17 000 000 from Bob, with a million dollars; the mark has fallen since, and
 half of her auction has passed.
@@ -10,9 +10,10 @@ from state.codes import Code
 from state.constants import PPM, QUANTITY_MAX
 from state.leaves import call, perpetual
 from state.ledger import Ledger
-from state.operations import Deleverage, Liquidate, Settle, Take, Tick
+from state.operations import Deleverage, Interest, Liquidate, Settle, Take, Tick
 from state.process_deleverage import claim_deleverage
 from state.process_inbox import MessageType, encode_close
+from state.process_interest import claim_interest
 from state.process_liquidate import claim_liquidate
 from tests.stories.market import spoil_signature
 from tests.stories.telling import Pair, story
@@ -177,6 +178,94 @@ def liquidate_twice() -> Pair:
     world.tick(1)
     world.price(0, MARK)
     return again, world.attempt(claim(world))
+
+
+# interest
+
+
+def owe(hours: int = 0) -> World:
+    """Alice, whose ether covers it, has lost more quote than she had, and owed it for so many hours once told."""
+    world = open_market()
+    world.deposit("alice", 10**12, 1)
+    world.trade("alice", "bob", 0, LOTS, MARK)
+    world.price(1, 7_000_000)
+    world.rewrite_account("alice", cash=-LOTS * MARK - 10**9)
+    if hours:
+        world.play(interest(world))
+        world.tick(3_600 * hours)
+        world.price(0, MARK)
+        world.price(1, 7_000_000)
+    return world
+
+
+def interest(world: World, name: str = "alice", **changes: int) -> Interest:
+    """A charge whose claim is true here, or another."""
+    return replace(claim_interest(Ledger(world.state.leaves), world.position, world.person(name).account), **changes)
+
+
+@story(Code.INTEREST_MUST_DECODE)
+def charge_account_zero() -> Pair:
+    """Account 0 is never one."""
+    world = owe()
+    return world.attempt(interest(world, account=0)), world.attempt(interest(world))
+
+
+@story(Code.INTEREST_POSITION_MUST_INCREASE)
+def charge_at_a_used_position() -> Pair:
+    """Two ops never stand at one log position."""
+    world = owe()
+    return world.attempt(interest(world, position=world.position - 1)), world.attempt(interest(world))
+
+
+@story(Code.INTEREST_ACCOUNT_MUST_EXIST)
+def charge_nobody() -> Pair:
+    """The account after the last one."""
+    world = owe()
+    return world.attempt(interest(world, account=world.globals.account_count)), world.attempt(interest(world))
+
+
+@story(Code.INTEREST_QUOTE_EQUITY_MUST_MATCH)
+def charge_for_a_larger_debt() -> Pair:
+    """A unit more than Alice owes."""
+    world = owe(hours=1)
+    honest = interest(world)
+    return world.attempt(replace(honest, quote_equity=honest.quote_equity - 1)), world.attempt(honest)
+
+
+@story(Code.INTEREST_QUOTE_EQUITY_MUST_MATCH)
+def charge_at_a_stale_price() -> Pair:
+    """What Alice owes at a price of long ago may be anything."""
+    world = owe(hours=1)
+    world.tick(300)
+    young = world.attempt(interest(world))
+    world.tick(1)
+    return world.attempt(interest(world)), young
+
+
+@story(Code.INTEREST_MUST_CHANGE)
+def charge_who_owes_nothing() -> Pair:
+    """Bob holds the other side; what is owed begins with Alice."""
+    world = owe()
+    return world.attempt(interest(world, "bob")), world.attempt(interest(world))
+
+
+@story(Code.INTEREST_MUST_CHANGE)
+def charge_twice_in_an_hour() -> Pair:
+    """An hour is charged once, and when it is over."""
+    world = owe(hours=1)
+    honest = world.attempt(interest(world))
+    world.play(interest(world))
+    world.tick(60)
+    return world.attempt(interest(world)), honest
+
+
+@story(Code.INTEREST_MUST_CHANGE)
+def charge_who_is_in_auction() -> Pair:
+    """What an account in auction lacks is not its own."""
+    world = owe(hours=1)
+    honest = world.attempt(interest(world))
+    world.rewrite_account("alice", liquidation_from=1)
+    return world.attempt(interest(world)), honest
 
 
 # take

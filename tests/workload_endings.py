@@ -28,8 +28,8 @@ class Endings:
 
     def list_stories(self) -> list[Callable[[], Iterator[bytes]]]:
         """As often as each is to be told."""
-        some = [self._fall, self._expire, self._owe]
-        return [*some, *some, self._liquidate, *[self._take] * 4, self._deleverage]
+        once = [self._liquidate, self._deleverage, self._owe]
+        return [*once, *[self._fall] * 2, *[self._expire] * 2, *[self._take] * 4]
 
     @property
     def _ledger(self) -> Ledger:
@@ -94,13 +94,12 @@ class Endings:
         yield self.world.batch_steps[-1].op
         if lots > 0:
             yield from self._trade(buyer, seller, perpetual(underlying), lots, mark)
-            yield from self._wait(60)
+            yield from self.workload.play(Tick(self.world.position, now + 1))
             fallen = max(1, mark * 93 // 100)
             yield from self.workload.play(self.world.sign_reading(underlying, fallen, fallen, self.world.globals.time))
         yield from self._charge()
-        for seconds in (INTEREST_PERIOD - 1, 1, self.chance.choice((1, INTEREST_PERIOD, 3 * INTEREST_PERIOD))):
-            yield from self._wait(seconds)
-            yield from self._charge()
+        yield from self._wait(self.chance.choice((INTEREST_PERIOD, INTEREST_PERIOD + 1, 3 * INTEREST_PERIOD)))
+        yield from self._charge()
 
     def _take(self) -> Iterator[bytes]:
         """Somebody bids for a slice of an account, which is most often up for auction."""

@@ -188,7 +188,6 @@ def owe(hours: int = 0) -> World:
     world = open_market()
     world.deposit("alice", 10**12, 1)
     world.trade("alice", "bob", 0, LOTS, MARK)
-    world.price(1, 7_000_000)
     world.rewrite_account("alice", cash=-LOTS * MARK - 10**9)
     if hours:
         world.play(interest(world))

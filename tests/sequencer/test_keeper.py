@@ -1,5 +1,7 @@
 """The keeper posts what is due, stops where a batch is full, and what it posted replays from the log like anything."""
 
+from dataclasses import replace
+
 import pytest
 
 from devnet.crash_exchange import CrashExchange
@@ -11,8 +13,11 @@ from sequencer.oplog import LogRecord, RecordKind
 from sequencer.sweep import AccountSweep, BookSweep
 from state.codes import Kind
 from state.constants import NEVER
-from state.operations import Liquidate, decode_operation
+from state.ledger import Ledger
+from state.operations import Interest, Liquidate, decode_operation
+from state.tree import account_key
 from tests.conservation import assert_conserved
+from tests.sequencer.market import Sequencing
 
 FALL_MINUTE = 1_890
 
@@ -85,6 +90,26 @@ def test_a_full_batch_is_left_alone(recorded: Recorded) -> None:
     keeper._sweep = Always(held)
     assert keeper.keep() == []
     assert keeper.is_due([])
+
+
+def test_a_debt_is_charged_for_by_the_hour() -> None:
+    """The clock begins at the first look, an hour is due at its end and no second earlier, and the fund has it."""
+    sequencing = Sequencing()
+    engine, index = sequencing.engine, sequencing.world.person("alice").account
+    held, fund = Ledger(engine.leaves).require_account(index), Ledger(engine.leaves).require_asset(0).fund
+    owing = replace(held, cash=-(10**9), collateral=((1, 10**12),), positions=())
+    engine.leaves[account_key(index)] = owing.encode()
+    keeper = Keeper(engine, AccountSweep(), bytes_max=NEVER)
+    begun = engine.globals.time
+    assert [decode_operation(record.body) for record in keeper.keep()] == [
+        Interest(engine.next_position - 1, index, -(10**9))
+    ]
+    for seconds, charged in ((1, 0), (3_599, 0), (3_600, 1), (3_601, 1), (7_200, 2)):
+        engine.tick(begun + seconds)
+        keeper.keep()
+        paid = owing.cash - Ledger(engine.leaves).require_account(index).cash
+        assert paid == 11_416 * charged
+        assert Ledger(engine.leaves).require_asset(0).fund == fund + paid
 
 
 class Always:

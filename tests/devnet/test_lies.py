@@ -8,7 +8,7 @@ from fraud_proofs.challenger import Honest, Proof
 from state.codes import Kind
 from tests.devnet.lying import Operator
 
-UNPLAYED = {Kind.SURFACE, Kind.INDEX, Kind.SETTLE, Kind.LIQUIDATE, Kind.TAKE, Kind.DELEVERAGE}
+UNPLAYED = {Kind.SURFACE, Kind.INDEX, Kind.SETTLE, Kind.LIQUIDATE, Kind.TAKE, Kind.DELEVERAGE, Kind.INTEREST}
 """What the devnet's people do not come to in a minute; tests/devnet/test_crash_replay.py puts these to the contract."""
 
 CONVICTED = [name for name, variety in VARIETIES.items() if not variety.is_refused]

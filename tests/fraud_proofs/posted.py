@@ -13,6 +13,7 @@ from state.context import StepContext
 from state.leaves import call, perpetual
 from state.ledger import Ledger
 from state.process_deleverage import claim_deleverage
+from state.process_interest import claim_interest
 from state.process_liquidate import claim_liquidate
 from state.tree import LeafKey, build_tree
 from tests.workload import random_steps
@@ -152,6 +153,7 @@ def post_market() -> Posted:
     world.place("carol", 1, 5, 6_900_000)
     world.play(world.sign_cancel("carol"))
     world.settle("alice")
+    world.play(claim_interest(Ledger(world.state.leaves), world.position, world.person("erin").account))
     world.play(claim_liquidate(Ledger(world.state.leaves), world.position, world.person("erin").account))
     world.play(world.sign_take("carol", "dave", 100_000))
     dave, bob = world.person("dave").account, world.person("bob").account

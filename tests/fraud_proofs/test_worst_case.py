@@ -11,9 +11,10 @@ from fraud_proofs.challenger import PROOF_GAS_MAX
 from fraud_proofs.grounds import GroundKind
 from node.contracts import MAX_RUNTIME_SIZE
 from state.codes import Code, Kind
-from state.constants import BATCH_BYTES_MAX
+from state.constants import BATCH_BYTES_MAX, POSITIONS_MAX
 from state.ledger import BoundPassed
 from state.transition import Invalid, Valid
+from tests.conservation import list_accounts
 from tests.contracts.scene import Scene
 from tests.dearest_state import Stage, judge, lay_out, open_stage
 from tests.parity.every_edge import EDGES
@@ -148,6 +149,8 @@ def draw_change(row: Row, chance: random.Random) -> Scene | None:
     if not scene.op or not may_be_posted(scene, before.context.header):
         return None
     lay_out(scene)
+    if any(len(account.positions) > POSITIONS_MAX for account in list_accounts(scene.leaves).values()):
+        return None  # more than any state has
     try:
         result = judge(scene)
     except BoundPassed:

@@ -5,6 +5,7 @@ from pathlib import Path
 from coincurve import PrivateKey
 
 from node.chain_follower import ChainFollower
+from node.keys import Ed25519Key
 from node.sequencer_core import SequencerCore
 from node.transactions import Sender, require_mined
 from sequencer.engine import Accepted
@@ -13,6 +14,9 @@ from state.receipts import SignedReceipt
 from state.store import Store
 from tests.node.town import TERMS, Town
 from tests.receipts import sign_receipt
+
+SESSION = Ed25519Key(bytes([8]) * 32)
+"""Whoever asks a clerk for something signs with this."""
 
 
 class Clerk:

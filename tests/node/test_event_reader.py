@@ -1,7 +1,5 @@
 """A reader sees every event once, in order, and says what to forget when the L1 takes blocks back."""
 
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -12,16 +10,9 @@ from node.rollup import Rollup
 from node.transactions import Sender
 from state.l1_events import GenesisSet, L1Event, MessageSent
 from tests.node.flaky_proxy import Answer, Silence, run_proxy
-from tests.node.town import Town, open_town
+from tests.node.town import Town
 
 ETHER_UNITS = 10**8
-
-
-@pytest.fixture
-def town(tmp_path: Path) -> Iterator[Town]:
-    """A town of its own for every test: chains are bent here. Finality is two blocks behind."""
-    with open_town(tmp_path) as running:
-        yield running
 
 
 @pytest.fixture

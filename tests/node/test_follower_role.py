@@ -1,6 +1,6 @@
 """A follower beside a sequencer: what it shows before L1 does, what it hands on, and what makes it raise an alarm."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,46 +15,24 @@ from node.feed import Feed
 from node.feed_copy import ForeignCopy
 from node.follower_role import Follower, FollowerSettings, run_follower
 from node.gateway import Gateway
-from node.keys import Ed25519Key
 from node.logs import Log
 from node.op_log import LevelDbLog
 from node.rollup import ETH
 from node.transactions import require_mined
-from node.wallet import Wallet
 from sequencer.log_check import AlarmCode
 from sequencer.oplog import LogRecord, RecordKind
 from sequencer.requests import build_request
 from state.codec import Value
-from state.constants import NEVER
-from state.leaves import SessionKey, decode_withdrawal
+from state.leaves import decode_withdrawal
 from state.operations import Cancel, Tick, Withdraw, hash_digest
 from state.store import Store
 from tests.fraud_proofs.broken_word import bend_batch
-from tests.node.clerk import Clerk
+from tests.node.clerk import SESSION, Clerk
 from tests.node.reorgs import reorganize
 from tests.node.test_vertical import until
-from tests.node.town import ETHER_ASSET, Town, open_town
+from tests.node.town import ETHER_ASSET, Town
 
-SESSION = Ed25519Key(bytes([8]) * 32)
 AMOUNT = 10**6
-
-
-@pytest.fixture
-def town(tmp_path: Path) -> Iterator[Town]:
-    with open_town(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-def clerk(town: Town, tmp_path: Path) -> Iterator[Clerk]:
-    """A sequencer with one posted batch, and an account that SESSION signs for."""
-    with Clerk(town, tmp_path / "clerk") as clerk:
-        wallet = Wallet(town.rollup, town.open_sender("alice"))
-        wallet.deposit(ETHER_ASSET, 10**9)
-        wallet.register_key(1, SessionKey(SESSION.public_key, 7, NEVER))
-        clerk.take_messages()
-        clerk.post()
-        yield clerk
 
 
 def withdraw(town: Town, clerk: Clerk, sequence: int) -> None:

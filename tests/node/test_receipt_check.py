@@ -1,6 +1,5 @@
 """A holder's receipts against L1: an honest sequencer's stand, a broken word is found and costs the bond."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,40 +9,14 @@ from coincurve import PrivateKey
 from fraud_proofs.contradictions import ContradictionKind
 from node.cli import main
 from node.errors import ConfigError
-from node.keys import Ed25519Key
 from node.receipt_check import find_contradictions, format_receipt, read_receipts
 from node.rollup import ETH
-from node.wallet import Wallet
 from sequencer.requests import build_request
-from state.constants import NEVER
-from state.leaves import SessionKey
 from state.operations import Withdraw, hash_digest
 from state.receipts import SignedReceipt
 from tests.fraud_proofs.broken_word import bend_batch, leave_out
-from tests.node.clerk import Clerk
-from tests.node.town import ETHER_ASSET, TERMS, Town, open_town
-
-SESSION = Ed25519Key(bytes([8]) * 32)
-
-
-@pytest.fixture
-def town(tmp_path: Path) -> Iterator[Town]:
-    with open_town(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-def clerk(town: Town, tmp_path: Path) -> Iterator[Clerk]:
-    """A sequencer with one account on the chain, which SESSION signs for."""
-    with Clerk(town, tmp_path / "clerk") as clerk:
-        wallet = Wallet(town.rollup, town.open_sender("alice"))
-        wallet.deposit(ETHER_ASSET, 10**9)
-        clerk.take_messages()
-        clerk.post()
-        ((account, _),) = wallet.read_state().find_accounts(wallet.address)
-        wallet.register_key(account, SessionKey(SESSION.public_key, 7, NEVER))
-        clerk.take_messages()
-        yield clerk
+from tests.node.clerk import SESSION, Clerk
+from tests.node.town import ETHER_ASSET, TERMS, Town
 
 
 def withdraw(town: Town, clerk: Clerk, receipts: Path, sequence: int) -> SignedReceipt:

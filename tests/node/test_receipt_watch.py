@@ -1,6 +1,6 @@
 """Receipts handed to a watchtower on a real L1: an honest key keeps its bond, a broken word costs it."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -8,43 +8,19 @@ from pathlib import Path
 import pytest
 import trio
 
-from node.keys import Ed25519Key
 from node.logs import Log
 from node.receipt_check import format_receipt
 from node.receipt_watch import ReceiptFiles, ReceiptWatch
 from node.rollup import ETH
-from node.wallet import Wallet
 from node.watchtower_role import Watchtower, WatchtowerSettings
 from sequencer.requests import build_request
-from state.constants import NEVER
-from state.leaves import SessionKey
 from state.operations import Cancel, Withdraw, hash_digest
 from tests.fraud_proofs.broken_word import bend_batch
-from tests.node.clerk import Clerk
+from tests.node.clerk import SESSION, Clerk
 from tests.node.reorgs import reorganize
 from tests.node.test_rescue_role import open_rescuer, wait
 from tests.node.test_vertical import until
-from tests.node.town import ETHER_ASSET, TERMS, Town, open_town
-
-SESSION = Ed25519Key(bytes([8]) * 32)
-
-
-@pytest.fixture
-def town(tmp_path: Path) -> Iterator[Town]:
-    with open_town(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-def clerk(town: Town, tmp_path: Path) -> Iterator[Clerk]:
-    """A sequencer with one posted batch, and an account that SESSION signs for."""
-    with Clerk(town, tmp_path / "clerk") as clerk:
-        wallet = Wallet(town.rollup, town.open_sender("alice"))
-        wallet.deposit(ETHER_ASSET, 10**9)
-        wallet.register_key(1, SessionKey(SESSION.public_key, 7, NEVER))
-        clerk.take_messages()
-        clerk.post()
-        yield clerk
+from tests.node.town import ETHER_ASSET, TERMS, Town
 
 
 class Holder:

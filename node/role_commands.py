@@ -304,7 +304,7 @@ an L1 endpoint, the rollup's address and a key with ether for one proof; nothing
   keel watchtower ... --self-test       only show that the judge would convict a wrong step, and exit
   keel watchtower ... --receipts FOLDER hold receipts against the chain too, and slash whoever broke his word; FOLDER
                                         has files that `keel wallet ... --receipts FILE` filled, and may grow
-  keel watchtower ... --end             end the rollup when no batch has come for too long, and register all who owe""",
+  keel watchtower ... --end             end a rollup to which no batch or price comes any more; register all who owe""",
     )
     add_chain_options(parser)
     add_key_option(parser)

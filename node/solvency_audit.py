@@ -5,6 +5,7 @@ from fraud_proofs.solvency import Solvency, examine_solvency
 from node.errors import WrongContract
 from node.event_reader import EventReader
 from node.rollup import ETH, BridgedAsset, Rollup
+from node.wind_down import find_wind_down
 from state.leaves import decode_withdrawal
 from state.ledger import Ledger
 from state.tree import Collection, leaf_key
@@ -49,10 +50,13 @@ def print_asset(rollup: Rollup, replica: Replica, solvency: Solvency, asset: int
     """One asset's lines; whether the contract holds what is owed."""
     report, terms = solvency.assets[asset], rollup.get_asset(asset)
     unclaimed = count_unclaimed(rollup, replica, asset)
-    owed, holdings = (report.books.custody + unclaimed) * terms.unit, get_holdings(rollup, terms)
-    books = report.books
+    books, ending = report.books, find_wind_down(rollup)
+    unpaid = ending.count_left(asset) if ending.get_ending().registered_until else books.custody
+    owed, holdings = (unpaid + unclaimed) * terms.unit, get_holdings(rollup, terms)
     print(f"asset {asset}, in units:")
     print(f"  custody {books.custody}, unclaimed withdrawals {unclaimed}; accounts hold {report.claims}")
+    if unpaid != books.custody:
+        print(f"  the rollup has ended, and of custody {unpaid} are not paid out yet")
     print(f"  house cash {books.house_cash}, fund {books.fund}, fees {books.fees}, bad debt {books.bad_debt}")
     print(f"  the contract holds {holdings // terms.unit}: {'enough' if holdings >= owed else 'TOO LITTLE'}")
     return holdings >= owed

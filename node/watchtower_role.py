@@ -17,14 +17,15 @@ from fraud_proofs.rehearsal import rehearse
 from node.amounts import ETHER
 from node.chain_follower import ChainFollower, Progress
 from node.errors import CallReverted, L1Error, NodeError, RollupEnded, Underfunded
-from node.exit import Exit
+from node.exit import Exit, ExitError
 from node.l1 import Call, decode_values, encode_call, in_thread
 from node.logs import Log
 from node.receipt_watch import ReceiptWatch
 from node.replica_checkpoint import ReplicaCheckpoint
 from node.rollup import Rollup
 from node.transactions import Mined, Sender
-from state.l1_events import BatchPosted
+from state.batches import HEADER_BYTES, decode_header
+from state.l1_events import BatchPosted, Finalised
 
 TURN_SECONDS_MAX = 12.0
 """One block of a real L1."""
@@ -51,7 +52,7 @@ class WatchtowerSettings:
     """`delay` seconds are left to others beside this one's turn; it then looks whether it still must act.
 
     `receipts` is where receipts are handed in: a file, or a folder of files. With `is_ending` it ends a rollup to which
-    no batch comes any more, and registers its debtors.
+    no batch or no price comes any more, and registers its debtors.
     """
 
     poll_seconds: float = 1.0
@@ -89,7 +90,9 @@ class Watchtower:
         # Receipts are held against every batch from the genesis on, and so all of them are executed.
         kept = checkpoint if settings.receipts is None else None
         self._follower = ChainFollower(rollup, self._show_to_receipts, kept)
-        self._window = 0
+        self._window = self._limit = 0
+        self._reading_gaps: dict[int, int] = {}
+        self._is_feed_dead = False
         self._accused: tuple[BatchPosted, Proof] | None = None
         self._first_look: Progress | None = None
         self.counters = WatchtowerCounters()
@@ -136,7 +139,8 @@ class Watchtower:
     async def run(self) -> None:
         """Follow L1 and convict, until cancelled or nothing is left to do. Raises RollupEnded when it is to end
         nothing."""
-        self._window = (await in_thread(self._rollup.get_terms)).challenge_window
+        terms = await in_thread(self._rollup.get_terms)
+        self._window, self._limit = terms.challenge_window, terms.wind_down_limit
         if self._first_look is not None:
             # Whatever was posted before it started is judged too: nobody else may have looked.
             await self._judge(self._first_look)
@@ -145,8 +149,7 @@ class Watchtower:
                 progress = await self._follower.advance_async()
                 await self._judge(progress)
                 await self._convict(progress)
-                if self._settings.is_ending and await in_thread(self.is_over):
-                    await in_thread(self.end)
+                if self._settings.is_ending and await in_thread(self.is_over) and await in_thread(self.end):
                     return
             except RollupEnded:
                 if not self._settings.is_ending:
@@ -159,21 +162,37 @@ class Watchtower:
     def is_over(self) -> bool:
         """Whether the rollup has ended, or can be ended for want of batches. Raises L1Error."""
         leaving = self._leave()
-        return leaving.has_ended() or leaving.is_silent()
+        return leaving.has_ended() or leaving.is_silent() or self._is_feed_dead
 
-    def end(self) -> None:
-        """End the rollup and register everybody who owes. Raises L1Error, ExitError."""
+    def end(self) -> bool:
+        """End the rollup and register everybody who owes; False when it lives after all. Raises L1Error."""
         leaving = self._leave()
-        leaving.end()
+        try:
+            leaving.end()
+        except ExitError as error:
+            self._log.info("not ended", reason=str(error))
+            self._is_feed_dead = False
+            return False
         leaving.open()
         if leaving.is_registering():
             debtors = leaving.register_debtors()
             self._log.info("ended", debtors=debtors, registered_until=leaving.registered_until)
+        return True
 
     def _leave(self) -> Exit:
         return Exit(self._rollup, self._sender, lambda line: self._log.info("end", what=line))
 
+    def _note_feeds(self, progress: Progress) -> None:
+        """How old the oldest reading that counts was in each batch, and what that means once the batch is final."""
+        for event in progress.events:
+            if isinstance(event, BatchPosted):
+                header = decode_header(event.data[:HEADER_BYTES])
+                self._reading_gaps[event.index] = header.time - header.oracle_time
+            elif isinstance(event, Finalised) and event.index in self._reading_gaps:
+                self._is_feed_dead = self._reading_gaps[event.index] > self._limit
+
     async def _judge(self, progress: Progress) -> None:
+        self._note_feeds(progress)
         if progress.trouble is not None:
             self._log.warning("no checkpoint", error=progress.trouble)
         if progress.is_restarted:
@@ -248,8 +267,7 @@ async def run_watchtower(
     await in_thread(rollup.check_identity)
     tower = Watchtower(rollup, sender, settings, log, checkpoint)
     await in_thread(tower.check_funds)
-    if settings.is_ending and await in_thread(tower.is_over):
-        await in_thread(tower.end)
+    if settings.is_ending and await in_thread(tower.is_over) and await in_thread(tower.end):
         return
     log.info("self-test", result=await in_thread(tower.self_test))
     on_start(tower)

@@ -39,6 +39,11 @@ class WindDown:
         """All zeros before the books were opened."""
         return PostedEnding(*self._view("endings"))
 
+    def count_left(self, asset: int) -> int:
+        """Units of the last final custody that nobody has been paid yet; only once the books are open."""
+        left: int = self._view("pools", asset)[1]
+        return left
+
     def is_settled(self, account: int) -> bool:
         """Whether an account was registered or paid."""
         return bool(self._view("is_settled", account))

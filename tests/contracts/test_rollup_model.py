@@ -17,6 +17,7 @@ from tests.contracts.rollup_chain import (
     ETH,
     ETH_UNIT,
     FEE,
+    LIMIT,
     SILENCE,
     UNKNOWN,
     WINDOW,
@@ -53,6 +54,7 @@ class Model:
     has_served: bool = False
     doubled_until: int = 0
     last_rollback: int = 0
+    has_ended: bool = False
     messages: list[int] = field(default_factory=list)
     bonds: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     credits: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -76,13 +78,13 @@ class Model:
         return any(batch.submitter == who for batch in self.batches[self.final + 1 :])
 
     def post_bond(self, who: str, value: int) -> bool:
-        if self.bonds[who] + value < self.required_bond:
+        if self.has_ended or self.bonds[who] + value < self.required_bond:
             return False
         self.bonds[who] += value
         return True
 
     def take_slot(self, who: str) -> bool:
-        if self.holder or self.bonds[who] < self.required_bond:
+        if self.has_ended or self.holder or self.bonds[who] < self.required_bond:
             return False
         self.holder, self.taken_at, self.has_served = who, self.now, False
         return True
@@ -107,13 +109,15 @@ class Model:
         return True
 
     def send_message(self) -> bool:
+        if self.has_ended:
+            return False
         self.messages.append(self.now)
         self.credits[self.holder or "burned"] += FEE
         return True
 
     def submit(self, who: str, take: int, is_rescue: bool, is_false: bool) -> bool:
         is_rescuer = self.holder not in ("", who)
-        if self.bonds[who] < BOND or (is_rescuer and not (is_rescue and self.is_silent)):
+        if self.has_ended or self.bonds[who] < BOND or (is_rescuer and not (is_rescue and self.is_silent)):
             return False
         parent = self.batches[-1]
         cursor = parent.cursor + take
@@ -144,6 +148,15 @@ class Model:
         if not self.final < index <= self.tip or self.now < self.batches[index].submitted_at + WINDOW:
             return False
         self.final = index
+        return True
+
+    def wind_down(self) -> bool:
+        is_due = self.tip > self.final and self.now >= self.batches[self.final + 1].submitted_at + WINDOW
+        if self.has_ended or is_due or self.now <= self.batches[-1].submitted_at + LIMIT:
+            return False
+        self.leave_slot(self.holder or "nobody")
+        del self.batches[self.final + 1 :]
+        self.has_ended = True
         return True
 
     def withdraw_bond(self, who: str) -> None:
@@ -216,7 +229,7 @@ class Life:
         units = self.random.randrange(1, 1000)
         done = self.send("deposit", 0, units, 0, who=who, value=FEE + units * ETH_UNIT)
         assert done == self.model.send_message()
-        self.custody += units
+        self.custody += units * done
         return done
 
     def submit(self, who: str) -> bool:
@@ -248,6 +261,11 @@ class Life:
             return False
         done = self.send("finalise", index, who=who)
         assert done == self.model.finalise(index)
+        return done
+
+    def wind_down(self, who: str) -> bool:
+        done = self.send("wind_down", b"", who=who)
+        assert done == self.model.wind_down()
         return done
 
     def withdraw_bond(self, who: str) -> bool:
@@ -303,3 +321,12 @@ def test_rollup_lives_as_its_model(seed: int) -> None:
         life.step()
         life.check_laws()
         steps += 1
+    while not life.wind_down("dave"):
+        for action in (life.wait, life.prove, life.finalise):
+            action("dave")
+        life.check_laws()
+    for _ in range(60):
+        life.check_laws()
+        life.step()
+    for name in PEOPLE:
+        assert life.withdraw_bond(name), "a bond is stuck"

@@ -16,8 +16,9 @@ from node.keys import Ed25519Key, Secp256k1Key
 from node.logs import Log
 from node.oracle_role import draft_reading, sign_reading
 from node.oracle_source import Price
+from node.transactions import require_mined
 from node.wallet import Wallet
-from node.watchtower_role import WatchtowerSettings, run_watchtower
+from node.watchtower_role import Watchtower, WatchtowerSettings, run_watchtower
 from sequencer.requests import build_request
 from state.constants import NEVER
 from state.leaves import SessionKey, perpetual
@@ -130,6 +131,8 @@ def test_everybody_leaves_a_dead_rollup(town: Town, clerk: Clerk, capsys: pytest
     wait(town, TERMS.registration_period)
     assert run_exit(town, "alice") == 0
     assert "account 1 of" in capsys.readouterr().out
+    assert cli.main(["audit", "--l1", town.anvil.url, "--rollup", town.deployment.rollup]) == 0
+    assert "the rollup has ended, and of custody" in capsys.readouterr().out
 
     leaves = Wallet(town.rollup, town.open_sender("dora")).read_final_state().replica.state.leaves
     twin = Ending(leaves)
@@ -168,10 +171,13 @@ def test_what_is_done_is_passed_over(town: Town, clerk: Clerk, capsys: pytest.Ca
     assert lines[-1].endswith("(by another)")
 
 
-def test_a_dead_feed_ends_a_rollup_that_lives(town: Town, clerk: Clerk) -> None:
-    """Batches come, but the price of what people hold does not: as soon as a final batch says so, anybody ends it."""
+@pytest.mark.parametrize("is_watched", [False, True])
+def test_a_dead_feed_ends_a_rollup_that_lives(town: Town, clerk: Clerk, *, is_watched: bool) -> None:
+    """Batches come, but the price of what people hold does not: as soon as a final batch says so, anybody ends it, and
+    a watchtower that is told to."""
     play(town, clerk)
-    leaving = Exit(town.rollup, town.open_sender("dora"), lambda line: None)
+    sender = town.open_sender("dora")
+    leaving = Exit(town.rollup, sender, lambda line: None)
     wait(town, TERMS.wind_down_limit + 1)
     for _ in range(2):
         clerk.take_messages()
@@ -179,7 +185,11 @@ def test_a_dead_feed_ends_a_rollup_that_lives(town: Town, clerk: Clerk) -> None:
         with pytest.raises(ExitError, match="the rollup lives"):
             leaving.end()
         wait(town, TERMS.challenge_window // 2 + 1)
-    leaving.end()
+    if is_watched:
+        require_mined(sender.send(town.rollup.finalise(2)))
+        trio.run(Watchtower(town.rollup, sender, WatchtowerSettings(is_ending=True), Log("watchtower")).run)
+    else:
+        leaving.end()
 
     assert town.rollup.view("final_index") == town.rollup.view("tip") == 2
     assert leaving.has_ended()

@@ -21,6 +21,7 @@ from node.file_limit import fit_limits
 from node.gateway import Gateway, GatewayLimits, Method
 from node.l1 import in_thread
 from node.logs import Log
+from node.margin_watch import MarginWatch
 from node.reads import build_proof_methods, build_read_methods
 from node.replica_checkpoint import ReplicaCheckpoint
 from node.rollup import Rollup
@@ -87,7 +88,8 @@ class Follower:
         self.copy: FeedCopy | None = None
         if settings.feed is not None and store is not None:
             self.copy = FeedCopy(store, rollup.get_domain(), settings.feed, log, self._take_news)
-        streams = self.copy.feed.streams if self.copy else {}
+        self._calls = MarginWatch(lambda: self.leaves)
+        streams = self._calls.streams | (self.copy.feed.streams if self.copy else {})
         self.gateway = Gateway(self._build_methods(), fit_limits(GatewayLimits()), streams=streams)
 
     @property
@@ -115,6 +117,7 @@ class Follower:
             if not self._still_holds(progress):
                 self._fresh = None
             self._take_news()
+            self._calls.announce()
 
     def _still_holds(self, progress: Progress) -> bool:
         """Whether what is shown stands as well upon what L1 holds now: more of the same, and not beyond it."""
@@ -152,6 +155,7 @@ class Follower:
         if alarm is not None:
             self._fresh = None
             self._raise_alarm(alarm)
+        self._calls.announce()
 
     def _compare(self, copy: FeedCopy, check: LogCheck) -> Alarm | None:
         """Hold the log against every batch whose end it has reached, until it departs from one."""

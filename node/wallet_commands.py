@@ -20,6 +20,7 @@ A whole round, from the folder that `keel init` made (or with --l1, --rollup, --
   keel wallet force-withdraw 100                without the sequencer
   keel wallet exit                              when the rollup is dead: end it, and be paid
   keel wallet balance
+  keel wallet watch --gateway HOST:PORT         margin calls, from a follower
   keel wallet check-receipts FILE               FILE from order, cancel, transfer, withdraw with --receipts FILE
 
 Amounts are in whole tokens, exactly: asset 0 is the quote dollar; --asset 1 is what the rollup lists next."""

@@ -2,18 +2,19 @@
 
 import argparse
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 import trio
 
-from node.amounts import DOLLAR, parse_amount
+from node.amounts import DOLLAR, format_amount, parse_amount
 from node.client import Client, open_client
 from node.command_options import Chain
 from node.errors import ConfigError
 from node.instrument_names import parse_instrument
 from node.keys import load_ethereum_key, load_session_key
-from node.session import Answer, Session, fetch_underlyings, open_session
+from node.session import Answer, Session, SessionError, fetch_underlyings, find_account, open_session
 from node.wallet_options import (
     add_amount,
     add_verb,
@@ -21,6 +22,8 @@ from node.wallet_options import (
     get_units_per_token,
     parse_account,
 )
+from risk.margin_calls import CallLevel
+from state.codec import Value
 from state.constants import PPM, PRICE_MAX, QUANTITY_MAX, SLOTS_PER_ACCOUNT
 from state.leaves import FLAG_POST_ONLY, FLAG_REDUCE_ONLY
 
@@ -50,6 +53,7 @@ def add_parsers(verbs: Any) -> None:
     bid.add_argument("target", type=parse_account, help="the account in auction")
     bid.add_argument("--percent", type=int, default=100, help="of all that it holds (default: 100)")
     bid.add_argument("--discount", required=True, help="least that it must be under its value, in dollars")
+    add_verb(verbs, "watch", "print the account's margin calls, as a follower tells them (--gateway)", run_watch)
     for parser in (order, cancel, transfer, withdraw, bid):
         parser.add_argument("--receipts", metavar="FILE", type=Path, help="append the receipt, for check-receipts")
 
@@ -129,6 +133,37 @@ def run_withdraw(arguments: argparse.Namespace) -> int:
     answer = _send_from_session(chain, send)
     print(f"{arguments.amount} moved to the outbox at {_describe(answer)}; `keel wallet claim` when the batch is final")
     return 0
+
+
+def run_watch(arguments: argparse.Namespace) -> int:
+    """`keel wallet watch`: until it is interrupted, or the follower ends."""
+    chain = Chain(arguments)
+    owner = b"" if arguments.account else load_ethereum_key(chain.get_key_path(is_wallet=True)).address
+
+    async def run() -> None:
+        async with open_client(*chain.require_gateway()) as client:
+            account = arguments.account or await find_account(client, owner)
+            async with aclosing(client.stream("margin_calls", account)) as calls:
+                async for call in calls:
+                    print(describe_call(account, call), flush=True)
+
+    trio.run(run)
+    return 0
+
+
+def describe_call(account: int, answer: Value) -> str:
+    """One line for people. Raises SessionError for what is no margin call."""
+    match answer:
+        case [int(level), int(equity), int(initial), int(maintenance), int(), int(position), int(time)]:
+            surpluses = f"initial {show_dollars(initial)}, maintenance {show_dollars(maintenance)}"
+            worth = f"worth {show_dollars(equity)}, surplus over {surpluses}"
+            return f"{CallLevel(level).name}  account {account} {worth}  (position {position}, time {time})"
+    raise SessionError("the gateway's answer is no margin call: is it a follower's?")
+
+
+def show_dollars(units: int) -> str:
+    """Quote units in dollars, of either sign."""
+    return ("-" if units < 0 else "") + format_amount(abs(units), DOLLAR)
 
 
 def _send_from_session(chain: Chain, send: SendFromSession) -> Answer:

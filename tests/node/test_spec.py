@@ -59,7 +59,7 @@ def test_codes_are_what_is_sent() -> None:
     sent = {code.value: code.name for code in (*Refusal, *AlarmCode)}
     for module in (gateway, feed):
         sent |= {value: name for name, value in vars(module).items() if isinstance(value, int) and 9000 <= value < 9400}
-    assert {int(row[0]): row[1] for row in read_table("## 4. Codes")} == sent
+    assert {int(row[0]): row[1] for row in read_table("## 5. Codes")} == sent
     assert set(EXPLANATIONS) == set(AlarmCode)
 
 

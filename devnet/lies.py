@@ -6,6 +6,7 @@ A lie is convicted on one ground, or refused by the contract when it is submitte
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from devnet import lies_of_endings as endings
 from devnet import lies_of_form as form
 from devnet import lies_of_steps as steps
 from devnet.forgery import Teller
@@ -145,6 +146,38 @@ VARIETIES: dict[str, Variety] = {
     ),
     "wrong_funding": by_effect("a reading brings funding that nobody owed", steps.tell_wrong_funding),
     "wrong_fees": by_effect("a friend's fee is booked nowhere", steps.tell_wrong_fees),
+    # What no user signs
+    "surface_unsigned": by_check(
+        Code.SURFACE_SIGNATURES_MUST_VERIFY, "an expiry that the oracle did not sign", endings.tell_unsigned_surface
+    ),
+    "index_of_no_basket": by_check(
+        Code.INDEX_MUST_BE_A_BASKET, "a market is priced as a basket of itself", endings.tell_index_of_no_basket
+    ),
+    "settlement_of_nothing": by_check(
+        Code.SETTLE_MUST_FIND_SETTLED,
+        "a friend is paid for an option that he never held",
+        endings.tell_settlement_of_nothing,
+    ),
+    "liquidation_of_the_sound": by_check(
+        Code.LIQUIDATE_MARGIN_MUST_MATCH,
+        "somebody who owes nothing is put up for auction",
+        endings.tell_liquidation_of_the_sound,
+    ),
+    "interest_on_no_debt": by_check(
+        Code.INTEREST_QUOTE_EQUITY_MUST_MATCH,
+        "somebody who owes nothing is charged interest",
+        endings.tell_interest_on_no_debt,
+    ),
+    "take_without_auction": by_check(
+        Code.TAKE_TARGET_MUST_BE_OPEN,
+        "a friend takes over an account that is not up for auction",
+        endings.tell_take_without_auction,
+    ),
+    "deleverage_of_the_sound": by_check(
+        Code.DELEVERAGE_MUST_BE_DUE,
+        "a friend is said to be bankrupt, and closed with",
+        endings.tell_deleverage_of_the_sound,
+    ),
     # Refused
     "wrong_parent": refused(
         "rollup: parent",

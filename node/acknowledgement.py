@@ -1,7 +1,7 @@
 """From the engine back to whoever asked: a group is made durable, then signed for, then answered; never otherwise.
 
 While one group is being written the engine goes on, and all that it has done meanwhile is written in one go next: the
-slower the disk, the larger the groups.
+slower the disk, the larger the groups. While one is being signed for, the next is being written.
 """
 
 from collections.abc import Awaitable, Callable
@@ -91,6 +91,8 @@ class Acknowledger:
 
     async def run(self, signer: SignatureProcess, nursery: trio.Nursery) -> None:
         """Until cancelled. Raises StoreError when the disk fails; everybody in line has been refused then."""
+        send, receive = trio.open_memory_channel[list[_Group]](GROUPS_AHEAD_MAX)
+        nursery.start_soon(self._answer_in_turn, signer, receive)
         async for group in self._receive:
             groups = [group, *self._take_waiting()]
             outcomes = [outcome for one in groups for outcome in one.outcomes]
@@ -100,15 +102,19 @@ class Acknowledger:
             except (StoreError, Fenced):
                 await self._give_up(outcomes)
                 raise
-            await self._answer(signer, outcomes)
             self._on_durable(records)
             self._counters.groups += 1
+            await send.send([one for one in groups if one.sealing is None])
             for one in groups:
-                if one.sealing is None:
-                    self._close_group()
-                else:
+                if one.sealing is not None:
                     # Those behind it need not wait for so large a write.
                     nursery.start_soon(self._write_sealed, one.sealing)
+
+    async def _answer_in_turn(self, signer: SignatureProcess, durable: trio.MemoryReceiveChannel[list[_Group]]) -> None:
+        async for groups in durable:
+            await self._answer(signer, [outcome for one in groups for outcome in one.outcomes])
+            for _ in groups:
+                self._close_group()
 
     async def _write_sealed(self, sealing: Sealing) -> None:
         async with self._seals_in_order:

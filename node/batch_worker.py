@@ -24,7 +24,7 @@ from state.codec import Value, decode, encode
 from state.tree import build_tree
 
 BEGIN, BUILD = b"L", b"B"
-NICENESS = 10
+NICENESS = 5
 
 
 def begin(body: bytes) -> Batcher:

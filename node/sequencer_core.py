@@ -155,11 +155,11 @@ class SequencerCore:
         slots = dict(self._store.read_slots())
         digest = self._store.read_meta(_SLOTS_DIGEST) or bytes(DIGEST_BYTES)
         is_whole = add_to_digest(bytes(DIGEST_BYTES), (), slots.items()) == digest
+        known = [(_decode_slot_key(key), _decode_slot(value)) for key, value in slots.items()] if is_whole else []
         if batcher.root != head.root or not is_whole:
             return False
         self._restore(head, leaves, batcher)
         self._slots_on_disk, self._slots_digest = slots, digest
-        known = [(_decode_slot_key(key), _decode_slot(value)) for key, value in slots.items()]
         for slot, state in sorted(known, key=lambda item: item[1].order.accepted if item[1].order else -1):
             self.engine.restore_slot(slot, state)
         self.sealed = SealedBatches(self._store, self._list_sealed(head))

@@ -83,6 +83,8 @@ SETTLE: constant(uint256) = 13
 LIQUIDATE: constant(uint256) = 14
 TAKE: constant(uint256) = 15
 DELEVERAGE: constant(uint256) = 16
+BID: constant(uint256) = 17
+RELAY: constant(uint256) = 18
 INTEREST: constant(uint256) = 19
 
 # Grounds of a proof.

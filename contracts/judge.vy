@@ -41,6 +41,8 @@ VERIFY_ACCOUNT: public(immutable(address))  # transfer, withdraw
 VERIFY_LIQUIDATION: public(immutable(address))  # settle, liquidate, interest
 VERIFY_TAKE: public(immutable(address))  # take
 VERIFY_DELEVERAGE: public(immutable(address))  # deleverage
+VERIFY_BID: public(immutable(address))  # bid
+VERIFY_RELAY: public(immutable(address))  # relay
 
 
 @deploy
@@ -54,6 +56,8 @@ def __init__(
     verify_liquidation: address,
     verify_take: address,
     verify_deleverage: address,
+    verify_bid: address,
+    verify_relay: address,
 ):
     # An empty verifier would make every op of its kinds an unknown one.
     for verifier: address in [
@@ -66,6 +70,8 @@ def __init__(
         verify_liquidation,
         verify_take,
         verify_deleverage,
+        verify_bid,
+        verify_relay,
     ]:
         assert verifier.is_contract, "judge: verifier"
     VERIFY_BATCH = verify_batch
@@ -77,6 +83,8 @@ def __init__(
     VERIFY_LIQUIDATION = verify_liquidation
     VERIFY_TAKE = verify_take
     VERIFY_DELEVERAGE = verify_deleverage
+    VERIFY_BID = verify_bid
+    VERIFY_RELAY = verify_relay
 
 
 @external
@@ -145,7 +153,7 @@ def _get_verifier(kind: uint256) -> address:
     """
     if kind == constants.INTEREST:
         return VERIFY_LIQUIDATION
-    if kind == 0 or kind > constants.DELEVERAGE:
+    if kind == 0 or kind > constants.RELAY:
         return empty(address)
     if kind <= constants.TICK:
         return VERIFY_BATCH
@@ -161,4 +169,8 @@ def _get_verifier(kind: uint256) -> address:
         return VERIFY_ACCOUNT
     if kind <= constants.LIQUIDATE:
         return VERIFY_LIQUIDATION
-    return VERIFY_TAKE if kind == constants.TAKE else VERIFY_DELEVERAGE
+    if kind == constants.TAKE:
+        return VERIFY_TAKE
+    if kind == constants.DELEVERAGE:
+        return VERIFY_DELEVERAGE
+    return VERIFY_BID if kind == constants.BID else VERIFY_RELAY

@@ -158,6 +158,7 @@ struct Dated:
 # Where things stand in the calldata, and what all underlyings share.
 struct Frame:
     time: uint256
+    asked_at: uint256  # when prices must have been young
     params_at: uint256
     rules_at: uint256
     stable: int256
@@ -217,12 +218,14 @@ def compute(
     before_leaf: Bytes[constants.LEAF_BYTES_MAX],
     after_leaf: Bytes[constants.LEAF_BYTES_MAX],
     must_cover: bool,
+    asked_at: uint256 = max_value(uint256),
 ) -> (Margin, Margin, uint256, bytes32, uint256, bool):
     """
     @notice What an account is worth and has to spare, before and after an op.
     @param at Where M* begins in the witness
     @param params_leaf The active parameters, authenticated by the caller as both leaves of the account are
     @param must_cover Whether collateral whose price is stale counts nothing
+    @param asked_at Prices are as old as they were then, or now if that is before
     @return both margins; freshness of the account after, bit 0 for young prices, bit 1 for none halted; the root of M*;
             where the witness goes on; whether a leaf was not there, behind which reading stopped
     """
@@ -231,6 +234,7 @@ def compute(
     cursor.at = witness_at + at
     frame: Frame = empty(Frame)
     frame.time = time
+    frame.asked_at = min(asked_at, time)
     frame.params_at = entries._begin(PARAMS_ARGUMENT)
     frame.must_cover = must_cover
     frame.rules_at = cursor.at + 2
@@ -507,7 +511,7 @@ def _is_price_young(prices: uint256, frame: Frame) -> bool:
     """
     @param prices The word of the leaf that begins with the time of the reading
     """
-    return (prices >> 192) + self._get_price_age_max(frame.params_at) >= frame.time
+    return (prices >> 192) + self._get_price_age_max(frame.params_at) >= frame.asked_at
 
 
 @internal
@@ -602,7 +606,7 @@ def _decode_dated(leaf_at: uint256, frame: Frame, expiry: uint256) -> Dated:
         fixed=convert(fixed, int256),
         confidence=self._ppm_floor_q38(confidence >> 224),
         settlement=tail & U64,
-        is_young=tail & U64 != 0 or time + self._get_price_age_max(frame.params_at) >= frame.time,
+        is_young=tail & U64 != 0 or time + self._get_price_age_max(frame.params_at) >= frame.asked_at,
     )
 
 

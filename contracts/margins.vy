@@ -61,6 +61,19 @@ interface Margins:
         instruments: DynArray[uint256, constants.LEGS_MAX],
     ) -> (uint256[constants.LEGS_MAX], uint256, bytes32, uint256, bool): view
 
+interface TimedMargins:
+    def compute(
+        witness: Bytes[constants.WITNESS_BYTES_MAX],
+        at: uint256,
+        time: uint256,
+        params_version: uint256,
+        params_leaf: Bytes[constants.LEAF_BYTES_MAX],
+        before_leaf: Bytes[constants.LEAF_BYTES_MAX],
+        after_leaf: Bytes[constants.LEAF_BYTES_MAX],
+        must_cover: bool,
+        asked_at: uint256,
+    ) -> (Margin, Margin, uint256, bytes32, uint256, bool): view
+
 YOUNG: constant(uint256) = 1
 FRESH: constant(uint256) = 3
 
@@ -97,6 +110,32 @@ def _compute(
     found.before, found.after, freshness, found.root, found.end, found.is_missing = staticcall Margins(
         MARGIN
     ).compute(witness, at, time, params_version, params_leaf, before_leaf, after_leaf, must_cover)
+    found.is_young = freshness & YOUNG == YOUNG
+    found.is_fresh = freshness & FRESH == FRESH
+    return found
+
+
+@internal
+@view
+def _compute_at(
+    witness: Bytes[constants.WITNESS_BYTES_MAX],
+    at: uint256,
+    time: uint256,
+    params_version: uint256,
+    params_leaf: Bytes[constants.LEAF_BYTES_MAX],
+    before_leaf: Bytes[constants.LEAF_BYTES_MAX],
+    after_leaf: Bytes[constants.LEAF_BYTES_MAX],
+    must_cover: bool,
+    asked_at: uint256,
+) -> Found:
+    """
+    @notice The same for who asked earlier: prices are as old as they were at `asked_at`, or now if that is before.
+    """
+    found: Found = empty(Found)
+    freshness: uint256 = 0
+    found.before, found.after, freshness, found.root, found.end, found.is_missing = staticcall TimedMargins(
+        MARGIN
+    ).compute(witness, at, time, params_version, params_leaf, before_leaf, after_leaf, must_cover, asked_at)
     found.is_young = freshness & YOUNG == YOUNG
     found.is_fresh = freshness & FRESH == FRESH
     return found

@@ -59,7 +59,12 @@ FORCE_WITHDRAW: constant(uint8) = 3
 CANCEL_ALL: constant(uint8) = 5
 FORCE_CLOSE: constant(uint8) = 6
 FORCE_LIQUIDATE: constant(uint8) = 7
+TAKE: constant(uint8) = 8
+READING: constant(uint8) = 9
+SURFACE: constant(uint8) = 10
 PARAMS: constant(uint8) = 11
+# Of a surface that five have signed, which is the longest reading.
+READING_BYTES_MAX: constant(uint256) = 416
 
 # A batch hash is one over its header and the hashes of its frames.
 HASHED_BYTES_MAX: constant(uint256) = constants.HEADER_BYTES + 32 * constants.FRAMES_MAX
@@ -369,6 +374,44 @@ def force_liquidate(account: uint32):
     """
     assert msg.value == TERMS.message_fee, "rollup: value"
     self._enqueue(FORCE_LIQUIDATE, account, b"")
+
+
+@external
+@payable
+def take(
+    account: uint32,
+    sequence: uint64,
+    target: uint32,
+    slice_ppm: uint32,
+    discount_min: uint64,
+    valid_until: uint64,
+):
+    """
+    @notice Asks to take over a slice of an account that is up for auction, on the terms that a signed bid has.
+    """
+    assert msg.value == TERMS.message_fee, "rollup: value"
+    self._enqueue(
+        TAKE,
+        account,
+        concat(
+            convert(sequence, bytes8),
+            convert(target, bytes4),
+            convert(slice_ppm, bytes4),
+            convert(discount_min, bytes8),
+            convert(valid_until, bytes8),
+        ),
+    )
+
+
+@external
+@payable
+def relay(is_surface: bool, reading: Bytes[READING_BYTES_MAX]):
+    """
+    @notice Hands on a reading that the oracle signers have signed, whoever sends it.
+    @param reading The bytes of an oracle or a surface op from its signed fields on
+    """
+    assert msg.value == self._get_fee(len(reading)), "rollup: value"
+    self._enqueue(SURFACE if is_surface else READING, 0, reading)
 
 
 @external

@@ -7,16 +7,11 @@
 """
 import constants
 import context as contexts
-import globals
 import inbox
+import messages
 import operations
-import witness as witnesses
 
 initializes: inbox
-
-POSITION_MUST_INCREASE: constant(uint256) = 1
-INDEX_MUST_BE_CURSOR: constant(uint256) = 2
-INDEX_MUST_NOT_PASS_HEADER: constant(uint256) = 3
 
 
 @deploy
@@ -49,9 +44,13 @@ def evaluate(
     l1: operations.L1 = operations._decode_l1(op)
     if not (l1.decodes and contexts._may_stand(constants.L1, context.step, header)):
         return ground == constants.CHECK and check == 0
+    if ground == constants.CHECK and check != messages.MESSAGE_MUST_BE_FOR_KIND:
+        return messages._is_place_wrong(context, header, l1.position, l1.index, check, witness)
+    # A message that the header does not claim is of no type here, and has no effect.
+    if l1.index >= header.inbox_cursor:
+        return False
     if ground == constants.EFFECT:
-        # A message that the header does not claim has no effect here.
-        if l1.position == constants.NEVER or l1.index >= header.inbox_cursor:
+        if l1.position == constants.NEVER:
             return False
         root: bytes32 = inbox._compute_root_after(
             context.rollup, context.pre_root, l1.position, l1.index, witness
@@ -59,16 +58,7 @@ def evaluate(
         return root != context.post_root
     if ground != constants.CHECK:
         return False
-    if check == INDEX_MUST_NOT_PASS_HEADER:
-        witnesses._finish(witness, 0)
-        return l1.index >= header.inbox_cursor
-    if check != POSITION_MUST_INCREASE and check != INDEX_MUST_BE_CURSOR:
-        return False
-    leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
-    end: uint256 = 0
-    leaf, end = witnesses._read(witness, 0, context.pre_root, constants.GLOBALS, 0)
-    witnesses._finish(witness, end)
-    state: globals.Globals = globals._decode_globals(leaf)
-    if check == POSITION_MUST_INCREASE:
-        return not contexts._is_position_next(state, header, l1.position)
-    return l1.index != state.inbox_cursor
+    message: messages.Message = empty(messages.Message)
+    data: Bytes[constants.MESSAGE_BYTES_MAX] = b""
+    message, data = messages._read(context.rollup, l1.index, witness)
+    return messages._is_message_wrong(context, constants.L1, message, check, witness)

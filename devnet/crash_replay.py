@@ -22,7 +22,8 @@ from state.ledger import Ledger
 from state.marks import compute_mark
 from state.operations import Deleverage, Liquidate, Oracle, Settle, Surface, Take
 from state.process_deleverage import compute_shift_ceil
-from state.process_take import SLICE_ROOM_PPM, claim_take, compute_price
+from state.process_take import claim_take
+from state.slices import SLICE_ROOM_PPM, compute_price
 from state.valuation import add_position, compute_account_margin, read_quotes
 
 SEED = 20171221

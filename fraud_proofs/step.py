@@ -8,12 +8,12 @@ from dataclasses import replace
 
 from fraud_proofs.ed25519 import Verdict, judge_signature
 from fraud_proofs.grounds import Ground, GroundKind
-from fraud_proofs.witness import HINTS_BYTES, Witness, decode_hints, is_message_claimed
+from fraud_proofs.witness import HINTS_BYTES, MESSAGE_CODES, Witness, decode_hints, is_message_claimed
 from state.batches import decode_frame
 from state.context import MessageUnknown, StepContext, is_passed
 from state.leaves import Account, LeafError
 from state.ledger import Ledger, SubjectMissing
-from state.operations import L1, Operation
+from state.operations import L1, Bid, Operation, Relay
 from state.transition import PROCESSES, decode_step, get_decode_code
 from state.tree import LeafKey, compute_root, get_account_index, hash_leaf
 
@@ -81,18 +81,21 @@ def fold_witness(pre_root: bytes, witness: Witness, writes: Mapping[LeafKey, byt
     return root
 
 
-def get_inbox_message(context: StepContext, witness: Witness, op: Operation) -> bytes | None:
-    """The witness's message, which must be the one that L1 keeps for this op; None but for an l1. Raises BadWitness."""
-    if not isinstance(op, L1):
-        kept = None
-    else:
-        try:
-            kept = context.get_message(op.index)
-        except MessageUnknown as error:
-            raise BadWitness(str(error)) from error
+def supply_message(context: StepContext, witness: Witness, index: int) -> StepContext:
+    """The context with the witness's message, which must be the one that L1 keeps at this index. Raises BadWitness."""
+    try:
+        kept = context.get_message(index)
+    except MessageUnknown as error:
+        raise BadWitness(str(error)) from error
     if witness.message != kept:
         raise BadWitness("witness: another message is needed here")
-    return kept
+    return replace(context, get_message=lambda index: kept)
+
+
+def assert_no_message(witness: Witness) -> None:
+    """Where none is read, none is supplied. Raises BadWitness."""
+    if witness.message is not None:
+        raise BadWitness("witness: no message is needed here")
 
 
 class HintedVerifier:
@@ -118,8 +121,12 @@ class HintedVerifier:
 
 def is_check_failed(context: StepContext, op: Operation, ground: Ground, witness: Witness, pre_root: bytes) -> bool:
     """Whether the check of this ground fails in the state before the step. Raises BadWitness."""
-    if witness.message is not None:
-        raise BadWitness("witness: no message is needed here")
+    if ground.code not in MESSAGE_CODES:
+        assert_no_message(witness)
+    elif not is_message_claimed(context, op):
+        return False
+    elif isinstance(op, L1 | Bid | Relay) and ground.code // 100 == op.kind:
+        context = supply_message(context, witness, op.index)
     fold_witness(pre_root, witness, {})
     given, verifier = WitnessLeaves(witness), HintedVerifier(witness.hints)
     context, ledger = replace(context, verify=verifier), WitnessLedger(given, witness.exhibit)
@@ -134,11 +141,12 @@ def is_effect_wrong(context: StepContext, op: Operation, witness: Witness, pre_r
     """Whether the effects of the op, if it were valid, lead to another root than the claimed one. Raises BadWitness."""
     if not is_message_claimed(context, op):
         return False
-    message = get_inbox_message(context, witness, op)
+    if isinstance(op, L1 | Bid | Relay):
+        context = supply_message(context, witness, op.index)
+    else:
+        assert_no_message(witness)
     if witness.hints:
         raise BadWitness("witness: no hints are needed here")
-    if message is not None:
-        context = replace(context, get_message=lambda index: message)
     given = WitnessLeaves(witness)
     ledger = Ledger(given)
     try:

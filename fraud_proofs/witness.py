@@ -16,7 +16,7 @@ from fraud_proofs.grounds import Ground, GroundKind
 from state.codes import Code
 from state.context import StepContext, is_passed
 from state.ledger import Ledger, SubjectMissing
-from state.operations import L1, Deleverage, Operation, SignedOperation, hash_digest
+from state.operations import L1, Bid, Deleverage, Operation, Relay, SignedOperation, hash_digest
 from state.signed_checks import get_key
 from state.transition import PROCESSES, decode_step
 from state.tree import LeafKey, Path, Tree, get_account_index, hash_leaf
@@ -31,6 +31,17 @@ SIGNATURE_CODES = (
     Code.WITHDRAW_SIGNATURE_MUST_VERIFY,
     Code.TAKE_SIGNATURE_MUST_VERIFY,
 )
+
+MESSAGE_CODES = (
+    Code.L1_MESSAGE_MUST_BE_PLAIN,
+    Code.BID_MESSAGE_MUST_BE_A_TAKE,
+    Code.BID_TIME_MUST_REACH_MESSAGE,
+    Code.BID_CLAIMS_MUST_MATCH,
+    Code.BID_OUTCOME_MUST_MATCH,
+    Code.RELAY_MESSAGE_MUST_BE_A_READING,
+    Code.RELAY_TIME_MUST_REACH_MESSAGE,
+)
+"""Checks that read the message, as the effect of an op that takes one does."""
 
 EXHIBIT_AT = 4
 """Leaves that check 1608 reads before the account that a prover exhibits: G, P, A(counterparty), U."""
@@ -52,7 +63,7 @@ class WitnessLeaf:
 
 @dataclass(frozen=True, slots=True)
 class Witness:
-    """Message (of an l1 op's effect), leaves in order of first read, hints (of a signature check).
+    """Message (of a ground that reads it), leaves in order of first read, hints (of a signature check).
 
     `exhibit` is the account that check 1608 compares with: it may be any, so it is named before its leaf.
     """
@@ -98,8 +109,9 @@ def decode_hints(data: bytes) -> tuple[int, Hints]:
 
 
 def is_message_claimed(context: StepContext, op: Operation) -> bool:
-    """Whether an l1 op stays below the header's cursor: of a message beyond it, L1 need not know. True of other ops."""
-    return not isinstance(op, L1) or op.index < context.header.inbox_cursor
+    """Whether an op that takes a message stays below the header's cursor, beyond which L1 need not know one; true of
+    other ops."""
+    return not isinstance(op, L1 | Bid | Relay) or op.index < context.header.inbox_cursor
 
 
 def get_exhibit(op: Operation, ledger: Ledger) -> int | None:
@@ -123,11 +135,15 @@ def build_witness(
     if ground.kind is GroundKind.EFFECT:
         if not is_message_claimed(context, op):
             return Witness(())
-        if isinstance(op, L1):
+        if isinstance(op, L1 | Bid | Relay):
             message = context.get_message(op.index)
         with suppress(SubjectMissing):
             process.apply_effects(ledger, context, op)
         return Witness(tuple(build_leaves(tree, ledger.reads, ledger.writes)), message)
+    if ground.code in MESSAGE_CODES and isinstance(op, L1 | Bid | Relay):
+        if not is_message_claimed(context, op):
+            return Witness(())
+        message = context.get_message(op.index)
     for code, check in process.checks:
         if code == ground.code:
             is_passed(check, ledger, context, op)

@@ -13,7 +13,12 @@ from node.keys import format_address
 from node.l1 import L1, Call, decode_values, encode_call
 from sequencer.derivation import DerivationError, L1Cursor, derive_events
 from state.l1_events import L1Event
-from state.operations import hash_domain
+from state.operations import Oracle, Surface, hash_domain
+from state.process_inbox import MESSAGE_HEAD_BYTES, MessageType
+from state.process_relay import encode_reading
+
+MESSAGE_BYTES_PER_FEE = 256
+"""A message costs its fee once for so many bytes, or a part of them."""
 
 ETH = bytes(20)
 """Stands for ether where a token's address is asked for."""
@@ -36,6 +41,8 @@ ABI: dict[str, Signature] = {
     "cancel_all": Signature(("uint32",)),
     "force_close": Signature(("uint32", "bool")),
     "force_liquidate": Signature(("uint32",)),
+    "take": Signature(("uint32", "uint64", "uint32", "uint32", "uint64", "uint64")),
+    "relay": Signature(("bool", "bytes")),
     "post_bond": Signature(),
     "take_slot": Signature(),
     "evict": Signature(),
@@ -221,6 +228,26 @@ class Rollup:
     def force_liquidate(self, account: int, message_fee: int) -> Call:
         """Put an account that is short of margin up for auction."""
         return self._call("force_liquidate", account, value=message_fee)
+
+    def take(
+        self,
+        account: int,
+        sequence: int,
+        target: int,
+        slice_ppm: int,
+        discount_min: int,
+        valid_until: int,
+        message_fee: int,
+    ) -> Call:
+        """Bid for a slice of an account that is up for auction."""
+        terms = (account, sequence, target, slice_ppm, discount_min, valid_until)
+        return self._call("take", *terms, value=message_fee)
+
+    def relay(self, reading: Oracle | Surface, message_fee: int) -> Call:
+        """Hand on a signed reading; a long one costs more than one fee."""
+        kind, payload = encode_reading(reading)
+        fees = -(-(MESSAGE_HEAD_BYTES + len(payload)) // MESSAGE_BYTES_PER_FEE)
+        return self._call("relay", kind is MessageType.SURFACE, payload, value=fees * message_fee)
 
     def post_bond(self, wei: int) -> Call:
         """Add to the sender's bond."""

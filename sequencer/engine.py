@@ -24,6 +24,7 @@ from state.leaves import FLAG_POST_ONLY, Globals, decode_globals, decode_order, 
 from state.ledger import Leaves, Ledger, Slot, SubjectMissing
 from state.operations import (
     L1,
+    Bid,
     Cancel,
     Close,
     Fill,
@@ -32,6 +33,7 @@ from state.operations import (
     Operation,
     Oracle,
     OrderOp,
+    Relay,
     Surface,
     Take,
     Tick,
@@ -40,6 +42,8 @@ from state.operations import (
     hash_digest,
 )
 from state.process_batch import compute_oldest_oracle_time
+from state.process_bid import claim_bid
+from state.process_inbox import OPS_OF_THEIR_OWN, decode_message
 from state.process_take import claim_take
 from state.signatures import is_ed25519_valid
 from state.transition import PROCESSES, find_failed_check
@@ -47,6 +51,7 @@ from state.tree import GLOBALS_KEY, LeafKey, account_key, order_key
 
 # Ops that the node itself posts when they are due (keeper.py), and requests that no backlog keeps out.
 KEPT_KINDS = (Kind.INDEX, Kind.SETTLE, Kind.LIQUIDATE, Kind.DELEVERAGE, Kind.INTEREST)
+MESSAGE_KINDS = (Kind.L1, Kind.BID, Kind.RELAY)
 _ALWAYS_KINDS = (Kind.ORACLE, Kind.SURFACE, Kind.TAKE)
 
 # A fill's checks of one side; any other failure is blamed on the order that rests.
@@ -252,9 +257,18 @@ class Engine:
         return tuple(self._post(Tick(self.next_position, time)).records)
 
     def take_message(self, index: int, data: bytes) -> tuple[LogRecord, ...]:
-        """Take the L1 message that is next in the inbox."""
+        """Take the L1 message that is next in the inbox; state time reaches it first, where that matters."""
         known: Callable[[int], bytes] = {index: data}.__getitem__
-        return tuple(self._post(L1(self.next_position, index), known).records)
+        message = decode_message(data)
+        taker = OPS_OF_THEIR_OWN.get(message.type, L1)
+        ticks = () if taker is L1 else self.tick(message.time)
+        return (*ticks, *self._post(self._build_taker(taker, index, data), known).records)
+
+    def _build_taker(self, taker: type[Operation], index: int, data: bytes) -> Operation:
+        """The op that takes a message as the state stands."""
+        if taker is Bid:
+            return claim_bid(Ledger(self.leaves), self.next_position, index, data)
+        return Relay(self.next_position, index) if taker is Relay else L1(self.next_position, index)
 
     def submit(self, data: bytes | Request) -> Accepted | Refused:
         """Judge a request, as bytes or decoded; when it is taken, do everything that follows from it."""
@@ -308,8 +322,8 @@ class Engine:
         body, kind = record.body, record.body[0]
         if record.kind is RecordKind.POSTED and kind == Kind.TICK:
             return self.tick(int.from_bytes(body[9:]))
-        if record.kind is RecordKind.POSTED and kind == Kind.L1:
-            index = int.from_bytes(body[9:])
+        if record.kind is RecordKind.POSTED and kind in MESSAGE_KINDS:
+            index = int.from_bytes(body[9:17])
             return self.take_message(index, messages(index))
         if record.kind is RecordKind.POSTED and kind in KEPT_KINDS:
             kept = decode_operation(body)

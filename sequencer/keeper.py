@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Protocol, cast
 
-from sequencer.engine import Accepted, Engine
+from sequencer.engine import MESSAGE_KINDS, Accepted, Engine
 from sequencer.oplog import LogRecord, RecordKind
 from state.codes import Kind
 from state.constants import INTEREST_PERIOD
@@ -25,7 +25,7 @@ from state.process_interest import claim_interest
 from state.process_liquidate import claim_liquidate, is_only_debt_left
 from state.tree import LeafKey, expiry_key, get_account_index
 
-_PRICE_KINDS = (Kind.ORACLE, Kind.SURFACE, Kind.TAKE, Kind.L1)
+_PRICE_KINDS = (Kind.ORACLE, Kind.SURFACE, Kind.TAKE, *MESSAGE_KINDS)
 
 DELEVERAGES_AT_ONCE = 16
 """Of one account in one look: each needs a look at everybody."""

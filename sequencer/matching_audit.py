@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sequencer.engine import Engine
+from sequencer.engine import MESSAGE_KINDS, Engine
 from sequencer.log_check import AlarmCode
 from sequencer.oplog import LogRecord, RecordKind
 from sequencer.refusals import Refused
@@ -100,8 +100,8 @@ class MatchingAudit:
         kind = body[0] if body else 0
         if record.kind is RecordKind.POSTED and kind == Kind.TICK:
             self._due += engine.tick(int.from_bytes(body[9:]))
-        elif record.kind is RecordKind.POSTED and kind == Kind.L1:
-            index = int.from_bytes(body[9:])
+        elif record.kind is RecordKind.POSTED and kind in MESSAGE_KINDS:
+            index = int.from_bytes(body[9:17])
             if index == engine.globals.inbox_cursor:
                 self._due += engine.take_message(index, self._get_message(index))
         elif record.kind is RecordKind.ACCEPTED or kind not in (Kind.ORDER, Kind.FILL):

@@ -74,9 +74,10 @@ def draft_header(
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a valid step did, for whoever reads the feed; nothing of it reaches a root."""
+    """What a valid step did, for whoever reads the feed; nothing of it reaches a root. A relayed reading that fails has
+    the code that an op of its own would have."""
 
-    message_code: MessageCode = MessageCode.DONE
+    message_code: MessageCode | Code = MessageCode.DONE
     account: int = 0
     withdrawal: int | None = None
 

@@ -15,7 +15,7 @@ from itertools import pairwise
 from math import gcd
 from typing import ClassVar
 
-from state.codes import Kind
+from state.codes import Kind, MessageCode
 from state.constants import (
     ACCOUNTS_MAX,
     AMOUNT_MAX,
@@ -49,6 +49,8 @@ _LIQUIDATE_BODY = struct.Struct(">I16s16s16s")
 _TAKE_CLAIMS = struct.Struct(">16s16s16s16s")
 _TAKE_BODY = struct.Struct(">IQIIQQ")
 _DELEVERAGE_BODY = struct.Struct(">II12sQ16s16s16sQ")
+_BID_BODY = struct.Struct(">QH16s16s16s16s")
+_BID_CLAIMS_AT = 19
 _INTEREST_BODY = struct.Struct(">I16s")
 _SIGNED_TAIL = struct.Struct(">B64s")
 
@@ -71,6 +73,24 @@ _IS_SVI_M = range(-(1 << 46) + 1, 1 << 46)
 _IS_SVI_SIGMA = range(1, 1 << 46)
 
 _STRIKE_DIGITS_END = 1_000
+
+# What may become of a bid from L1: with the first of these its op claims nothing of any margin.
+BID_CODES_WITHOUT_CLAIMS = (
+    MessageCode.SENDER_MUST_OWN,
+    MessageCode.BID_SLICE_UNSOUND,
+    MessageCode.BID_EXPIRED,
+    MessageCode.BID_REPLAYED,
+    MessageCode.BID_TARGET_NOT_OPEN,
+    MessageCode.BID_NOT_DUE,
+)
+BID_CODES = (
+    *BID_CODES_WITHOUT_CLAIMS,
+    MessageCode.BID_SLICE_TOO_LARGE,
+    MessageCode.BID_DISCOUNT_TOO_SMALL,
+    MessageCode.BID_BIDDER_FULL,
+    MessageCode.BID_BIDDER_SHORT,
+    MessageCode.DONE,
+)
 
 
 def is_instrument(instrument: Instrument) -> bool:
@@ -527,6 +547,40 @@ class Deleverage:
 
 
 @dataclass(frozen=True, slots=True)
+class Bid:
+    """Take the L1 message with this inbox index, which asks to take over a slice. The op claims what becomes of it, and
+    where that depends on margins the numbers that a `Take` claims."""
+
+    kind: ClassVar[Kind] = Kind.BID
+    position: int
+    index: int
+    code: MessageCode
+    equity: int
+    maintenance: int
+    value: int
+    relief: int
+
+    def encode(self) -> bytes:
+        """83 bytes."""
+        claims = (encode_i128(self.equity), encode_i128(self.maintenance), encode_i128(self.value))
+        body = _BID_BODY.pack(self.index, self.code, *claims, self.relief.to_bytes(16))
+        return _POSITION.pack(self.kind, self.position) + body
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """Take the L1 message with this inbox index, which carries a signed reading."""
+
+    kind: ClassVar[Kind] = Kind.RELAY
+    position: int
+    index: int
+
+    def encode(self) -> bytes:
+        """17 bytes."""
+        return _POSITION.pack(self.kind, self.position) + _U64.pack(self.index)
+
+
+@dataclass(frozen=True, slots=True)
 class Interest:
     """Charge an account for what it owes in quote, or start or stop the clock; the op claims its quote equity."""
 
@@ -558,8 +612,11 @@ Operation = (
     | Liquidate
     | Take
     | Deleverage
+    | Bid
+    | Relay
     | Interest
 )
+MessageOperation = L1 | Bid | Relay
 SignedOperation = OrderOp | Cancel | Transfer | Withdraw | Take
 
 
@@ -761,6 +818,27 @@ def _decode_withdraw(data: bytes) -> Operation | None:
     return Withdraw(_read_u64(data, 1), account, sequence, asset, amount, key_index, signature)
 
 
+def _decode_bid(data: bytes) -> Operation | None:
+    if len(data) != 83:
+        return None
+    index, code, equity, maintenance, value, relief = _BID_BODY.unpack_from(data, 9)
+    if code not in BID_CODES or (code in BID_CODES_WITHOUT_CLAIMS and any(data[_BID_CLAIMS_AT:])):
+        return None
+    return Bid(
+        position=_read_u64(data, 1),
+        index=index,
+        code=MessageCode(code),
+        equity=decode_i128(equity),
+        maintenance=decode_i128(maintenance),
+        value=decode_i128(value),
+        relief=int.from_bytes(relief),
+    )
+
+
+def _decode_relay(data: bytes) -> Operation | None:
+    return Relay(_read_u64(data, 1), _read_u64(data, 9)) if len(data) == 17 else None
+
+
 def _decode_settle(data: bytes) -> Operation | None:
     if len(data) != 13:
         return None
@@ -852,6 +930,8 @@ _DECODERS: dict[int, Callable[[bytes], Operation | None]] = {
     Kind.LIQUIDATE: _decode_liquidate,
     Kind.TAKE: _decode_take,
     Kind.DELEVERAGE: _decode_deleverage,
+    Kind.BID: _decode_bid,
+    Kind.RELAY: _decode_relay,
     Kind.INTEREST: _decode_interest,
 }
 

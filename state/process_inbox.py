@@ -25,7 +25,7 @@ from state.constants import (
 from state.context import Process, Receipt, StepContext, is_position_next
 from state.leaves import Account, SessionKey, Withdrawal
 from state.ledger import Ledger
-from state.operations import L1, Operation
+from state.operations import Bid, MessageOperation, Operation, Relay
 from state.process_liquidate import is_margin_bad, raise_epoch
 from state.process_money import move_to_outbox
 from state.tree import Collection, leaf_key
@@ -48,10 +48,14 @@ class MessageType(IntEnum):
     CANCEL_ALL = 5
     FORCE_CLOSE = 6
     FORCE_LIQUIDATE = 7
+    TAKE = 8
+    READING = 9
+    SURFACE = 10
     PARAMS = 11
 
 
 _MESSAGE = struct.Struct(">B20sQI")
+MESSAGE_HEAD_BYTES = _MESSAGE.size
 _DEPOSIT = struct.Struct(">HQ")
 _REGISTER_KEY = struct.Struct(">32sBQ")
 _FORCE_CLOSE = struct.Struct(">B")
@@ -119,14 +123,38 @@ def hash_accumulator(accumulator: bytes, message: bytes) -> bytes:
     return hashlib.sha256(accumulator + hashlib.sha256(message).digest()).digest()
 
 
+OPS_OF_THEIR_OWN: dict[int, type[Operation]] = {
+    MessageType.TAKE: Bid,
+    MessageType.READING: Relay,
+    MessageType.SURFACE: Relay,
+}
+"""What takes a message that an l1 op does not take."""
+
+
+def get_message(context: StepContext, op: Operation) -> Message:
+    """The message that an op takes."""
+    return decode_message(context.get_message(cast(MessageOperation, op).index))
+
+
 def is_index_at_cursor(ledger: Ledger, context: StepContext, op: Operation) -> bool:
     """Messages are taken in order."""
-    return cast(L1, op).index == ledger.get_globals().inbox_cursor
+    return cast(MessageOperation, op).index == ledger.get_globals().inbox_cursor
 
 
 def is_index_within_header(ledger: Ledger, context: StepContext, op: Operation) -> bool:
     """No message beyond those that L1 has checked exist."""
-    return cast(L1, op).index < context.header.inbox_cursor
+    return cast(MessageOperation, op).index < context.header.inbox_cursor
+
+
+def is_message_for_kind(ledger: Ledger, context: StepContext, op: Operation) -> bool:
+    """Each type of message is taken by one kind of op."""
+    taker = OPS_OF_THEIR_OWN.get(get_message(context, op).type)
+    return isinstance(op, taker) if taker else not isinstance(op, Bid | Relay)
+
+
+def is_message_reached(ledger: Ledger, context: StepContext, op: Operation) -> bool:
+    """State time has reached the message's: nobody takes it back to before it was sent."""
+    return ledger.get_globals().time >= get_message(context, op).time
 
 
 def refuse_deposit(ledger: Ledger, message: Message, asset: int, amount: int, code: MessageCode) -> Receipt:
@@ -303,21 +331,26 @@ _MESSAGES: dict[int, Callable[[Ledger, Message], Receipt]] = {
 }
 
 
-def apply_l1(ledger: Ledger, context: StepContext, op: Operation) -> Receipt:
-    """Take one message: the cursor and the hash move whatever becomes of it."""
-    l1 = cast(L1, op)
-    data = context.get_message(l1.index)
+def advance_inbox(ledger: Ledger, context: StepContext, op: Operation) -> Message:
+    """The message that an op takes; cursor and hash move."""
+    taken = cast(MessageOperation, op)
+    data = context.get_message(taken.index)
     state = ledger.get_globals()
-    # EFFECTS
     ledger.put_globals(
         replace(
             state,
-            next_position=l1.position + 1,
+            next_position=taken.position + 1,
             inbox_cursor=state.inbox_cursor + 1,
             inbox_hash=hash_accumulator(state.inbox_hash, data),
         )
     )
-    message = decode_message(data)
+    return decode_message(data)
+
+
+def apply_l1(ledger: Ledger, context: StepContext, op: Operation) -> Receipt:
+    """Take one message: the cursor and the hash move whatever becomes of it."""
+    # EFFECTS
+    message = advance_inbox(ledger, context, op)
     process = _MESSAGES.get(message.type)
     # RECEIPT
     return Receipt(MessageCode.MESSAGE_TYPE_UNKNOWN) if process is None else process(ledger, message)
@@ -328,6 +361,7 @@ PROCESS_L1 = Process(
         (Code.L1_POSITION_MUST_INCREASE, is_position_next),
         (Code.L1_INDEX_MUST_BE_CURSOR, is_index_at_cursor),
         (Code.L1_INDEX_MUST_NOT_PASS_HEADER, is_index_within_header),
+        (Code.L1_MESSAGE_MUST_BE_PLAIN, is_message_for_kind),
     ),
     apply_effects=apply_l1,
 )

@@ -1,6 +1,6 @@
 """oracle, order and cancel: prices come in, signed orders are registered and killed (SPEC.md sections 6 to 8).
 
-Mirrors contracts/verify_oracle.vy and contracts/verify_market.vy.
+Mirrors contracts/verify_oracle.vy, contracts/readings.vy and contracts/verify_market.vy.
 """
 
 from dataclasses import replace

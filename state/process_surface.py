@@ -5,7 +5,7 @@ A reading carries the integral of spot over time. The settlement price is its gr
 a mean, in which a moment counts for as long as it lasted. So a window has a first second and a last one, and both must
 have been read.
 
-Mirrors contracts/verify_oracle.vy.
+Mirrors contracts/verify_oracle.vy and contracts/readings.vy.
 """
 
 from typing import cast
@@ -35,11 +35,15 @@ def is_surface_newer(ledger: Ledger, context: StepContext, op: Operation) -> boo
     return surface.time > get_last(ledger, surface).time
 
 
+def is_end_of_window(surface: Surface) -> bool:
+    """Whether a reading decides the settlement price. Nobody comes too late with that: else nothing would settle."""
+    return surface.time in (surface.expiry, get_window_start(surface.expiry))
+
+
 def is_surface_recent(ledger: Ledger, context: StepContext, op: Operation) -> bool:
-    """A reading is not older than parameters allow. Both ends of the window may be late, else nothing would settle."""
+    """A reading is not older than parameters allow. Both ends of the window may be late."""
     surface, params = cast(Surface, op), ledger.get_params()
-    is_end = surface.time in (surface.expiry, get_window_start(surface.expiry))
-    return is_end or surface.time + params.oracle_age_max >= ledger.get_globals().time
+    return is_end_of_window(surface) or surface.time + params.oracle_age_max >= ledger.get_globals().time
 
 
 def is_expiry_near(ledger: Ledger, context: StepContext, op: Operation) -> bool:

@@ -11,6 +11,7 @@ from state.context import Process, Receipt, StepContext, is_passed
 from state.ledger import Ledger
 from state.operations import Operation, decode_operation
 from state.process_batch import CLOSE, OPEN, TICK
+from state.process_bid import BID
 from state.process_deleverage import DELEVERAGE
 from state.process_fill import FILL
 from state.process_inbox import PROCESS_L1
@@ -19,6 +20,7 @@ from state.process_interest import INTEREST
 from state.process_liquidate import LIQUIDATE
 from state.process_market import CANCEL, ORACLE, ORDER
 from state.process_money import TRANSFER, WITHDRAW
+from state.process_relay import RELAY
 from state.process_settle import SETTLE
 from state.process_surface import SURFACE
 from state.process_take import TAKE
@@ -40,6 +42,8 @@ PROCESSES: dict[Kind, Process] = {
     Kind.LIQUIDATE: LIQUIDATE,
     Kind.TAKE: TAKE,
     Kind.DELEVERAGE: DELEVERAGE,
+    Kind.BID: BID,
+    Kind.RELAY: RELAY,
     Kind.INTEREST: INTEREST,
 }
 
@@ -56,6 +60,8 @@ RESCUE_KINDS = (
     Kind.LIQUIDATE,
     Kind.TAKE,
     Kind.DELEVERAGE,
+    Kind.BID,
+    Kind.RELAY,
     Kind.INTEREST,
 )
 

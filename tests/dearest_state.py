@@ -21,7 +21,7 @@ from risk.fixed_point import ONE_Q38
 from risk.parameter_sets import KEEL_TIERS, make_keel
 from risk.parameters import Parameters, Scenario, VolShock
 from state.batches import FRAME_HEAD_BYTES, BatchData, Frame, Header, Step
-from state.codes import Kind
+from state.codes import Kind, MessageCode
 from state.constants import (
     ACCOUNTS_MAX,
     ASSETS_MAX,
@@ -70,6 +70,7 @@ from state.operations import (
     OracleSignature,
     OrderOp,
     OrderTerms,
+    Relay,
     Settle,
     Surface,
     Take,
@@ -78,11 +79,14 @@ from state.operations import (
     Withdraw,
     hash_digest,
 )
+from state.process_bid import claim_bid, encode_bid
 from state.process_deleverage import claim_deleverage
 from state.process_inbox import (
+    OPS_OF_THEIR_OWN,
     Message,
     MessageType,
     Proposal,
+    decode_message,
     encode_amount,
     encode_close,
     encode_key,
@@ -90,6 +94,7 @@ from state.process_inbox import (
 )
 from state.process_interest import claim_interest
 from state.process_liquidate import claim_liquidate
+from state.process_relay import encode_reading
 from state.process_take import claim_take
 from state.rules import SCENARIOS_MAX, TIERS_MAX, encode_rules
 from state.transition import Invalid, Valid, apply_step
@@ -123,6 +128,9 @@ VERSION = RULES_OFFSET - 2
 TIME = GENESIS_TIME
 MESSAGE_LAG = 600
 """Seconds of L1 between the batch's time and the first message, one for each further one: less than a batch may lag."""
+
+RELAYED_LAG = 20
+"""And so many more to the first message that has an op of its own."""
 
 POSITION = 0xF1F1F1F1
 HELD = tuple(range(40, 48))
@@ -438,10 +446,10 @@ class Stage:
         self.tribunal = tribunal
         leaves = build_dearest_leaves(chance)
         self.state = State(leaves, build_tree(leaves.items()))
-        self.messages = list_messages(leaves)
+        self.domain = tribunal.rollup.read("DOMAIN").value
+        self.messages = [*list_messages(leaves), *self.list_relayed()]
         for message in self.messages:
             tribunal.take_message(message)
-        self.domain = tribunal.rollup.read("DOMAIN").value
         self.header = build_header(parent, self.messages)
         # Every further rollup, with a state of its own as its genesis, has an empty inbox.
         self.first_header = replace(build_header(parent, []), pre_root=self.state.tree.root)
@@ -484,6 +492,8 @@ class Stage:
             Kind.LIQUIDATE: [self.set_liquidate()],
             Kind.TAKE: [self.set_take()],
             Kind.DELEVERAGE: [self.set_deleverage()],
+            Kind.BID: [self.set_bid()],
+            Kind.RELAY: [self.set_relay(MessageType.READING), self.set_relay(MessageType.SURFACE)],
             Kind.INTEREST: [self.set_interest()],
         }
         for scene in (scene for listed in scenes.values() for scene in listed):
@@ -525,6 +535,41 @@ class Stage:
         scene.op = self.sign(claim_take(scene.ledger, bare)).encode()
         return scene
 
+    def list_relayed(self) -> list[bytes]:
+        """Messages that have an op of their own, behind the others: B bids as it does when it signs, and five have
+        signed a reading and a surface."""
+        owner, last = Ledger(self.state.leaves).require_account(B).owner, TIME + MESSAGE_LAG + RELAYED_LAG
+        bid = encode_bid(NEVER, A, 333_333, 0, NEVER)
+        readings = [encode_reading(one) for one in (self.sign_reading(), self.sign_surface())]
+        rows = [(MessageType.TAKE, B, bid), *((kind, 0, payload) for kind, payload in readings)]
+        return [
+            Message(kind, owner, last + index, number, payload).encode()
+            for index, (kind, number, payload) in enumerate(rows)
+        ]
+
+    def find_message(self, message_type: MessageType) -> tuple[int, dict[str, object]]:
+        """Where the last message of a type is, and what the globals are when it is next and its second has come."""
+        index = max(at for at, message in enumerate(self.messages) if message[0] == message_type)
+        inbox_hash = bytes(32)
+        for message in self.messages[:index]:
+            inbox_hash = hash_accumulator(inbox_hash, message)
+        time = decode_message(self.messages[index]).time
+        return index, {"inbox_cursor": index, "inbox_hash": inbox_hash, "time": time}
+
+    def set_bid(self) -> Scene:
+        """The same as a signed take, through L1."""
+        index, now = self.find_message(MessageType.TAKE)
+        scene = self.set_bankrupt(liquidation_from=TIME - 1_000)
+        scene.bend_globals(**now)
+        scene.op = claim_bid(scene.ledger, POSITION, index, self.messages[index]).encode()
+        assert scene.decoded.code is MessageCode.DONE, scene.decoded.code
+        return scene
+
+    def set_relay(self, message_type: MessageType) -> Scene:
+        """A reading through L1."""
+        index, now = self.find_message(message_type)
+        return self.set_scene(Relay(POSITION, index), **now)
+
     def set_deleverage(self) -> Scene:
         """An option that A and B hold against each other closes, after the auction. The rules look at
         the first of all accounts alone, for there is nothing in the others; no proof reads how many there are."""
@@ -545,13 +590,14 @@ class Stage:
         inbox_hash = bytes(32)
         for index, message in enumerate(self.messages):
             now = {"inbox_cursor": index, "inbox_hash": inbox_hash}
-            scene = self.set_scene(L1(POSITION, index), **now)
-            yield scene
+            if message[0] in OPS_OF_THEIR_OWN:
+                continue
+            yield self.set_scene(L1(POSITION, index), **now)
             if index == 1:
                 refused, key = self.set_scene(L1(POSITION, index), **now), leaf_key(Collection.ASSETS, ASSETS_MAX - 1)
                 refused.write(key, replace(refused.ledger.require_asset(ASSETS_MAX - 1), bad_debt=1).encode())
                 yield refused
-            if index == len(self.messages) - 1:
+            if message[0] == MessageType.FORCE_LIQUIDATE:
                 lost = self.set_scene(L1(POSITION, index), **now)
                 lost.bend_account(A, cash=-(1 << 111))
                 yield lost

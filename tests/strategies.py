@@ -43,7 +43,10 @@ from state.leaves import (
     put,
 )
 from state.operations import (
+    BID_CODES,
+    BID_CODES_WITHOUT_CLAIMS,
     L1,
+    Bid,
     Cancel,
     Close,
     Deleverage,
@@ -57,6 +60,7 @@ from state.operations import (
     OracleSignature,
     OrderOp,
     OrderTerms,
+    Relay,
     Settle,
     Surface,
     Take,
@@ -134,6 +138,7 @@ assets = st.builds(Asset, u128, i128, i128, i128, u128)
 
 # Ops
 
+_CODES_WITH_CLAIMS = [code for code in BID_CODES if code not in BID_CODES_WITHOUT_CLAIMS]
 _account = within(1, ACCOUNTS_MAX - 1)
 _slot = within(0, SLOTS_PER_ACCOUNT - 1)
 _asset = within(0, ASSETS_MAX - 1)
@@ -251,6 +256,11 @@ operations_by_kind: dict[Kind, st.SearchStrategy[Operation]] = {
         *(u64, _account, _account, _underlying.flatmap(list_instruments), _quantity, i128, i128, u128),
         within(0, PRICE_MAX - 1),
     ),
+    Kind.BID: st.one_of(
+        st.builds(Bid, u64, u64, st.sampled_from(BID_CODES_WITHOUT_CLAIMS), *[st.just(0)] * 4),
+        st.builds(Bid, u64, u64, st.sampled_from(_CODES_WITH_CLAIMS), i128, i128, i128, u128),
+    ),
+    Kind.RELAY: st.builds(Relay, u64, u64),
     Kind.INTEREST: st.builds(Interest, u64, _account, i128),
 }
 operations = st.one_of(*operations_by_kind.values())

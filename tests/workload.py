@@ -24,6 +24,7 @@ from state.ledger import Ledger, Slot
 from state.marks import compute_mark
 from state.operations import Close, Index, Open, Operation, OrderOp, Tick
 from state.process_inbox import MessageType, encode_amount, encode_close
+from state.process_relay import encode_reading
 from state.transition import Valid
 from state.tree import Collection, get_collection, get_index
 from tests.workload_endings import Endings
@@ -83,6 +84,7 @@ class Workload:
             *[self._owner_message] * 2,
             self._seal,
             *[self._surface] * 3,
+            *[self._relay] * 2,
             *[self._index] * 2,
             *Endings(self).list_stories(),
         ]
@@ -172,7 +174,8 @@ class Workload:
             if person.account == op.terms.account:
                 person.counters[op.terms.slot] = op.terms.counter
 
-    def _send(self, kind: int, sender: bytes, account: int, payload: bytes) -> Iterator[bytes]:
+    def send(self, kind: int, sender: bytes, account: int, payload: bytes) -> Iterator[bytes]:
+        """A message through L1."""
         self.world.send(kind, sender, account, payload)
         yield self.world.batch_steps[-1].op
 
@@ -212,6 +215,20 @@ class Workload:
         time = max(before.oracle_time + 1, self.world.globals.time - self.chance.choice((0, 0, 1, 60)))
         mask = self.chance.choice((0b011, 0b101, 0b110, 0b111))
         yield from self.play(self.world.sign_reading(underlying, spot, mark, time, mask))
+
+    def _relay(self) -> Iterator[bytes]:
+        """A reading that comes through L1, good or not; L1 took it when time began."""
+        underlying = self._pick_underlying()
+        before = self._get_underlying(underlying)
+        price = max(1, min(PRICE_MAX - 1, before.spot * self.chance.randint(990, 1010) // 1000))
+        time = max(before.oracle_time + self.chance.choice((0, 1)), self.world.globals.time)
+        kind, payload = encode_reading(self.world.sign_reading(underlying, price, price, time))
+        expiries = [pair for pair in self.list_live_expiries() if self._get_underlying(pair[0]).spot]
+        if expiries and self.chance.random() < 0.4:
+            kind, payload = encode_reading(self.world.sign_surface(*self.chance.choice(expiries)))
+        if self.chance.random() < 0.2:
+            payload = payload[: self.chance.randrange(len(payload))]
+        yield from self.send(kind, self.pick_person().address, 0, payload)
 
     def _index(self) -> Iterator[bytes]:
         """Price every basket anew."""
@@ -357,7 +374,7 @@ class Workload:
             yield from [step.op for step in self.world.batch_steps[before:]]
         else:
             person = self.pick_person()
-            yield from self._send(MessageType.DEPOSIT, person.address, person.account, encode_amount(asset, amount))
+            yield from self.send(MessageType.DEPOSIT, person.address, person.account, encode_amount(asset, amount))
 
     def _message(self) -> Iterator[bytes]:
         """A message that has no effect, or a deposit that comes back."""
@@ -378,7 +395,7 @@ class Workload:
             (4, person.address, person.account, b""),
             (255, bytes(20), 0, bytes(60)),
         ]
-        yield from self._send(*self.chance.choice(kinds))
+        yield from self.send(*self.chance.choice(kinds))
 
     def _owner_message(self) -> Iterator[bytes]:
         """What an owner asks of his account through L1."""
@@ -396,7 +413,7 @@ class Workload:
             (MessageType.FORCE_LIQUIDATE, b""),
         ]
         kind, payload = self.chance.choice(kinds)
-        yield from self._send(kind, person.address, person.account, payload)
+        yield from self.send(kind, person.address, person.account, payload)
 
     def _seal(self) -> Iterator[bytes]:
         """Close the batch and open the next, now and then of a new generation or a rescue that is over at once."""
@@ -432,6 +449,8 @@ FIELD_BYTES: dict[int, tuple[int, ...]] = {
     Kind.LIQUIDATE: (8, 4, 16, 16, 16),
     Kind.TAKE: (8, 16, 16, 16, 16, 4, 8, 4, 4, 8, 8, 1, 32, 32),
     Kind.DELEVERAGE: (8, 4, 4, 2, 4, 5, 1, 8, 16, 16, 16, 8),
+    Kind.BID: (8, 8, 2, 16, 16, 16, 16),
+    Kind.RELAY: (8, 8),
     Kind.INTEREST: (8, 4, 16),
 }
 """Widths of an op's fields after its kind, a signature as two halves; of signatures and legs the first."""

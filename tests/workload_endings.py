@@ -5,11 +5,13 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from state.constants import FEE_PPM_MAX, INTEREST_PERIOD, PPM, PRICE_MAX, QUANTITY_MAX, SETTLEMENT_WINDOW
+from state.constants import FEE_PPM_MAX, INTEREST_PERIOD, NEVER, PPM, PRICE_MAX, QUANTITY_MAX, SETTLEMENT_WINDOW
 from state.leaves import Instrument, future, perpetual
 from state.ledger import Ledger, SubjectMissing
 from state.operations import Settle, Tick
+from state.process_bid import encode_bid
 from state.process_deleverage import claim_deleverage, compute_value, find_first
+from state.process_inbox import MessageType
 from state.process_interest import claim_interest
 from state.process_liquidate import claim_liquidate
 from state.valuation import compute_account_margin, read_quotes
@@ -111,9 +113,20 @@ class Endings:
             yield from self._wait(self.chance.choice((30, 300, 900)))
         slice_ppm = self.chance.choice((1, 1_000, PPM // 3, PPM))
         account = self._ledger.require_account(target.account)
-        if account.liquidation_from or account.close_from:
+        if self.chance.random() < 0.4:
+            yield from self._bid(bidder, target, slice_ppm)
+        elif account.liquidation_from or account.close_from:
             with suppress(SubjectMissing):  # of a slice that relieves of nothing
                 yield from self.workload.play(self.world.sign_take(bidder.name, target.name, slice_ppm))
+
+    def _bid(self, bidder: Person, target: Person, slice_ppm: int) -> Iterator[bytes]:
+        """The same through L1, on terms that may not be met."""
+        bidder.sequence += 1
+        sequence = bidder.sequence - self.chance.choice((0, 0, 0, 0, 1))
+        discount_min = self.chance.choice((0, 0, 0, 1 << 40))
+        terms = (sequence, target.account, slice_ppm, discount_min, NEVER)
+        sender = self.chance.choice((bidder, bidder, bidder, bidder, target))
+        yield from self.workload.send(MessageType.TAKE, sender.address, bidder.account, encode_bid(*terms))
 
     def _deleverage(self) -> Iterator[bytes]:
         """An auction runs out, and those who won close with the one who lost, the first in the queue."""

@@ -36,6 +36,7 @@ from state.leaves import (
 from state.ledger import Ledger
 from state.operations import (
     L1,
+    Bid,
     Cancel,
     Close,
     Fill,
@@ -46,16 +47,19 @@ from state.operations import (
     OracleSignature,
     OrderOp,
     OrderTerms,
+    Relay,
     Settle,
     Surface,
     Take,
     Tick,
     Transfer,
     Withdraw,
+    decode_operation,
     hash_digest,
     hash_domain,
 )
 from state.process_batch import compute_oldest_oracle_time
+from state.process_bid import claim_bid
 from state.process_inbox import Message, MessageType, Proposal, encode_amount, encode_key
 from state.process_take import claim_take
 from state.transition import Invalid, Valid, apply_step
@@ -157,6 +161,10 @@ class Attempt:
         """The code of the check that fails; of a valid op what became of its message, DONE for all but l1."""
         result = self.judge()
         return result.code if isinstance(result, Invalid) else result.receipt.message_code
+
+    def decode(self) -> Operation | None:
+        """The op, if the bytes are one."""
+        return decode_operation(self.op)
 
     def within(self, **header: object) -> "Attempt":
         """The same under another header."""
@@ -347,16 +355,29 @@ class World:
         """An inbox message. Raises MessageUnknown."""
         return read_inbox(self.messages, index)
 
-    def attempt_message(self, kind: int, sender: bytes, account: int, payload: bytes) -> Attempt:
-        """The l1 op that would take this message next."""
-        messages = [*self.messages, Message(kind, sender, GENESIS_TIME, account, payload).encode()]
-        bare = self.attempt(L1(self.position, len(self.messages)))
+    def attempt_message(
+        self, kind: int, sender: bytes, account: int, payload: bytes, time: int | None = None
+    ) -> Attempt:
+        """The op that would take this message next; L1 has taken it at the beginning of time, or at another."""
+        message = Message(kind, sender, GENESIS_TIME if time is None else time, account, payload)
+        messages = [*self.messages, message.encode()]
+        bare = self.attempt(self.build_taker(message))
         return replace(bare, context=replace(bare.context, get_message=partial(read_inbox, messages)))
 
-    def send(self, kind: int, sender: bytes, account: int, payload: bytes) -> Valid:
+    def build_taker(self, message: Message) -> L1 | Bid | Relay:
+        """The op that takes a message, were it next in the inbox; the claims of a bid are true here."""
+        position, index = self.position, len(self.messages)
+        if message.type == MessageType.TAKE:
+            return claim_bid(Ledger(self.state.leaves), position, index, message.encode())
+        is_reading = message.type in (MessageType.READING, MessageType.SURFACE)
+        return Relay(position, index) if is_reading else L1(position, index)
+
+    def send(self, kind: int, sender: bytes, account: int, payload: bytes, time: int | None = None) -> Valid:
         """Put a message in the inbox and take it."""
-        self.messages.append(Message(kind, sender, GENESIS_TIME, account, payload).encode())
-        return self.play(L1(self.position, len(self.messages) - 1))
+        message = Message(kind, sender, GENESIS_TIME if time is None else time, account, payload)
+        taker = self.build_taker(message)
+        self.messages.append(message.encode())
+        return self.play(taker)
 
     def person(self, name: str) -> Person:
         """Somebody by name; made up on first mention."""

@@ -16,6 +16,7 @@ from state.batches import BatchData, Header
 from state.codes import Code, Kind
 from state.constants import CASH_MAX, EXPIRY_HORIZON, EXPIRY_STEP, NEVER, OP_BYTES_MAX, UNDERLYINGS_MAX
 from state.process_fill import BUYER, SELLER, Side
+from state.process_inbox import MessageType
 from state.process_take import claim_take, read_price
 from state.transition import Invalid
 from state.tree import LeafKey, account_key
@@ -78,6 +79,18 @@ def pass_header(scene: Scene, chance: random.Random) -> None:
     index = scene.context.header.inbox_cursor
     scene.bend_op(index=index)
     scene.bend_globals(inbox_cursor=index)
+
+
+def take_other(message_type: MessageType) -> Edge:
+    """A message that is for another op."""
+
+    def bend(scene: Scene, chance: random.Random) -> None:
+        inbox = map(scene.context.get_message, range(scene.context.header.inbox_cursor))
+        index = [message[0] for message in inbox].index(message_type)
+        scene.bend_op(index=index)
+        scene.bend_globals(inbox_cursor=index)
+
+    return bend
 
 
 def impoverish(scene: Scene, chance: random.Random) -> None:
@@ -231,8 +244,14 @@ OWN_BENDS: dict[Code, Edge] = {
     Code.CLOSE_POSITION_MUST_MATCH: bend_globals(next_position=0x1111_1111_1111_1111),
     Code.TICK_TIME_MUST_ADVANCE: bend_globals(time=TIME),
     Code.TICK_TIME_MUST_NOT_PASS_HEADER: lambda scene, chance: scene.bend_op(time=NEVER),
-    Code.L1_INDEX_MUST_BE_CURSOR: bend_globals(inbox_cursor=0x1111_1111_1111_1111),
-    Code.L1_INDEX_MUST_NOT_PASS_HEADER: pass_header,
+    **{code: bend_globals(inbox_cursor=0x1111_1111_1111_1111) for code in Code if code.name.endswith("_BE_CURSOR")},
+    **{code: pass_header for code in Code if code.name.endswith("_INDEX_MUST_NOT_PASS_HEADER")},
+    **{code: bend_globals(time=TIME) for code in Code if code.name.endswith("_TIME_MUST_REACH_MESSAGE")},
+    Code.L1_MESSAGE_MUST_BE_PLAIN: take_other(MessageType.SURFACE),
+    Code.BID_MESSAGE_MUST_BE_A_TAKE: take_other(MessageType.PARAMS),
+    Code.BID_CLAIMS_MUST_MATCH: claim_more("equity"),
+    Code.BID_OUTCOME_MUST_MATCH: ruin(B),
+    Code.RELAY_MESSAGE_MUST_BE_A_READING: take_other(MessageType.PARAMS),
     Code.ORACLE_UNDERLYING_MUST_NOT_BE_A_BASKET: bend_underlying(UNDERLYINGS_MAX - 1, basket=((TRADED, 1),)),
     Code.ORACLE_MUST_NOT_JUMP: lambda scene, chance: scene.bend_params(guard_ppm=0),
     Code.ORDER_MUST_NOT_BE_EXPIRED: expire,

@@ -45,6 +45,8 @@ VERIFIERS = {
     Kind.LIQUIDATE: "verify_liquidation",
     Kind.TAKE: "verify_take",
     Kind.DELEVERAGE: "verify_deleverage",
+    Kind.BID: "verify_bid",
+    Kind.RELAY: "verify_relay",
     Kind.INTEREST: "verify_liquidation",
 }
 

@@ -73,6 +73,8 @@ class Meter:
             self.send("", "cancel_all", 7, sender=self.user, value=FEE)
             self.send("", "force_close", 7, True, sender=self.user, value=FEE)
             self.send("", "force_liquidate", 7, sender=self.user, value=FEE)
+            self.send("", "take", 7, 1, 8, 10**6, 10**9, 2**64 - 1, sender=self.user, value=FEE)
+            self.send("of a surface that five signed", "relay", True, key * 13, sender=self.user, value=2 * FEE)
 
     def meter_batches(self) -> None:
         """The smallest and the largest batches of a holder who has submitted before, and the dearest proof of noise."""

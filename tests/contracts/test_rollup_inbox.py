@@ -6,6 +6,7 @@ import pytest
 
 from state.leaves import SessionKey
 from state.operations import hash_domain
+from state.process_bid import encode_bid
 from state.process_inbox import Message, MessageType, decode_message, encode_amount, encode_close, encode_key
 from tests.contracts import token_zoo
 from tests.contracts.rollup_chain import (
@@ -160,6 +161,16 @@ def test_messages_are_those_of_the_node(seed: int) -> None:
                 chain.evm.set_balance(USER, FEE)
                 outcome = chain.do("force_close", account, bool(asset), sender=USER, value=FEE)
                 payload = encode_close(bool(asset))
+            case MessageType.TAKE:
+                terms = (number, rng.getrandbits(32), rng.getrandbits(32), amount, rng.getrandbits(64))
+                chain.evm.set_balance(USER, FEE)
+                outcome = chain.do("take", account, *terms, sender=USER, value=FEE)
+                payload = encode_bid(*terms)
+            case MessageType.READING | MessageType.SURFACE:
+                account, payload = 0, rng.randbytes(rng.randrange(417))
+                value = FEE * (2 if len(payload) > 256 - 33 else 1)
+                chain.evm.set_balance(USER, value)
+                outcome = chain.do("relay", kind is MessageType.SURFACE, payload, sender=USER, value=value)
             case MessageType.FORCE_LIQUIDATE:
                 chain.evm.set_balance(USER, FEE)
                 outcome = chain.do("force_liquidate", account, sender=USER, value=FEE)

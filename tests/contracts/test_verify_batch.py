@@ -436,11 +436,15 @@ MESSAGES: dict[int, Callable[[World, random.Random], Scene]] = {
     MessageType.FORCE_CLOSE: set_force_close,
     MessageType.FORCE_LIQUIDATE: set_force_liquidate,
     MessageType.PARAMS: set_params,
-    4: lambda world, rng: set_message(world, rng.choice((0, 4, 8, 255)), rng.randbytes(20), 1, rng.randbytes(9)),
+    4: lambda world, rng: set_message(world, rng.choice((0, 4, 200, 255)), rng.randbytes(20), 1, rng.randbytes(9)),
 }
 
 
-def get_message_code(scene: Scene) -> MessageCode:
+# What comes of messages that have an op of their own.
+OF_OTHER_OPS = {code for code in MessageCode if 485 <= code <= 494}
+
+
+def get_message_code(scene: Scene) -> MessageCode | Code:
     """What becomes of the scene's message."""
     return PROCESSES[Kind.L1].apply_effects(scene.ledger, scene.context, scene.decoded).message_code
 
@@ -448,13 +452,13 @@ def get_message_code(scene: Scene) -> MessageCode:
 @pytest.mark.slow
 def test_every_message_has_one_effect(court: Court, world: World, rng: random.Random) -> None:
     """Whatever becomes of a message, rules and contract compute the same root, until every outcome was met."""
-    missing = set(MessageCode)
+    missing = set(MessageCode) - OF_OTHER_OPS
     for _ in range(40):
         scenes = [setting(world, rng) for setting in MESSAGES.values() for _ in range(25)]
         court.hear(world)
         for scene in scenes:
             assert_root_is_agreed(court, scene)
-            missing.discard(get_message_code(scene))
+            missing -= {get_message_code(scene)}
         if not missing:
             break
 

@@ -14,7 +14,8 @@ from state.codes import Code, Kind
 from state.constants import ACCOUNTS_MAX, CASH_MAX, KEYS_MAX, NEVER, POSITIONS_MAX, PPM
 from state.leaves import FUTURE, Instrument, perpetual
 from state.ledger import SubjectMissing
-from state.process_take import SLICE_ROOM_PPM, claim_take, compute_bidder, get_clock, read_price
+from state.process_take import claim_take, compute_bidder, read_price
+from state.slices import SLICE_ROOM_PPM, get_clock
 from state.transition import Valid
 from state.tree import Collection, account_key, leaf_key, underlying_key
 from state.valuation import compute_account_margin, drop_stale_spots, read_quotes

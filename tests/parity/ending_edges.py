@@ -19,7 +19,8 @@ from state.constants import (
 from state.leaves import SCOPE_TRADE, Account, Expiry, future
 from state.process_deleverage import compute_value
 from state.process_fill import BUYER, SELLER, count_long_change
-from state.process_take import SLICE_ROOM_PPM, cut_slice, read_price
+from state.process_take import read_price
+from state.slices import SLICE_ROOM_PPM, cut_slice
 from state.tree import account_key, expiry_key, underlying_key
 from tests.contracts.scene import Scene
 from tests.parity.edges import (

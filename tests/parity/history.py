@@ -34,10 +34,11 @@ class History(World):
         rules, params = draw_rules(chance), draw_params(chance)
         super().__init__(seed, params, rules=rules, listings=MIXED_LISTINGS, keep_steps=False, rollup=tribunal.address)
 
-    def send(self, kind: int, sender: bytes, account: int, payload: bytes) -> Valid:
+    def send(self, kind: int, sender: bytes, account: int, payload: bytes, time: int | None = None) -> Valid:
         """Put a message in both inboxes and take it."""
-        self.tribunal.take_message(Message(kind, sender, GENESIS_TIME, account, payload).encode())
-        return super().send(kind, sender, account, payload)
+        sent = GENESIS_TIME if time is None else time
+        self.tribunal.take_message(Message(kind, sender, sent, account, payload).encode())
+        return super().send(kind, sender, account, payload, sent)
 
     def seal(self, log_hash: bytes = bytes(32), *, generation: int | None = None, flags: int = 0) -> BatchData:
         """Close the batch and keep it."""

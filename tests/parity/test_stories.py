@@ -50,7 +50,7 @@ def test_contract_and_twin_rule_alike(court: Court, story: Story) -> None:
         attempt = dispute.attempt
         if attempt.op[0] not in [*Kind]:
             continue  # the judge rules on unknown kinds without a verifier
-        if attempt.op[0] == Kind.L1:
+        if attempt.op[0] in (Kind.L1, Kind.BID, Kind.RELAY):
             announce_messages(court, attempt)
         for ground in dispute.grounds:
             with suppress(MessageUnknown):

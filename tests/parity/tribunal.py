@@ -13,6 +13,7 @@ from eth_hash.auto import keccak
 from state.batches import BatchData, Header, Step, pack_frames
 from state.constants import AMOUNT_MAX, PROTOCOL_VERSION
 from state.genesis import Genesis
+from state.process_bid import decode_bid
 from state.process_inbox import Message, MessageType, decode_message, hash_accumulator
 from tests.contracts.court import deploy_with_needs
 from tests.contracts.rollup_chain import BOND, ETH, FEE, TERMS, place_governor
@@ -189,6 +190,10 @@ def _find_call(message: Message) -> tuple[str, tuple[object, ...], int]:
         case MessageType.REGISTER_KEY:
             key = payload[:32], payload[32], int.from_bytes(payload[33:])
             return "register_key", (message.account, *key), 0
+        case MessageType.TAKE:
+            return "take", (message.account, *decode_bid(payload)), 0
+        case MessageType.READING | MessageType.SURFACE:
+            return "relay", (message.type == MessageType.SURFACE, payload), 0
         case MessageType.PARAMS:
             return "govern", (message.type, payload), 0
         case _:

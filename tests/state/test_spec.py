@@ -36,6 +36,7 @@ from state.leaves import (
 from state.ledger import Ledger, Slot
 from state.operations import (
     L1,
+    Bid,
     Cancel,
     Deleverage,
     Fill,
@@ -46,6 +47,7 @@ from state.operations import (
     OracleSignature,
     OrderOp,
     OrderTerms,
+    Relay,
     Settle,
     Surface,
     Take,
@@ -54,6 +56,7 @@ from state.operations import (
     Withdraw,
     decode_operation,
 )
+from state.process_bid import encode_bid, read_take
 from state.process_deleverage import compute_value, find_first
 from state.process_inbox import (
     Message,
@@ -65,9 +68,11 @@ from state.process_inbox import (
     encode_close,
     encode_key,
 )
-from state.process_take import compute_bidder, cut_slice
+from state.process_relay import decode_reading
+from state.process_take import compute_bidder
 from state.proposals import RANGES
 from state.rules import encode_rules
+from state.slices import cut_slice
 from state.transition import PROCESSES
 from state.tree import (
     DEPTHS,
@@ -327,6 +332,8 @@ OPERATIONS = {
     "liquidate": Liquidate,
     "take": Take,
     "deleverage": Deleverage,
+    "bid": Bid,
+    "relay": Relay,
     "interest": Interest,
 }
 
@@ -398,6 +405,8 @@ def test_message_layouts() -> None:
     assert decode_proposal(proposal.encode()) == proposal
     assert told.endswith("params_length u16, params, rules_length u16, rules")
     assert (payloads["cancel_all"][1], payloads["force_liquidate"][1]) == ("", "")
+    bid = Layout(split_fields(payloads["take"][1]))
+    assert encode_bid(**bid.values) == bid.encoded
 
 
 def test_ranges_of_a_governor() -> None:
@@ -421,12 +430,16 @@ class Reader:
         self.asset = getattr(op, "asset", 0)
         self.amount = getattr(op, "amount", 0)
         self.target = getattr(op, "account", 0)
-        if isinstance(op, L1) and op.index == self.ledger.get_globals().inbox_cursor:
+        if isinstance(op, L1 | Bid | Relay) and op.index == self.ledger.get_globals().inbox_cursor:
             self._take_message(attempt.context.get_message(op.index))
 
     def _take_message(self, data: bytes) -> None:
         message = decode_message(data)
         self.target = message.account
+        if isinstance(self.op, Bid) and message.type == MessageType.TAKE:
+            self.op = read_take(self.op, message)
+        if isinstance(self.op, Relay) and message.type != MessageType.TAKE:
+            self.op = decode_reading(message, self.op.position)
         if message.type in (MessageType.DEPOSIT, MessageType.FORCE_WITHDRAW):
             self.asset, self.amount = int.from_bytes(message.payload[:2]), int.from_bytes(message.payload[2:])
         if message.type == MessageType.DEPOSIT and message.account == 0:
@@ -575,7 +588,7 @@ def test_effects_read_what_the_table_says(story: Story) -> None:
     _, accepted = story.tell()
     ledger, context, op = set_scene(accepted)
     PROCESSES[op.kind].apply_effects(ledger, context, op)
-    if not isinstance(op, L1):
+    if not isinstance(op, L1 | Bid | Relay):
         assert list(ledger.reads) == list(Reader(accepted).read(EFFECT_READS[op.kind.name.lower()]))
     assert ledger.writes.keys() <= ledger.reads.keys()
 

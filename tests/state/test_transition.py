@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -25,12 +26,16 @@ MARKET = open_market()
 
 
 def list_failing(attempt: Attempt) -> list[Code]:
-    """Every check that fails when each is asked alone, with a ledger of its own."""
+    """Every check that fails when each is asked alone, with a ledger of its own; none about a message that is not."""
     if decode_step(attempt.context, attempt.op) is None:
         return [get_decode_code(attempt.op)]
     op = set_scene(attempt).op
-    checks = PROCESSES[op.kind].checks
-    return [code for code, check in checks if not is_passed(check, Ledger(attempt.leaves), attempt.context, op)]
+    failing = []
+    for code, check in PROCESSES[op.kind].checks:
+        with suppress(MessageUnknown):
+            if not is_passed(check, Ledger(attempt.leaves), attempt.context, op):
+                failing.append(code)
+    return failing
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)

@@ -29,7 +29,7 @@ TERMS = Terms(
 )
 
 
-def build_launch(oracle_signers: Sequence[bytes]) -> Launch:
+def build_launch(oracle_signers: Sequence[bytes], governor: bytes | None = None) -> Launch:
     """Everything that a deployment takes; the chain's clock starts with it."""
     params = Params(
         oracle_threshold=ORACLE_THRESHOLD,
@@ -63,4 +63,4 @@ def build_launch(oracle_signers: Sequence[bytes]) -> Launch:
     dollar = LaunchAsset("USD", None, 1, 10**15)
     ether = LaunchAsset("ETH", ETH, GWEI, 10**12)
     listings = tuple(Listing(symbol) for symbol in SYMBOLS)
-    return Launch(Genesis(params, PARAMETER_SETS["keel"], listings, 0), (dollar, ether), TERMS)
+    return Launch(Genesis(params, PARAMETER_SETS["keel"], listings, 0), (dollar, ether), TERMS, governor)

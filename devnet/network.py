@@ -46,7 +46,7 @@ def __default__():
 """A contract through which a batch can be submitted, if the rollup lets it."""
 
 WATCHTOWERS = ("watchtower-1", "watchtower-2")
-ROLES = ("sequencer", "stranger", *WATCHTOWERS, "oracle-1", "oracle-2", "oracle-3")
+ROLES = ("sequencer", "stranger", *WATCHTOWERS, "oracle-1", "oracle-2", "oracle-3", "governor")
 FRIENDS = ("frank", "fiona")
 """Two who collude with the operator; nobody else signs for him."""
 
@@ -89,7 +89,7 @@ def build_network(folder: Path, anvil: Anvil, names: Sequence[str]) -> Network:
     keys = {role: draw_key(folder / "keys" / f"{role}.json") for role in ROLES}
     signers = [keys[role].address for role in ROLES if role.startswith("oracle")]
     with Sender(l1, Secp256k1Key(DEVELOPMENT_SECRET), folder / "keys" / "bank.nonces", poll_seconds=0.1) as bank:
-        deployment = deploy(bank, build_launch(signers))
+        deployment = deploy(bank, build_launch(signers, keys["governor"].address))
         write_deployment(deployment, folder / "deployment.json")
         rollup = Rollup(l1, deployment.address)
         forwarder = deploy_forwarder(bank, deployment.address)

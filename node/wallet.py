@@ -6,7 +6,7 @@ node/session.py.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 from fraud_proofs.replica import ForeignContract, Replica
 from node.chain_follower import ChainFollower
@@ -20,6 +20,7 @@ from state.constants import AMOUNT_MAX
 from state.l1_events import BatchPosted, Finalised, L1Event, MessageSent
 from state.leaves import Account, Params, SessionKey, Withdrawal, decode_account, decode_withdrawal
 from state.ledger import Ledger
+from state.process_bid import encode_bid
 from state.process_inbox import Message, MessageType, encode_amount, encode_key
 from state.tree import Collection, Path, account_key, leaf_key
 
@@ -34,6 +35,16 @@ class SentMessage:
 
     index: int
     mined: Mined
+
+
+class BidTerms(NamedTuple):
+    """What a bidder asks for; the sequence is above the last that his account has used."""
+
+    sequence: int
+    target: int
+    slice_ppm: int
+    discount_min: int
+    valid_until: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +68,10 @@ class DerivedState:
     def get_params(self) -> Params:
         """The active parameters."""
         return Ledger(self.replica.state.leaves).get_params()
+
+    def get_sequence(self, account: int) -> int:
+        """The last sequence that an account has used."""
+        return Ledger(self.replica.state.leaves).require_account(account).sequence
 
     def list_symbols(self) -> list[str]:
         """Of every underlying, in order."""
@@ -138,6 +153,11 @@ class Wallet:
         """Ask that an account which is short of margin, anybody's, be put up for auction."""
         call = self.rollup.force_liquidate(account, self.message_fee)
         return self._send_message(call, MessageType.FORCE_LIQUIDATE, account, b"")
+
+    def bid(self, account: int, terms: BidTerms) -> SentMessage:
+        """Bid for a slice of an account that is up for auction, with or without the sequencer's consent."""
+        call = self.rollup.take(account, *terms, self.message_fee)
+        return self._send_message(call, MessageType.TAKE, account, encode_bid(*terms))
 
     def _send_message(self, call: Call, kind: MessageType, account: int, payload: bytes) -> SentMessage:
         """Send, and find the message among those of its block; of equal ones the last."""

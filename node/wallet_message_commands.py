@@ -119,6 +119,21 @@ def run_force_liquidate(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def run_bid_through_l1(arguments: argparse.Namespace, slice_ppm: int, discount_min: int) -> int:
+    """`keel wallet bid --through-l1`."""
+    from node.wallet import BidTerms
+
+    chain = Chain(arguments)
+    with open_wallet(chain) as wallet:
+        account = require_account(chain, wallet)
+        sequence = wallet.read_state().get_sequence(account) + 1
+        terms = BidTerms(sequence, arguments.target, slice_ppm, discount_min, NEVER)
+        _report_message(wallet.bid(account, terms), f"bid for account {arguments.target}")
+        seconds = wallet.rollup.get_terms().inbox_deadline
+        print(f"the sequencer must take it within {seconds} s, at prices that are young now; it may still fail")
+    return 0
+
+
 def _report_message(sent: "SentMessage", what: str) -> None:
     print(f"{what}: message {sent.index}, in L1 block {sent.mined.block}, {sent.mined.gas_used:,} gas")
 

@@ -15,6 +15,7 @@ from node.errors import ConfigError
 from node.instrument_names import parse_instrument
 from node.keys import load_ethereum_key, load_session_key
 from node.session import Answer, Session, SessionError, fetch_underlyings, find_account, open_session
+from node.wallet_message_commands import run_bid_through_l1
 from node.wallet_options import (
     add_amount,
     add_verb,
@@ -53,6 +54,7 @@ def add_parsers(verbs: Any) -> None:
     bid.add_argument("target", type=parse_account, help="the account in auction")
     bid.add_argument("--percent", type=int, default=100, help="of all that it holds (default: 100)")
     bid.add_argument("--discount", required=True, help="least that it must be under its value, in dollars")
+    bid.add_argument("--through-l1", action="store_true", help="with or without the sequencer, for a message's fee")
     add_verb(verbs, "watch", "print the account's margin calls, as a follower tells them (--gateway)", run_watch)
     for parser in (order, cancel, transfer, withdraw, bid):
         parser.add_argument("--receipts", metavar="FILE", type=Path, help="append the receipt, for check-receipts")
@@ -90,6 +92,8 @@ def run_bid(arguments: argparse.Namespace) -> int:
     discount = parse_amount(arguments.discount, DOLLAR, "--discount")
     if not 1 <= arguments.percent <= 100:
         raise ConfigError("--percent goes from 1 to 100")
+    if arguments.through_l1:
+        return run_bid_through_l1(arguments, arguments.percent * PPM // 100, discount)
 
     async def send(session: Session, _: Client) -> Answer:
         return await session.bid(arguments.target, arguments.percent * PPM // 100, discount)

@@ -12,7 +12,10 @@ from state.batches import FLAG_RESCUE, BatchData
 from state.tree import LeafKey, build_tree
 
 RESCUE_MESSAGES_MAX = 1_000
-"""Messages that one batch takes: at 51 bytes a step half of what L1 allows it, which is content with 64."""
+"""Messages that one batch takes, of which L1 is content with 64: at 51 bytes a step half of what it allows a batch."""
+
+RESCUE_BYTES_MAX = 90_000
+"""Of steps, behind which no message is begun: one that is a bid has 117 bytes, and a tick may come before it."""
 
 
 def build_rescue_batch(
@@ -36,5 +39,7 @@ def build_rescue_batch(
     engine.open_batch(generation, FLAG_RESCUE)
     engine.tick(time)
     for index, message in enumerate(messages[:messages_max], state.inbox_cursor):
+        if engine.pending_bytes >= RESCUE_BYTES_MAX:
+            break
         engine.take_message(index, message)
     return Batcher(build_tree(leaves.items()), parent).build(engine.seal())

@@ -8,10 +8,13 @@ from fraud_proofs.challenger import Honest, State, examine_batch
 from sequencer.rescue import RESCUE_MESSAGES_MAX, build_rescue_batch
 from state.batches import BatchData, decode_frame, decode_header
 from state.codes import Kind, MessageCode
-from state.constants import BATCH_BYTES_MAX
+from state.constants import BATCH_BYTES_MAX, NEVER, PPM
 from state.context import StepContext
+from state.leaves import perpetual
 from state.ledger import Ledger
-from state.process_inbox import Message, MessageType, encode_amount
+from state.process_bid import encode_bid
+from state.process_inbox import Message, MessageType, encode_amount, encode_close
+from state.process_relay import encode_reading
 from state.transition import RESCUE_KINDS
 from state.tree import build_tree
 from tests.workload import random_steps
@@ -31,10 +34,10 @@ class Ruin:
         self.state = State(dict(world.steps[-1].leaves), build_tree(world.steps[-1].leaves.items()))
         self.parent = world.parent
 
-    def send(self, kind: int, name: str, payload: bytes = b"") -> None:
+    def send(self, kind: int, name: str, payload: bytes = b"", time: int = GENESIS_TIME) -> None:
         """Leave one more message of somebody's in the inbox."""
         person = self.world.person(name)
-        self.world.messages.append(Message(kind, person.address, GENESIS_TIME, person.account, payload).encode())
+        self.world.messages.append(Message(kind, person.address, time, person.account, payload).encode())
 
     def rescue(self, generation: int, time: int, **options: int) -> tuple[BatchData, Honest]:
         """Build the next batch and have the honest challenger agree with every step of it."""
@@ -113,6 +116,45 @@ def test_a_message_is_judged_at_the_time_of_the_rescue() -> None:
 
     codes = [receipt.message_code for receipt in found.receipts[2:4]]
     assert codes == [MessageCode.FORCED_MARGIN, MessageCode.DONE]
+
+
+def test_a_forced_close_is_taken_over_in_rescue_batches() -> None:
+    """With the sequencer dead, a price and a bid come through L1, and the bidder has all that the owner would leave."""
+    world = open_market()
+    world.trade("alice", "bob", 0, 10, 17_000_000)
+    ruin = Ruin(world)
+    ruin.send(MessageType.FORCE_CLOSE, "alice", encode_close(True))
+    params = Ledger(ruin.state.leaves).get_params()
+    _, _ = ruin.rescue(2, world.globals.time + 1)
+    due = world.globals.time + 1 + params.close_delay + params.auction_seconds // 2
+
+    kind, price = encode_reading(world.sign_reading(0, 16_000_000, 16_000_000, due))
+    ruin.send(kind, "bob", price, due)
+    terms = encode_bid(1, world.person("alice").account, PPM, 0, NEVER)
+    ruin.send(MessageType.TAKE, "carol", terms, due + 1)
+    batch, found = ruin.rescue(2, due + 10 * params.price_age_max)
+
+    assert list_kinds(batch) == [Kind.OPEN, Kind.TICK, Kind.RELAY, Kind.BID, Kind.CLOSE]
+    assert [receipt.message_code for receipt in found.receipts[2:4]] == [MessageCode.DONE, MessageCode.DONE]
+    held = {name: Ledger(ruin.state.leaves).require_account(world.person(name).account) for name in ("alice", "carol")}
+    assert held["carol"].positions == ((perpetual(0), 10),)
+    assert held["alice"].positions == ()
+    assert held["alice"].close_from == 0
+
+
+def test_a_flood_of_bids_fits_too() -> None:
+    """A bid is more than twice as long as another message: what one batch cannot hold the next one does."""
+    ruin = Ruin(open_market())
+    for number in range(RESCUE_MESSAGES_MAX):
+        ruin.send(MessageType.TAKE, "carol", encode_bid(number + 1, 1, PPM, 0, NEVER))
+
+    first, _ = ruin.rescue(2, GENESIS_TIME + 1_000)
+    second, _ = ruin.rescue(2, GENESIS_TIME + 1_000)
+
+    counts = [list_kinds(batch).count(Kind.BID) for batch in (first, second)]
+    assert min(counts) > 64
+    assert sum(counts) == RESCUE_MESSAGES_MAX
+    assert len(first.encode()) <= BATCH_BYTES_MAX
 
 
 def test_a_flood_fills_batch_after_batch() -> None:

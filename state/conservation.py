@@ -6,7 +6,7 @@ convicts; so it has to be told, and by everybody who sees it.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from state.leaves import Instrument, decode_account, decode_asset, decode_expiry, decode_underlying
 from state.marks import compute_payoff
@@ -52,9 +52,14 @@ class _Change:
 
 
 def find_leak(before: Mapping[LeafKey, bytes], leaves: Mapping[LeafKey, bytes]) -> str | None:
-    """What a change does not conserve, in words; None when there is nothing.
+    """The first of what a change does not conserve; None when there is nothing."""
+    return next(list_leaks(before, leaves), None)
 
-    `before` is what every leaf that has changed was, `leaves` the state since.
+
+def list_leaks(before: Mapping[LeafKey, bytes], leaves: Mapping[LeafKey, bytes]) -> Iterator[str]:
+    """What a change does not conserve, in words.
+
+    `before` is what every leaf that has changed was, `leaves` the state since; a whole state is a change from nothing.
     """
     change = _Change()
     for key, data in before.items():
@@ -62,18 +67,19 @@ def find_leak(before: Mapping[LeafKey, bytes], leaves: Mapping[LeafKey, bytes]) 
         change.count(key, leaves.get(key, b""), 1)
     for asset, amount in change.owed.items():
         if amount != 0:
-            return f"{amount} units of asset {asset} from nowhere"
+            yield f"{amount} units of asset {asset} from nowhere"
     for underlying, lots in change.longs.items():
         if lots != 0:
-            return f"open interest of underlying {underlying} is {lots} lots short"
+            yield f"open interest of underlying {underlying} is {lots} lots short"
     unpaid = 0
     for instrument, lots in change.lots.items():
         settlement = _get_settlement(instrument, leaves)
         if settlement > 0:
             unpaid += lots * compute_payoff(instrument, settlement)
         elif lots != 0:
-            return f"{lots} lots of {instrument.encode().hex()} from nowhere"
-    return None if unpaid == change.house_cash else f"the house holds {change.house_cash - unpaid} units of nobody's"
+            yield f"{lots} lots of {instrument.encode().hex()} from nowhere"
+    if unpaid != change.house_cash:
+        yield f"the house holds {change.house_cash - unpaid} units of nobody's"
 
 
 def _get_settlement(instrument: Instrument, leaves: Mapping[LeafKey, bytes]) -> int:

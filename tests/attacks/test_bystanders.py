@@ -163,7 +163,7 @@ async def test_batch_before_the_slot_is_taken(sequencer: Sequencer) -> None:
     class Late:
         replica = Replica(bytes(32))
 
-        async def advance_async(self) -> Progress:
+        async def advance_beside(self) -> Progress:
             nonlocal looks
             looks += 1
             self.replica.tip = next(ahead)

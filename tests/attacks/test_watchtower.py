@@ -47,6 +47,7 @@ class L1:
         return self
 
     challenge_window = 600
+    wind_down_limit = 600
 
     def prove(self, index: int, proof: bytes) -> Call:
         return Call(None, proof)

@@ -221,8 +221,9 @@ def test_each_check_convicts(court: Court, world: World, rng: random.Random, cod
 
 
 def test_every_check_is_broken() -> None:
-    """No check of these kinds is left out above."""
-    assert set(BREAKS) == {code for code in Code if code // 100 in KINDS}
+    """No check of these kinds is left out above, but for the one that reads a message: tests/parity has its edges."""
+    told = {code for code in Code if code // 100 in KINDS}
+    assert set(BREAKS) == told - {Code.L1_MESSAGE_MUST_BE_PLAIN}
 
 
 def test_new_generation_starts_its_log_and_its_clock_anew(court: Court, world: World) -> None:

@@ -706,7 +706,7 @@ STATIC_BOUNDS: dict[Kind, Edge] = {
 
 def bend_kind(scene: Scene, chance: random.Random) -> None:
     """A first byte that is no kind, or is one."""
-    scene.op = bytes([chance.choice((0, 17, 18, 127, 255, scene.op[0]))]) + scene.op[1:]
+    scene.op = bytes([chance.choice((0, 20, 21, 127, 255, scene.op[0]))]) + scene.op[1:]
 
 
 ORDINARY_EDGES: dict[Code, Edge] = {

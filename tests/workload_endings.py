@@ -31,7 +31,7 @@ class Endings:
     def list_stories(self) -> list[Callable[[], Iterator[bytes]]]:
         """As often as each is to be told."""
         once = [self._liquidate, self._deleverage, self._owe]
-        return [*once, *[self._fall] * 2, *[self._expire] * 2, *[self._take] * 4]
+        return [*once, *[self._fall] * 2, *[self._expire] * 2, *[self._take] * 7]
 
     @property
     def _ledger(self) -> Ledger:

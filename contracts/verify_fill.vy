@@ -11,6 +11,7 @@
 import accounts
 import constants
 import context as contexts
+import entries
 import fills
 import globals
 import instruments
@@ -19,7 +20,6 @@ import orders
 import params as parameters
 import underlyings
 import valuation
-import witness as witnesses
 
 initializes: margins
 
@@ -144,13 +144,14 @@ def evaluate(
     if ground != constants.CHECK or check == MUST_DECODE or check >= CHECKS:
         return False
     is_buyer: bool = not self._is_of_seller(check)
-    leaves: Leaves = self._read_leaves(witness, context.pre_root, READS[check], fill, is_buyer)
+    witness_at: uint256 = entries._begin_witness()
+    leaves: Leaves = self._read_leaves(witness_at, context.pre_root, READS[check], fill, is_buyer)
     if not leaves.is_missing:
         if check == PRICE_MUST_BE_IN_BAND:
             return not self._is_in_band(context.pre_root, fill, leaves, witness)
         if check == BUYER_MARGIN_MUST_HOLD or check == SELLER_MARGIN_MUST_HOLD:
             return not self._is_margin_held(context.pre_root, is_buyer, fill, leaves, witness)
-    witnesses._finish(witness, leaves.end)
+    entries._finish(witness_at, leaves.end)
     return leaves.is_missing or not self._does_hold(header, fill, check, is_buyer, leaves)
 
 
@@ -301,7 +302,7 @@ def _is_in_band(
         traded.append(leaves.buy.legs[i] >> 8)
     found: margins.Marks = margins._compute_marks(witness, leaves.end, leaves.state.time, traded)
     assert found.root == root, "root"
-    witnesses._finish(witness, found.end)
+    entries._finish(entries._begin_witness(), found.end)
     if found.is_missing:
         return False
     distance: int256 = fill.price
@@ -326,7 +327,7 @@ def _is_margin_held(
     @notice Whether this side is margined after the trade, or at least less short of margin and smaller in every leg.
     """
     known: Leaves = leaves
-    known.underlying = self._peek_traded(leaves, witness)
+    known.underlying = self._peek_traded(leaves)
     after: accounts.Account = self._compute_after(is_buyer, fill, known)
     # Encoded first: a call among the arguments would have the witness copied once more.
     after_leaf: Bytes[constants.LEAF_BYTES_MAX] = accounts._encode_account(after)
@@ -341,7 +342,7 @@ def _is_margin_held(
         True,
     )
     assert found.root == root, "root"
-    witnesses._finish(witness, found.end)
+    entries._finish(entries._begin_witness(), found.end)
     if found.is_missing:
         return False
     if found.is_fresh and found.after.initial >= 0:
@@ -355,8 +356,8 @@ def _is_margin_held(
 
 
 @internal
-@pure
-def _peek_traded(leaves: Leaves, witness: Bytes[constants.WITNESS_BYTES_MAX]) -> underlyings.Underlying:
+@view
+def _peek_traded(leaves: Leaves) -> underlyings.Underlying:
     """
     @notice The traded underlying out of M*, where it stands behind the rules and all lower ones; NOT authenticated. All
             zeros when an underlying is missing: then nothing else is asked of the account after.
@@ -365,11 +366,12 @@ def _peek_traded(leaves: Leaves, witness: Bytes[constants.WITNESS_BYTES_MAX]) ->
     needed: uint256 = valuation._list_needed(leaves.account, leaves.params, leaves.params_leaf)
     leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
     next: uint256 = 0
-    leaf, next = witnesses._peek(witness, leaves.end)
+    witness_at: uint256 = entries._begin_witness()
+    leaf, next = entries._peek(witness_at, leaves.end)
     for u: uint256 in range(constants.UNDERLYINGS_MAX):
         if u != traded and (needed >> u) & 1 == 0:
             continue
-        leaf, next = witnesses._peek(witness, next)
+        leaf, next = entries._peek(witness_at, next)
         if len(leaf) == 0:
             break
         if u == traded:
@@ -390,9 +392,9 @@ def _compute_after(is_buyer: bool, fill: orders.Fill, leaves: Leaves) -> account
 
 
 @internal
-@pure
+@view
 def _read_leaves(
-    witness: Bytes[constants.WITNESS_BYTES_MAX],
+    witness: uint256,
     root: bytes32,
     reads: uint256,
     fill: orders.Fill,
@@ -400,21 +402,22 @@ def _read_leaves(
 ) -> Leaves:
     """
     @notice The leaves that `reads` names, under `root`; reading stops at a subject that does not exist.
+    @param witness Where it begins in the calldata
     """
     leaves: Leaves = empty(Leaves)
     leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
     if reads & G != 0:
-        leaf, leaves.end = witnesses._read(witness, 0, root, constants.GLOBALS, 0)
+        leaf, leaves.end = entries._read(witness, 0, root, constants.GLOBALS, 0)
         leaves.state = globals._decode_globals(leaf)
     if reads & P != 0:
-        leaves.params_leaf, leaves.end = witnesses._read(
+        leaves.params_leaf, leaves.end = entries._read(
             witness, leaves.end, root, constants.PARAMS, leaves.state.params_version
         )
         leaves.params = parameters._decode_params(leaves.params_leaf)
     buy_index: uint256 = orders._get_slot_index(fill.buyer, fill.buyer_slot)
     sell_index: uint256 = orders._get_slot_index(fill.seller, fill.seller_slot)
     if reads & B != 0:
-        leaf, leaves.end = witnesses._read(witness, leaves.end, root, constants.ORDERS, buy_index)
+        leaf, leaves.end = entries._read(witness, leaves.end, root, constants.ORDERS, buy_index)
         leaves.buy = orders._decode_order(leaf)
         leaves.is_missing = leaves.buy.leg_count == 0
         if leaves.is_missing:
@@ -422,14 +425,14 @@ def _read_leaves(
     if reads & S != 0:
         # A witness gives each leaf once, also when an op names one slot for both sides.
         if sell_index != buy_index or reads & B == 0:
-            leaf, leaves.end = witnesses._read(witness, leaves.end, root, constants.ORDERS, sell_index)
+            leaf, leaves.end = entries._read(witness, leaves.end, root, constants.ORDERS, sell_index)
         leaves.sell = orders._decode_order(leaf)
         leaves.is_missing = leaves.sell.leg_count == 0
         if leaves.is_missing:
             return leaves
     if reads & A != 0:
         account: uint256 = fill.buyer if is_buyer else fill.seller
-        leaf, leaves.end = witnesses._read(witness, leaves.end, root, constants.ACCOUNTS, account)
+        leaf, leaves.end = entries._read(witness, leaves.end, root, constants.ACCOUNTS, account)
         leaves.is_missing = len(leaf) == 0
         if leaves.is_missing:
             return leaves
@@ -438,14 +441,14 @@ def _read_leaves(
     if reads & A2 != 0:
         # As with the slots: an op may name one account twice.
         if fill.seller != fill.buyer:
-            leaf, leaves.end = witnesses._read(witness, leaves.end, root, constants.ACCOUNTS, fill.seller)
+            leaf, leaves.end = entries._read(witness, leaves.end, root, constants.ACCOUNTS, fill.seller)
         leaves.is_missing = len(leaf) == 0
         if leaves.is_missing:
             return leaves
         leaves.other = accounts._decode_account(leaf)
     if reads & U != 0:
         traded: uint256 = orders._get_underlying(leaves.buy)
-        leaf, leaves.end = witnesses._read(witness, leaves.end, root, constants.UNDERLYINGS, traded)
+        leaf, leaves.end = entries._read(witness, leaves.end, root, constants.UNDERLYINGS, traded)
         leaves.is_missing = len(leaf) == 0
         if leaves.is_missing:
             return leaves

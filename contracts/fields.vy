@@ -14,8 +14,10 @@ import constants
 def _uint(data: Bytes[constants.LEAF_BYTES_MAX], at: uint256, width: uint256) -> uint256:
     """
     @notice The unsigned number in the `width` bytes from `at`; `width` is 1 to 32.
-    @dev With a zero word in front, the word that ends where the field ends always exists.
+    @dev The word that ends where the field ends; only near the beginning does it need a zero word in front.
     """
+    if at + width >= 32:
+        return convert(extract32(data, at + width - 32), uint256) & (max_value(uint256) >> (256 - 8 * width))
     padded: Bytes[32 + constants.LEAF_BYTES_MAX] = concat(empty(bytes32), data)
     return convert(extract32(padded, at + width), uint256) & (max_value(uint256) >> (256 - 8 * width))
 

@@ -48,6 +48,8 @@ NUMBERS_AT: constant(uint256) = 2
 TIERS_AT: constant(uint256) = 346
 TIER_BYTES: constant(uint256) = 48
 SCENARIO_BYTES: constant(uint256) = 18
+COUNTS: constant(int256) = 2  # a flag of a scenario
+OF_FALLS: constant(int256) = 2**72 - 1  # weight and flags of a scenario
 RULES_WORDS: constant(uint256) = 35  # 346, four tiers, 32 scenarios
 VOL_UP: constant(uint256) = 0
 PERPETUAL_MAINTENANCE: constant(uint256) = 20
@@ -672,6 +674,7 @@ def _add_underlyings(
     after: Cursor = cursor
     rules: Rules = self._get_rules(frame.rules_at)
     scenarios: DynArray[int256, SCENARIOS_MAX] = self._list_scenarios(frame.rules_at)
+    falls: DynArray[int256, SCENARIOS_MAX] = self._list_worst_falls(scenarios)
     first: uint256 = 0
     for u: uint256 in range(constants.UNDERLYINGS_MAX):
         if needed >> u == 0:
@@ -695,9 +698,14 @@ def _add_underlyings(
             total = self._add_risk(total, frame, u, risk)
         elif linear[0] != 0 or linear[1] != 0:
             risk: Risk = empty(Risk)
-            risk.loss = staticcall UnderlyingRisk(RISK).compute_linear_loss(
-                rules, scenarios, quote.volatility, linear
-            )
+            if linear[0] >= 0 and linear[1] >= 0:
+                risk.loss = staticcall UnderlyingRisk(RISK).compute_linear_loss(
+                    rules, falls, quote.volatility, linear
+                )
+            else:
+                risk.loss = staticcall UnderlyingRisk(RISK).compute_linear_loss(
+                    rules, scenarios, quote.volatility, linear
+                )
             total = self._add_risk(total, frame, u, risk)
     return total, after
 
@@ -995,6 +1003,30 @@ def _list_scenarios(rules_at: uint256) -> DynArray[int256, SCENARIOS_MAX]:
         scenarios.append(convert(entries._word(at) >> 112, int256))
         at += SCENARIO_BYTES
     return scenarios
+
+
+@internal
+@pure
+def _list_worst_falls(scenarios: DynArray[int256, SCENARIOS_MAX]) -> DynArray[int256, SCENARIOS_MAX]:
+    """
+    @notice Of the scenarios those that alone can be the worst for what loses when spot falls, as collateral does: of
+            each weight, scaled or not, the deepest fall.
+    @dev Every rounding on the way from a move to its loss is monotone, so the answer is that of all scenarios.
+    """
+    falls: DynArray[int256, SCENARIOS_MAX] = []
+    for scenario: int256 in scenarios:
+        if scenario & COUNTS == 0 or scenario >> 143 & 1 == 0:
+            continue
+        is_known: bool = False
+        for i: uint256 in range(len(falls), bound=SCENARIOS_MAX):
+            if (falls[i] ^ scenario) & OF_FALLS == 0:
+                is_known = True
+                if (scenario << 112) >> 192 < (falls[i] << 112) >> 192:
+                    falls[i] = scenario
+                break
+        if not is_known:
+            falls.append(scenario)
+    return falls
 
 
 @internal

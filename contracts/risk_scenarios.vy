@@ -151,7 +151,15 @@ def add_expiry(
         pair = unsafe_add(pair, unsafe_mul(put, BOTH_STEPS))  # parity, since rows are calls
         if shock & IS_BASIS != 0:
             basis = min(basis, self._compute_move(pair, mark, expiry.discount))
-        pnl: int256 = self._compute_pnl(pair, mark, long, gap, long_later, gap_later, kind)
+        # What _compute_pnl does, written out: most expiries do not change.
+        later: int256 = (pair << 128) >> 128
+        today: int256 = unsafe_sub(pair, later) >> 128
+        today = unsafe_sub(unsafe_mul(today, unsafe_add(long, gap & (today >> 255))) >> 38, mark)
+        later = unsafe_sub(unsafe_mul(later, unsafe_add(long_later, gap_later & (later >> 255))) >> 38, mark)
+        if kind >= LINEAR_SKEW:
+            today = min(today, unsafe_sub(0, today))
+            later = min(later, unsafe_sub(0, later))
+        pnl: int256 = unsafe_add(today << 128, later)
         total.pnl[order] = unsafe_add(total.pnl[order], pnl)
         if values.is_changed:
             put = unsafe_sub(values.put_strikes[1], unsafe_mul(values.put_quantity[1], forward))

@@ -1,11 +1,11 @@
 # pragma version 0.4.3
 """
 @title Entries of a witness, read where they lie in the calldata
-@notice `length u16 || leaf || mask u64 || siblings`, as witness.vy has them, for a witness that may be long: in memory it
-        would be copied for each call of an internal function, and memory costs the square of its size.
+@notice `length u16 || leaf || mask u64 || siblings`, as witness.vy has them, for a witness that may be long: in memory
+        it would be copied for each call of an internal function, and memory costs the square of its size.
 
         `_read`, `_peek`, `_write` and `_finish` are those of witness.vy, but that `witness` is where it begins in the
-        calldata (`_begin`). The others count `at` from the beginning of the calldata.
+        calldata (`_begin_witness`). The others count `at` from the beginning of the calldata.
 @dev Whatever does not hold here is a bad witness and reverts. A read past the end of the calldata reverts too; one past
      the end of the witness gives bytes that stand under no root, or that `_finish` refuses.
      The twins are those of witness.vy.
@@ -153,7 +153,8 @@ def _fold(at: uint256, collection: uint256, index: uint256, leaf_hash: bytes32) 
     """
     @notice The root over the entry at `at` when its leaf hashes to `leaf_hash`, and where the next one begins.
     @dev `name` is the generalised index of a node: the root is 1, the children of g are 2 g and 2 g + 1. Positions and
-         names stay far below the end of their type, hence unsafe_*.
+         names stay far below the end of their type, hence unsafe_*. Nodes are numbers, of which 0 is
+         told apart at less cost.
     """
     depth: uint256 = constants.DEPTHS[collection]
     assert index >> depth == 0, "index"
@@ -161,20 +162,18 @@ def _fold(at: uint256, collection: uint256, index: uint256, leaf_hash: bytes32) 
     next = unsafe_add(next, 8)
     mask: uint256 = self._word(unsafe_sub(next, 32)) & (2**64 - 1)  # a word that ends with it: nothing need follow
     name: uint256 = ((8 | collection) << depth) | index
-    node: bytes32 = leaf_hash
-    for level: uint256 in range(constants.PATH_LENGTH_MAX):
-        if name == 1:
-            break
-        sibling: bytes32 = empty(bytes32)
+    node: uint256 = convert(leaf_hash, uint256)
+    for level: uint256 in range(unsafe_add(depth, 3), bound=constants.PATH_LENGTH_MAX):
+        sibling: uint256 = 0
         if mask & 1 != 0:
-            sibling = convert(slice(msg.data, next, 32), bytes32)
+            sibling = convert(slice(msg.data, next, 32), uint256)
             next = unsafe_add(next, 32)
-        if node != empty(bytes32) or sibling != empty(bytes32):
+        if node | sibling != 0:
             if name & 1 != 0:
-                node = sha256(abi_encode(sibling, node))
+                node = convert(sha256(abi_encode(sibling, node)), uint256)
             else:
-                node = sha256(abi_encode(node, sibling))
+                node = convert(sha256(abi_encode(node, sibling)), uint256)
         name = name >> 1
         mask = mask >> 1
     assert mask == 0, "mask"
-    return node, next
+    return convert(node, bytes32), next

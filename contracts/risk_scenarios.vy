@@ -215,7 +215,8 @@ def add_expiry(
         pair = unsafe_add(pair, unsafe_mul(put, BOTH_STEPS))  # parity, since rows are calls
         if shock & IS_BASIS != 0:
             basis = min(basis, self._compute_move(pair, mark, expiry.discount))
-        # What _compute_pnl does, written out: most expiries do not change.
+        # Mirrors the loop of scenarios.compute_expiry_risk. Long value takes the long discount; short value takes the
+        # short one, which is `gap` more; 0 is 0 under either.
         later: int256 = (pair << 128) >> 128
         today: int256 = unsafe_sub(pair, later) >> 128
         today = unsafe_sub(unsafe_mul(today, unsafe_add(long, gap & (today >> 255))) >> 38, mark)
@@ -230,9 +231,15 @@ def add_expiry(
             pair = unsafe_add(unsafe_add(pair, change), unsafe_mul(put, BOTH_STEPS))
             if shock & IS_BASIS != 0:
                 basis_after = min(basis_after, self._compute_move(pair, mark_after, expiry.discount))
-            pnl = unsafe_sub(
-                self._compute_pnl(pair, mark_after, long, gap, long_later, gap_later, kind), pnl
-            )
+            later = (pair << 128) >> 128
+            today = unsafe_sub(pair, later) >> 128
+            today = unsafe_sub(unsafe_mul(today, unsafe_add(long, gap & (today >> 255))) >> 38, mark_after)
+            later = unsafe_mul(later, unsafe_add(long_later, gap_later & (later >> 255))) >> 38
+            later = unsafe_sub(later, mark_after)
+            if kind >= LINEAR_SKEW:
+                today = min(today, unsafe_sub(0, today))
+                later = min(later, unsafe_sub(0, later))
+            pnl = unsafe_sub(unsafe_add(today << 128, later), pnl)
             total.pnl_change[order] = unsafe_add(total.pnl_change[order], pnl)
         order = unsafe_add(order, 1)
     if not values.is_changed:
@@ -253,27 +260,6 @@ def _compute_move(pair: int256, mark: int256, discount: int256) -> int256:
     """
     today: int256 = unsafe_sub(pair, (pair << 128) >> 128) >> 128
     return unsafe_sub(unsafe_mul(today, discount) >> 38, mark)
-
-
-@internal
-@pure
-def _compute_pnl(
-    pair: int256, mark: int256, long: int256, gap: int256, long_later: int256, gap_later: int256, kind: int256
-) -> int256:
-    """
-    @dev Mirrors the loop of scenarios.compute_expiry_risk: a pair of P&L. Long value takes the long discount; short
-         value takes the short one, which is `gap` more; 0 is 0 under either.
-    """
-    later: int256 = (pair << 128) >> 128
-    today: int256 = unsafe_sub(pair, later) >> 128
-    today = unsafe_mul(today, unsafe_add(long, gap & (today >> 255))) >> 38
-    today = unsafe_sub(today, mark)
-    later = unsafe_mul(later, unsafe_add(long_later, gap_later & (later >> 255))) >> 38
-    later = unsafe_sub(later, mark)
-    if kind >= LINEAR_SKEW:
-        today = min(today, unsafe_sub(0, today))
-        later = min(later, unsafe_sub(0, later))
-    return unsafe_add(today << 128, later)
 
 
 @internal

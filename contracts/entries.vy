@@ -101,7 +101,7 @@ def _get_leaf(at: uint256) -> Bytes[constants.LEAF_BYTES_MAX]:
          leaf does, since nothing need follow.
     """
     length: uint256 = self._get_length(at)
-    assert length <= constants.LEAF_BYTES_MAX, "leaf too long"
+    assert length <= constants.LEAF_BYTES_MAX
     words: uint256[LEAF_WORDS] = empty(uint256[LEAF_WORDS])
     count: uint256 = length // 32
     for i: uint256 in range(count, bound=LEAF_WORDS):
@@ -157,7 +157,7 @@ def _fold(at: uint256, collection: uint256, index: uint256, leaf_hash: bytes32) 
          told apart at less cost.
     """
     depth: uint256 = constants.DEPTHS[collection]
-    assert index >> depth == 0, "index"
+    assert index >> depth == 0
     next: uint256 = unsafe_add(unsafe_add(at, 2), self._get_length(at))
     next = unsafe_add(next, 8)
     mask: uint256 = self._word(unsafe_sub(next, 32)) & (2**64 - 1)  # a word that ends with it: nothing need follow

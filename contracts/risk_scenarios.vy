@@ -133,8 +133,6 @@ def add_expiry(
     variable: int256 = unsafe_sub(expiry.forward, expiry.fixed)
     ln_half: int256 = unsafe_add(expiry.ln_forward, 128)  # with the half unit of rounding to Q30
     order: uint256 = 0
-    kind: int256 = 0
-    own: DynArray[int256, OPTIONS_MAX] = rows[0]
     for shock: int256 in shocks:
         # Mirrors scenarios.compute_shocked_forwards.
         forward: int256 = unsafe_add(expiry.fixed, unsafe_mul(variable, shock >> 64) >> 38)
@@ -143,80 +141,17 @@ def add_expiry(
             ln_shocked = unsafe_add(risk_logarithm._ln_q38(forward), 128)
         elif forward == 0:
             forward = 1
-        if shock & MASK_7 != kind:
-            kind = shock & MASK_7
-            own = rows[convert(convert(kind, bytes32), uint256)]
-        # Mirrors the inner loop of scenarios.compute_expiry_values with black76.otm_fraction_q38: the pair of values of
-        # the quantities before, and that of their changes, all options taken for calls. Written out here, since a call
-        # would cost each expiry a tenth of what its scenarios cost.
         pair: int256 = 0
         change: int256 = 0
-        for row: int256 in own:
-            smaller: int256 = (row >> 161) & MASK_45
-            price: int256 = unsafe_sub(forward, smaller)
-            below: int256 = price & (price >> 255)
-            smaller = unsafe_add(smaller, below)
-            price = unsafe_mul(unsafe_sub(price, below), BOTH_STEPS)
-            distance: int256 = unsafe_sub(ln_shocked, (row >> 118) & MASK_43) >> 8
-            below = distance >> 255
-            distance = min(unsafe_sub(distance ^ below, below), LOG_MONEYNESS_MAX_Q30) << 31
-            vol: int256 = (row >> 84) & MASK_34
-            q: int256 = unsafe_div(distance, vol)
-            d: int256 = unsafe_sub(q, vol)
-            if d < TAIL_Q31:
-                below = d >> 255
-                d = unsafe_sub(d ^ below, below)
-                q = unsafe_add(q, vol)
-                near: int256 = NORMAL[convert(convert(d >> 25, bytes32), uint256)]
-                far: int256 = NORMAL[convert(convert(q >> 25, bytes32), uint256)]
-                d = d & MASK_25
-                q = q & MASK_25
-                # phi(d) * (M(d) - M(q + h)), where d < 0 with -M(-d); the cubics are those of _mills_and_density.
-                far = unsafe_sub((far >> 85) & MASK_40, unsafe_mul(unsafe_sub((far >> 51) & MASK_34, unsafe_mul(
-                    unsafe_sub((far >> 23) & MASK_28, unsafe_mul(far & MASK_23, q) >> 25), q) >> 25), q) >> 25)
-                far = unsafe_mul(
-                    unsafe_add(near >> 209, unsafe_mul(unsafe_add((near << 47) >> 223, unsafe_mul(unsafe_add(
-                        (near << 80) >> 228, unsafe_mul((near << 108) >> 233, d) >> 25), d) >> 25), d) >> 25),
-                    unsafe_sub(unsafe_sub((near >> 85) & MASK_40, unsafe_mul(unsafe_sub(
-                        (near >> 51) & MASK_34, unsafe_mul(unsafe_sub(
-                            (near >> 23) & MASK_28, unsafe_mul(near & MASK_23, d) >> 25), d) >> 25), d) >> 25
-                    ) ^ below, unsafe_add(below, far)),
-                )
-                far = unsafe_mul(smaller, unsafe_add(unsafe_add(far, HALF_Q38) >> 38, below & ONE_Q38)) >> 38
-                price = unsafe_add(price, far << 128)
-            vol = (row >> 50) & MASK_34
-            q = unsafe_div(distance, vol)
-            d = unsafe_sub(q, vol)
-            if d < TAIL_Q31:
-                below = d >> 255
-                d = unsafe_sub(d ^ below, below)
-                q = unsafe_add(q, vol)
-                near: int256 = NORMAL[convert(convert(d >> 25, bytes32), uint256)]
-                far: int256 = NORMAL[convert(convert(q >> 25, bytes32), uint256)]
-                d = d & MASK_25
-                q = q & MASK_25
-                # phi(d) * (M(d) - M(q + h)), where d < 0 with -M(-d); the cubics are those of _mills_and_density.
-                far = unsafe_sub((far >> 85) & MASK_40, unsafe_mul(unsafe_sub((far >> 51) & MASK_34, unsafe_mul(
-                    unsafe_sub((far >> 23) & MASK_28, unsafe_mul(far & MASK_23, q) >> 25), q) >> 25), q) >> 25)
-                far = unsafe_mul(
-                    unsafe_add(near >> 209, unsafe_mul(unsafe_add((near << 47) >> 223, unsafe_mul(unsafe_add(
-                        (near << 80) >> 228, unsafe_mul((near << 108) >> 233, d) >> 25), d) >> 25), d) >> 25),
-                    unsafe_sub(unsafe_sub((near >> 85) & MASK_40, unsafe_mul(unsafe_sub(
-                        (near >> 51) & MASK_34, unsafe_mul(unsafe_sub(
-                            (near >> 23) & MASK_28, unsafe_mul(near & MASK_23, d) >> 25), d) >> 25), d) >> 25
-                    ) ^ below, unsafe_add(below, far)),
-                )
-                far = unsafe_mul(smaller, unsafe_add(unsafe_add(far, HALF_Q38) >> 38, below & ONE_Q38)) >> 38
-                price = unsafe_add(price, far)
-            pair = unsafe_add(pair, unsafe_mul(row >> 206, price))
-            if values.is_changed:
-                change = unsafe_add(change, unsafe_mul((row << 206) >> 206, price))
+        kind: int256 = shock & MASK_7
+        pair, change = self._weigh(
+            rows[convert(convert(kind, bytes32), uint256)], forward, ln_shocked, values.is_changed
+        )
         put: int256 = unsafe_sub(values.put_strikes[0], unsafe_mul(values.put_quantity[0], forward))
         pair = unsafe_add(pair, unsafe_mul(put, BOTH_STEPS))  # parity, since rows are calls
         if shock & IS_BASIS != 0:
             basis = min(basis, self._compute_move(pair, mark, expiry.discount))
-        # Mirrors the loop of scenarios.compute_expiry_risk. Long value takes the long discount; short value takes the
-        # short one, which is `gap` more; 0 is 0 under either.
+        # What _compute_pnl does, written out: most expiries do not change.
         later: int256 = (pair << 128) >> 128
         today: int256 = unsafe_sub(pair, later) >> 128
         today = unsafe_sub(unsafe_mul(today, unsafe_add(long, gap & (today >> 255))) >> 38, mark)
@@ -231,22 +166,25 @@ def add_expiry(
             pair = unsafe_add(unsafe_add(pair, change), unsafe_mul(put, BOTH_STEPS))
             if shock & IS_BASIS != 0:
                 basis_after = min(basis_after, self._compute_move(pair, mark_after, expiry.discount))
-            later = (pair << 128) >> 128
-            today = unsafe_sub(pair, later) >> 128
-            today = unsafe_sub(unsafe_mul(today, unsafe_add(long, gap & (today >> 255))) >> 38, mark_after)
-            later = unsafe_mul(later, unsafe_add(long_later, gap_later & (later >> 255))) >> 38
-            later = unsafe_sub(later, mark_after)
-            if kind >= LINEAR_SKEW:
-                today = min(today, unsafe_sub(0, today))
-                later = min(later, unsafe_sub(0, later))
-            pnl = unsafe_sub(unsafe_add(today << 128, later), pnl)
+            pnl = unsafe_sub(
+                self._compute_pnl(pair, mark_after, long, gap, long_later, gap_later, kind), pnl
+            )
             total.pnl_change[order] = unsafe_add(total.pnl_change[order], pnl)
         order = unsafe_add(order, 1)
-    if not values.is_changed:
-        basis_after = basis
-    total.mark = [unsafe_add(total.mark[0], mark), unsafe_add(total.mark[1], mark_after)]
-    total.basis[0] = unsafe_add(total.basis[0], unsafe_mul(basis, expiry.basis_factor) >> 38)
-    total.basis[1] = unsafe_add(total.basis[1], unsafe_mul(basis_after, expiry.basis_factor) >> 38)
+    return self._add_values(total, values, expiry.basis_factor, [mark, mark_after], [basis, basis_after])
+
+
+@internal
+@pure
+def _add_values(sums: Sums, values: Values, factor: int256, mark: int256[2], basis: int256[2]) -> Sums:
+    """
+    @notice `sums`, and what of an expiry is not of a scenario; `factor` is that of the basis contingency.
+    """
+    total: Sums = sums
+    total.mark = [unsafe_add(total.mark[0], mark[0]), unsafe_add(total.mark[1], mark[1])]
+    total.basis[0] = unsafe_add(total.basis[0], unsafe_mul(basis[0], factor) >> 38)
+    after: int256 = basis[1] if values.is_changed else basis[0]
+    total.basis[1] = unsafe_add(total.basis[1], unsafe_mul(after, factor) >> 38)
     total.gamma = [unsafe_add(total.gamma[0], values.gamma[0]), unsafe_add(total.gamma[1], values.gamma[1])]
     total.vega = [unsafe_add(total.vega[0], values.vega[0]), unsafe_add(total.vega[1], values.vega[1])]
     return total
@@ -260,6 +198,27 @@ def _compute_move(pair: int256, mark: int256, discount: int256) -> int256:
     """
     today: int256 = unsafe_sub(pair, (pair << 128) >> 128) >> 128
     return unsafe_sub(unsafe_mul(today, discount) >> 38, mark)
+
+
+@internal
+@pure
+def _compute_pnl(
+    pair: int256, mark: int256, long: int256, gap: int256, long_later: int256, gap_later: int256, kind: int256
+) -> int256:
+    """
+    @dev Mirrors the loop of scenarios.compute_expiry_risk: a pair of P&L. Long value takes the long discount; short
+         value takes the short one, which is `gap` more; 0 is 0 under either.
+    """
+    later: int256 = (pair << 128) >> 128
+    today: int256 = unsafe_sub(pair, later) >> 128
+    today = unsafe_mul(today, unsafe_add(long, gap & (today >> 255))) >> 38
+    today = unsafe_sub(today, mark)
+    later = unsafe_mul(later, unsafe_add(long_later, gap_later & (later >> 255))) >> 38
+    later = unsafe_sub(later, mark)
+    if kind >= LINEAR_SKEW:
+        today = min(today, unsafe_sub(0, today))
+        later = min(later, unsafe_sub(0, later))
+    return unsafe_add(today << 128, later)
 
 
 @internal
@@ -373,3 +332,75 @@ def _mills_and_density(z_q31: int256) -> (int256, int256):
     mills: int256 = unsafe_sub((word >> 85) & MASK_40, cubic)
     cubic = unsafe_mul(unsafe_add((word << 80) >> 228, unsafe_mul((word << 108) >> 233, t) >> 25), t) >> 25
     return mills, unsafe_add(word >> 209, unsafe_mul(unsafe_add((word << 47) >> 223, cubic), t) >> 25)
+
+
+@internal
+@view
+def _weigh(
+    rows: DynArray[int256, OPTIONS_MAX], forward: int256, ln_half: int256, is_changed: bool
+) -> (int256, int256):
+    """
+    @dev Mirrors the inner loop of scenarios.compute_expiry_values with black76.otm_fraction_q38: the pair of values of
+         the quantities before, and that of their changes, all options taken for calls.
+    """
+    pair: int256 = 0
+    change: int256 = 0
+    for row: int256 in rows:
+        smaller: int256 = (row >> 161) & MASK_45
+        price: int256 = unsafe_sub(forward, smaller)
+        below: int256 = price & (price >> 255)
+        smaller = unsafe_add(smaller, below)
+        price = unsafe_mul(unsafe_sub(price, below), BOTH_STEPS)
+        distance: int256 = unsafe_sub(ln_half, (row >> 118) & MASK_43) >> 8
+        below = distance >> 255
+        distance = min(unsafe_sub(distance ^ below, below), LOG_MONEYNESS_MAX_Q30) << 31
+        vol: int256 = (row >> 84) & MASK_34
+        q: int256 = unsafe_div(distance, vol)
+        d: int256 = unsafe_sub(q, vol)
+        if d < TAIL_Q31:
+            below = d >> 255
+            d = unsafe_sub(d ^ below, below)
+            q = unsafe_add(q, vol)
+            near: int256 = NORMAL[convert(convert(d >> 25, bytes32), uint256)]
+            far: int256 = NORMAL[convert(convert(q >> 25, bytes32), uint256)]
+            d = d & MASK_25
+            q = q & MASK_25
+            # phi(d) * (M(d) - M(q + h)), where d < 0 with -M(-d); the cubics are those of _mills_and_density.
+            far = unsafe_sub((far >> 85) & MASK_40, unsafe_mul(unsafe_sub((far >> 51) & MASK_34, unsafe_mul(unsafe_sub(
+                (far >> 23) & MASK_28, unsafe_mul(far & MASK_23, q) >> 25), q) >> 25), q) >> 25)
+            far = unsafe_mul(
+                unsafe_add(near >> 209, unsafe_mul(unsafe_add((near << 47) >> 223, unsafe_mul(unsafe_add(
+                    (near << 80) >> 228, unsafe_mul((near << 108) >> 233, d) >> 25), d) >> 25), d) >> 25),
+                unsafe_sub(unsafe_sub((near >> 85) & MASK_40, unsafe_mul(unsafe_sub((near >> 51) & MASK_34, unsafe_mul(
+                    unsafe_sub((near >> 23) & MASK_28, unsafe_mul(near & MASK_23, d) >> 25), d) >> 25), d) >> 25
+                ) ^ below, unsafe_add(below, far)),
+            )
+            far = unsafe_mul(smaller, unsafe_add(unsafe_add(far, HALF_Q38) >> 38, below & ONE_Q38)) >> 38
+            price = unsafe_add(price, far << 128)
+        vol = (row >> 50) & MASK_34
+        q = unsafe_div(distance, vol)
+        d = unsafe_sub(q, vol)
+        if d < TAIL_Q31:
+            below = d >> 255
+            d = unsafe_sub(d ^ below, below)
+            q = unsafe_add(q, vol)
+            near: int256 = NORMAL[convert(convert(d >> 25, bytes32), uint256)]
+            far: int256 = NORMAL[convert(convert(q >> 25, bytes32), uint256)]
+            d = d & MASK_25
+            q = q & MASK_25
+            # phi(d) * (M(d) - M(q + h)), where d < 0 with -M(-d); the cubics are those of _mills_and_density.
+            far = unsafe_sub((far >> 85) & MASK_40, unsafe_mul(unsafe_sub((far >> 51) & MASK_34, unsafe_mul(unsafe_sub(
+                (far >> 23) & MASK_28, unsafe_mul(far & MASK_23, q) >> 25), q) >> 25), q) >> 25)
+            far = unsafe_mul(
+                unsafe_add(near >> 209, unsafe_mul(unsafe_add((near << 47) >> 223, unsafe_mul(unsafe_add(
+                    (near << 80) >> 228, unsafe_mul((near << 108) >> 233, d) >> 25), d) >> 25), d) >> 25),
+                unsafe_sub(unsafe_sub((near >> 85) & MASK_40, unsafe_mul(unsafe_sub((near >> 51) & MASK_34, unsafe_mul(
+                    unsafe_sub((near >> 23) & MASK_28, unsafe_mul(near & MASK_23, d) >> 25), d) >> 25), d) >> 25
+                ) ^ below, unsafe_add(below, far)),
+            )
+            far = unsafe_mul(smaller, unsafe_add(unsafe_add(far, HALF_Q38) >> 38, below & ONE_Q38)) >> 38
+            price = unsafe_add(price, far)
+        pair = unsafe_add(pair, unsafe_mul(row >> 206, price))
+        if is_changed:
+            change = unsafe_add(change, unsafe_mul((row << 206) >> 206, price))
+    return pair, change

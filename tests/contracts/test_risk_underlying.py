@@ -21,7 +21,7 @@ from tests.risk.samples import make_expiry, make_market, q38
 
 KEEL = PARAMETER_SETS["keel"]
 SETS = [name for name, parameters in PARAMETER_SETS.items() if len(parameters.scenarios) <= 32]
-REVALUATION_GAS_MAX = 7_000_000
+REVALUATION_GAS_MAX = 7_300_000
 QUANTITY_MAX = (1 << 48) - 1
 
 

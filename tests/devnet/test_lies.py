@@ -8,8 +8,12 @@ from fraud_proofs.challenger import Honest, Proof
 from state.codes import Kind
 from tests.devnet.lying import Operator
 
-UNPLAYED = {Kind.SURFACE, Kind.INDEX, Kind.SETTLE, Kind.LIQUIDATE, Kind.TAKE, Kind.DELEVERAGE, Kind.INTEREST}
-"""What the devnet's people do not come to in a minute; lies of these kinds make up their own occasion, and
+MESSAGES = {Kind.BID, Kind.RELAY}
+"""What asks for an L1 message of its own."""
+
+UNSIGNED = {Kind.SURFACE, Kind.INDEX, Kind.SETTLE, Kind.LIQUIDATE, Kind.TAKE, Kind.DELEVERAGE, Kind.INTEREST}
+UNPLAYED = MESSAGES | UNSIGNED
+"""What the devnet's people do not come to in a minute; lies of the UNSIGNED make up their own occasion, and
 tests/devnet/test_crash_replay.py puts honest ones to the contract."""
 
 CONVICTED = [name for name, variety in VARIETIES.items() if not variety.is_refused]
@@ -47,7 +51,7 @@ def test_there_is_a_lie_of_every_kind_that_nobody_plays() -> None:
     """Each of them is convicted by a check of its own kind."""
     codes = [code for variety in VARIETIES.values() if variety.ground is not None and (code := variety.ground.code)]
 
-    assert {Kind(code // 100) for code in codes} >= UNPLAYED
+    assert {Kind(code // 100) for code in codes} >= UNSIGNED
 
 
 @pytest.mark.parametrize("name", [name for name in REFUSED if VARIETIES[name].manner is Manner.PLAINLY])

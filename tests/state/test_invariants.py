@@ -10,7 +10,9 @@ from state.codes import Kind
 from state.constants import CASH_MAX, CUSTODY_MAX
 from state.context import MessageUnknown
 from state.ledger import Ledger
-from state.operations import L1, Deleverage, Fill, Interest, Take, Transfer, Withdraw, decode_operation
+from state.operations import L1, Bid, Deleverage, Fill, Interest, Take, Transfer, Withdraw, decode_operation
+from state.process_bid import decode_bid
+from state.process_inbox import decode_message
 from state.transition import Invalid
 from state.tree import Collection, LeafKey, build_tree, get_collection
 from state.valuation import compute_account_margin, is_within_caps, read_quotes
@@ -20,7 +22,7 @@ from tests.world import Attempt, PlayedStep, World, open_mixed_market
 
 STEPS = 250
 HISTORIES = 6
-PRICE_OPS = (Kind.TICK, Kind.ORACLE, Kind.SURFACE, Kind.INDEX)
+PRICE_OPS = (Kind.TICK, Kind.ORACLE, Kind.SURFACE, Kind.INDEX, Kind.RELAY)
 """What moves prices and funding under everybody; all else leaves every price as it is."""
 
 histories = pytest.mark.parametrize("history", range(HISTORIES))
@@ -82,6 +84,9 @@ def list_concerned(step: PlayedStep) -> list[int]:
             return [account, target]
         case Deleverage(bankrupt=bankrupt, counterparty=counterparty):
             return [bankrupt, counterparty]
+        case Bid(index=index):
+            message = decode_message(step.context.get_message(index))
+            return [message.account, decode_bid(message.payload)[1]] if len(message.payload) == 32 else []
         case L1():
             return [step.result.receipt.account]
         case _:

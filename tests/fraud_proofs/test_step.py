@@ -1,6 +1,7 @@
 """fraud_proofs/step.py: a wrong step is convicted from its witness alone, an honest one by nothing at all."""
 
 import random
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -27,12 +28,16 @@ check_stories = pytest.mark.parametrize("story", STORIES, ids=lambda story: stor
 
 
 def list_failing(attempt: Attempt) -> set[Code]:
-    """Every check that fails, by the rules themselves."""
+    """Every check that fails, by the rules themselves; none about a message that is not there."""
     op = decode_step(attempt.context, attempt.op)
     if op is None:
         return {get_decode_code(attempt.op)}
-    checks = PROCESSES[op.kind].checks
-    return {code for code, check in checks if not is_passed(check, Ledger(attempt.leaves), attempt.context, op)}
+    failing = set()
+    for code, check in PROCESSES[op.kind].checks:
+        with suppress(MessageUnknown):
+            if not is_passed(check, Ledger(attempt.leaves), attempt.context, op):
+                failing.add(code)
+    return failing
 
 
 # Honest witnesses
@@ -57,7 +62,11 @@ def test_a_wrong_root_is_convicted_by_effect(story: Story) -> None:
 def test_an_invalid_op_is_convicted_by_its_checks(story: Story) -> None:
     """Each check that fails convicts, whatever root was claimed, and none that holds does."""
     dispute = dispute_lie(story.tell()[0])
-    shown = {ground.code for ground in dispute.grounds if ground != EFFECT and dispute.is_shown(ground)}
+    shown = set()
+    for ground in dispute.grounds:
+        with suppress(MessageUnknown):  # of a message that is not there nothing is shown
+            if ground != EFFECT and dispute.is_shown(ground):
+                shown.add(ground.code)
     assert story.code in shown
     assert shown == list_failing(dispute.attempt)
 

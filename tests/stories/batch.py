@@ -28,7 +28,7 @@ def unknown_kind() -> Pair:
     """A tick's bytes under a number that no kind has."""
     world = open_market()
     tick = Tick(world.position, world.globals.time + 1)
-    return world.attempt(b"\x11" + tick.encode()[1:]), world.attempt(tick)
+    return world.attempt(b"\xf0" + tick.encode()[1:]), world.attempt(tick)
 
 
 @story(Code.KIND_MUST_BE_KNOWN)

@@ -138,9 +138,18 @@ def _get_index(read: uint256, take: Take, state: globals.Globals) -> uint256:
 
 @internal
 @pure
+def _get_opening(account: accounts.Account) -> uint256:
+    """
+    @notice State time from which the account is for sale; 0 when it is not.
+    """
+    return account.liquidation_from if account.liquidation_from > 0 else account.close_from
+
+
+@internal
+@pure
 def _get_clock(account: accounts.Account, params: parameters.Params) -> uint256:
     """
-    @notice State time from which the account is up for auction; 0 when it is not.
+    @notice State time from which the account costs less and less than it is worth; 0 when it is not for sale.
     """
     if account.liquidation_from > 0:
         return account.liquidation_from
@@ -252,12 +261,12 @@ def _compute_bidder_after(take: Take, leaves: Leaves) -> Moved:
 
 @internal
 @pure
-def _is_open(leaves: Leaves) -> bool:
+def _is_for_sale(leaves: Leaves) -> bool:
     """
-    @notice Whether the target's auction has begun.
+    @notice Whether slices of the target can be taken: at its marks, or in its auction below them.
     """
-    clock: uint256 = self._get_clock(leaves.target, leaves.params)
-    return 0 < clock and clock <= leaves.state.time
+    opening: uint256 = self._get_opening(leaves.target)
+    return 0 < opening and opening <= leaves.state.time
 
 
 @internal

@@ -177,7 +177,7 @@ def _find_refusal(
             )
             if len(leaf) > 0:
                 found.leaves.target = accounts._decode_account(leaf)
-                if slices._is_open(found.leaves):
+                if slices._is_for_sale(found.leaves):
                     found.code = DONE
     return found
 

@@ -60,7 +60,7 @@ READS: constant(uint256[CHECKS]) = [
     0,
     slices.G,
     slices.A,
-    slices.G | slices.P | slices.T,
+    slices.G | slices.T,
     slices.G,
     slices.A,
     slices.G | slices.P | slices.T,
@@ -148,7 +148,7 @@ def _does_hold(header: contexts.Header, take: slices.Take, check: uint256, leave
     if check == ACCOUNT_MUST_EXIST:
         return True
     if check == TARGET_MUST_BE_OPEN:
-        return take.target != take.account and slices._is_open(leaves)
+        return take.target != take.account and slices._is_for_sale(leaves)
     if check == MUST_NOT_BE_EXPIRED:
         return state.time <= take.valid_until
     if check == SEQUENCE_MUST_RISE:

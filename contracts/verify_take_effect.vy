@@ -39,7 +39,7 @@ def is_deal_wrong(
     if take.account == take.target:
         return False
     leaves: slices.Leaves = slices._read_leaves(witness, from_, empty(bytes32), slices.DEAL, take)
-    if leaves.is_missing or not slices._is_open(leaves):
+    if leaves.is_missing or not slices._is_for_sale(leaves):
         return False
     parts: accounts.Account = slices._cut(leaves.target, take.slice_ppm)
     traded: uint256 = 0

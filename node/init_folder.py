@@ -91,7 +91,7 @@ rules = "keel"                          # the scenarios; the others that ship: d
 [auction]                               # of accounts that no longer cover their maintenance margin
 seconds = 600                           # until the discount is the whole margin that a bidder frees
 penalty_ppm = 50_000                    # of that margin, to the insurance fund
-close_delay = 86_400                    # after which a forced close that nobody has met becomes an auction
+close_delay = 86_400                    # a forced close that nobody has met at the marks by then becomes an auction
 quote_debt_max = 1_000_000_000_000      # quote units owed against other collateral before it is sold
 debt_rate_ppm = 100_000                 # a year, of what an account owes: paid to the insurance fund
 

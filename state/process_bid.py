@@ -35,7 +35,7 @@ from state.slices import (
     compute_claims,
     compute_price,
     cut_slice,
-    is_auction_open,
+    is_for_sale,
     is_initial_covered,
     is_slice_small,
     move_deal,
@@ -85,7 +85,8 @@ def is_bid_sound(take: Take) -> bool:
 
 def find_refusal(ledger: Ledger, message: Message, take: Take) -> MessageCode | None:
     """Why a bid fails before any margin is computed, if it does; reading stops where it fails."""
-    params, time = ledger.get_params(), ledger.get_globals().time
+    time = ledger.get_globals().time
+    ledger.get_params()  # read beside the globals, whether or not a price is asked for
     account = get_owned_account(ledger, message)
     if account is None:
         return MessageCode.SENDER_MUST_OWN
@@ -97,7 +98,7 @@ def find_refusal(ledger: Ledger, message: Message, take: Take) -> MessageCode | 
         return MessageCode.BID_REPLAYED
     is_other = 0 < take.target < ACCOUNTS_MAX and take.target != take.account
     target = ledger.get_account(take.target) if is_other else None
-    if target is None or not is_auction_open(target, params, time):
+    if target is None or not is_for_sale(target, time):
         return MessageCode.BID_TARGET_NOT_OPEN
     return None
 

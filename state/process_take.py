@@ -21,7 +21,7 @@ from state.slices import (
     compute_claims,
     compute_price,
     cut_slice,
-    is_auction_open,
+    is_for_sale,
     is_initial_covered,
     is_slice_small,
     move_deal,
@@ -49,10 +49,10 @@ def claim_take(ledger: Ledger, take: Take) -> Take:
 
 
 def is_target_open(ledger: Ledger, context: StepContext, op: Operation) -> bool:
-    """Another account, whose auction has begun."""
-    take, params = cast(Take, op), ledger.get_params()
-    target, time = ledger.require_account(take.target), ledger.get_globals().time
-    return take.target != take.account and is_auction_open(target, params, time)
+    """Another account, which is for sale."""
+    take, time = cast(Take, op), ledger.get_globals().time
+    target = ledger.require_account(take.target)
+    return take.target != take.account and is_for_sale(target, time)
 
 
 def is_bid_unexpired(ledger: Ledger, context: StepContext, op: Operation) -> bool:

@@ -4,7 +4,7 @@
 A slice is the same share of every position and of all collateral, so that nobody picks the good half. It moves at its
 value less a discount: a growing share of the maintenance requirement that goes with it. First the account pays, out of
 that requirement's share of its equity; what it cannot pay the insurance fund adds, in a second phase. A forced close
-has no second phase and no penalty.
+has no second phase and no penalty: until its delay has passed it is an order to reduce at the marks, then an auction.
 
 Mirrors contracts/slices.vy, and contracts/verify_take_effect.vy for what a deal does.
 """
@@ -54,8 +54,13 @@ class Price(NamedTuple):
         return self.target_pays + self.fund_pays
 
 
+def get_opening(account: Account) -> int:
+    """State time from which the account is for sale; 0 when it is not."""
+    return account.liquidation_from if account.liquidation_from > 0 else account.close_from
+
+
 def get_clock(account: Account, params: Params) -> int:
-    """State time from which the account is up for auction; 0 when it is not."""
+    """State time from which the account costs less and less than it is worth; 0 when it is not for sale."""
     if account.liquidation_from > 0:
         return account.liquidation_from
     return account.close_from + params.close_delay if account.close_from > 0 else 0
@@ -137,9 +142,7 @@ def compute_claims(ledger: Ledger, target: Account, slice_ppm: int, asked_at: in
     rest = move_slice(target, cut_slice(target, slice_ppm), -1)
     after = compute_account_margin(rest, quotes, time, params)
     relief = (before.equity - before.maintenance) - (after.equity - after.maintenance)
-    is_needed = target.liquidation_from == 0 or is_margin_bad(
-        target, before.maintenance, before.quote_equity, params
-    )
+    is_needed = target.liquidation_from == 0 or is_margin_bad(target, before.maintenance, before.quote_equity, params)
     is_due = relief >= 0 and is_needed and is_young(target, quotes, min(asked_at, time), params)
     return Claims(before.equity, before.maintenance, before.equity - after.equity, relief), is_due
 
@@ -153,9 +156,9 @@ def is_slice_small(take: Take, target: Account) -> bool:
     return take.slice_ppm <= 2 * missing_ppm + SLICE_ROOM_PPM
 
 
-def is_auction_open(target: Account, params: Params, time: int) -> bool:
-    """Whether the target's auction has begun."""
-    return 0 < get_clock(target, params) <= time
+def is_for_sale(target: Account, time: int) -> bool:
+    """Whether slices of the target can be taken: at its marks, or in its auction below them."""
+    return 0 < get_opening(target) <= time
 
 
 def is_initial_covered(ledger: Ledger, after: Account, asked_at: int) -> bool:
@@ -172,7 +175,7 @@ def move_deal(ledger: Ledger, take: Take) -> None:
     """The slice moves, and is paid for; a penalty repays bad debt before it fills the fund. Raises SubjectMissing."""
     params, time = ledger.get_params(), ledger.get_globals().time
     bidder, target = ledger.require_account(take.account), ledger.require_account(take.target)
-    if not is_auction_open(target, params, time):
+    if not is_for_sale(target, time):
         raise SubjectMissing("auction")
     parts = cut_slice(target, take.slice_ppm)
     underlyings = {i.underlying: ledger.require_underlying(i.underlying) for i, _ in parts.positions}

@@ -15,7 +15,7 @@ from state.constants import ACCOUNTS_MAX, CASH_MAX, KEYS_MAX, NEVER, POSITIONS_M
 from state.leaves import FUTURE, Instrument, perpetual
 from state.ledger import SubjectMissing
 from state.process_take import claim_take, compute_bidder, read_price
-from state.slices import SLICE_ROOM_PPM, get_clock
+from state.slices import SLICE_ROOM_PPM, is_for_sale
 from state.transition import Valid
 from state.tree import Collection, account_key, leaf_key, underlying_key
 from state.valuation import compute_account_margin, drop_stale_spots, read_quotes
@@ -113,12 +113,11 @@ def break_target(scene: Scene, rng: random.Random) -> Sequence[Bend]:
 
 def break_openness(scene: Scene, rng: random.Random) -> Sequence[Bend]:
     """Oneself, or nobody, or one who is not for sale, or not yet."""
-    take, params, now = scene.decoded, scene.ledger.get_params(), scene.ledger.get_globals().time
+    take, now = scene.decoded, scene.ledger.get_globals().time
     clocks = (
         {"liquidation_from": 0, "close_from": 0},
         {"liquidation_from": now + 1},
-        {"liquidation_from": 0, "close_from": now - params.close_delay + 1},
-        {"liquidation_from": 0, "close_from": now},
+        {"liquidation_from": 0, "close_from": now + 1},
     )
     return [
         lambda: scene.bend_op(target=take.account),
@@ -316,7 +315,8 @@ def test_the_price_is_the_same_at_any_second(court: Court, world: World, seed: i
         scene.bend_params(auction_seconds=rng.choice((1, 600, 601)), penalty_ppm=rng.choice((0, 20_000, 1_500_000)))
         clock = "close_from" if target.liquidation_from == 0 else "liquidation_from"
         delay = params.close_delay if clock == "close_from" else 0
-        scene.bend_account(scene.decoded.target, **{clock: now - delay - rng.choice((0, 1, rng.randint(0, 2_000)))})
+        elapsed = rng.choice((-(delay // 2), 0, 1, rng.randint(0, 2_000)))
+        scene.bend_account(scene.decoded.target, **{clock: now - delay - elapsed})
         scene.bend_books(fund=rng.choice((-9, 0, 5, 10**15)), bad_debt=rng.choice((0, 1, 10**6)))
         if rng.random() < 0.7:
             scene.bend_op(
@@ -428,8 +428,8 @@ def test_a_corrupted_witness_never_convicts(court: Court, world: World, seed: in
     assert_corruption_shows_nothing(court, [find_bid(world, rng).honest], rng, 120)
 
 
-def test_clock_of_a_close_begins_after_its_delay(world: World, seed: int) -> None:
-    """The story's accounts are for sale in both ways."""
+def test_bids_are_for_both_kinds_of_sale(world: World, seed: int) -> None:
+    """Accounts are for sale because they are short of margin, and because their owners said so."""
     rng = random.Random(seed)
     ways = Counter(scene_is_liquidation(find_bid(world, rng)) for _ in range(40))
     assert min(ways[True], ways[False]) > 2, ways
@@ -438,5 +438,5 @@ def test_clock_of_a_close_begins_after_its_delay(world: World, seed: int) -> Non
 def scene_is_liquidation(scene: Scene) -> bool:
     """Whether the target is for sale because it is short of margin."""
     target = scene.account(scene.decoded.target)
-    assert 0 < get_clock(target, scene.ledger.get_params()) <= scene.ledger.get_globals().time
+    assert is_for_sale(target, scene.ledger.get_globals().time)
     return replace(target, close_from=0).liquidation_from > 0

@@ -1,6 +1,5 @@
 """A reader sees every event once, in order, and says what to forget when the L1 takes blocks back."""
 
-
 import pytest
 
 from node.errors import L1Inconsistent, L1Unavailable

@@ -223,14 +223,14 @@ def bend_interest(scene: Scene, chance: random.Random) -> None:
 
 def bend_clock(scene: Scene, chance: random.Random) -> None:
     """An auction that begins about now, by liquidation or by a forced close, or none; of oneself, or of nobody."""
-    take, params, now = scene.decoded, scene.ledger.get_params(), scene.ledger.get_globals().time
+    take, now = scene.decoded, scene.ledger.get_globals().time
     match chance.randrange(8):
         case 0:
             scene.bend_op(target=take.account)
         case 1:
             scene.write(account_key(take.target), b"")
         case 2 | 3 | 4:
-            asked = pick_beside(chance, max(0, now - params.close_delay))
+            asked = pick_beside(chance, now)
             scene.bend_account(take.target, liquidation_from=0, close_from=chance.choice((0, asked, asked)))
         case _:
             scene.bend_account(take.target, liquidation_from=chance.choice((0, pick_beside(chance, now))))

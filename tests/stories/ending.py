@@ -322,17 +322,32 @@ def take_from_oneself() -> Pair:
 
 
 @story(Code.TAKE_TARGET_MUST_BE_OPEN)
-def take_before_a_forced_close_is_due() -> Pair:
-    """Alice has asked L1 to close her account; for an hour she may still do it herself."""
+def take_before_a_forced_close() -> Pair:
+    """Nothing is for sale until Alice has asked L1 to close her account; from then on all of it is, at its marks."""
     world = open_market()
     world.trade("alice", "bob", 0, 1_000, MARK)
+    early = world.attempt(bid(world, slice_ppm=PPM))
+    ask_for_close(world)
+    return early, world.attempt(bid(world, slice_ppm=PPM))
+
+
+def ask_for_close(world: World) -> None:
+    """Alice asks L1 to close her account; its delay is an hour."""
     alice = world.person("alice")
     world.send(MessageType.FORCE_CLOSE, alice.address, alice.account, encode_close(True))
-    world.tick(3599)
+
+
+@story(Code.TAKE_DISCOUNT_MUST_SUFFICE)
+def take_below_the_marks_before_a_forced_close_is_due() -> Pair:
+    """For an hour Alice's account costs what it is worth; a second later it costs less."""
+    world = open_market()
+    world.trade("alice", "bob", 0, 1_000, MARK)
+    ask_for_close(world)
+    world.tick(3600)
     world.price(0, MARK)
-    early = world.attempt(bid(world, slice_ppm=PPM))
+    early = world.attempt(bid(world, slice_ppm=PPM, discount_min=1))
     world.tick(1)
-    return early, world.attempt(bid(world, slice_ppm=PPM))
+    return early, world.attempt(bid(world, slice_ppm=PPM, discount_min=1))
 
 
 @story(Code.TAKE_MUST_NOT_BE_EXPIRED)

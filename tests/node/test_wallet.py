@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from node import cli
 from node.errors import CallReverted, L1Error, WrongContract
 from node.keys import Ed25519Key, Secp256k1Key
 from node.oracle_role import draft_reading, sign_reading
@@ -17,12 +18,14 @@ from state.constants import NEVER
 from state.leaves import SessionKey, perpetual
 from state.operations import OrderOp, OrderTerms, Withdraw, hash_digest
 from tests.node.clerk import Clerk
-from tests.node.town import DOLLAR, ETHER_ASSET, Town, open_town
+from tests.node.town import DOLLAR, ETHER_ASSET, TERMS, Town, open_town
 from tests.world import ORACLE_KEYS, SYMBOLS
 
 SESSION = Ed25519Key(bytes([8]) * 32)
 MILLION = 1_000_000
-PRICE = 17 * MILLION
+PRICE, FALLEN = 17 * MILLION, 13_500_000
+LOTS = 4_000
+"""So many that the fall leaves who bought them short of margin, and not of everything."""
 
 
 @pytest.fixture(scope="module")
@@ -187,12 +190,52 @@ def open_account(town: Town, clerk: Clerk, wallet: Wallet) -> int:
     return account
 
 
-def sign_price(town: Town, clerk: Clerk, underlying: int) -> bytes:
+def test_a_bid_through_l1_needs_no_consent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Half of what a ruined account holds is its bidder's, by the command alone, once the message is taken."""
+    with open_town(tmp_path) as town, Clerk(town, tmp_path / "data") as clerk:
+        alice, bob = (Wallet(town.rollup, town.open_sender(name)) for name in ("alice", "bob"))
+        seller, buyer = (open_account(town, clerk, wallet) for wallet in (alice, bob))
+        pass_time(town, 20)
+        clerk.take_messages()
+        for underlying in (0, 1):
+            clerk.take(sign_price(town, clerk, underlying))
+        clerk.take(sign_order(town, seller, -LOTS, slot=0))
+        assert clerk.take(sign_order(town, buyer, LOTS, slot=0)).filled == LOTS
+        pass_time(town, 1)
+        clerk.take_messages()
+        clerk.take(sign_price(town, clerk, 0, FALLEN))
+        alice.force_liquidate(buyer)
+        clerk.take_messages()
+        pass_time(town, 60)
+        where = ["--l1", town.anvil.url, "--rollup", town.deployment.rollup, "--key", str(tmp_path / "alice.json")]
+
+        bid = ["wallet", "bid", str(buyer), "--account", str(seller), "--percent", "50", "--discount", "1"]
+        assert cli.main([*bid, "--through-l1", *where]) == 0
+        clerk.take_messages()
+        clerk.post()
+
+        index = town.rollup.view("inbox_count") - 1
+        told = capsys.readouterr().out
+        assert f"bid for account {buyer}: message {index}, " in told
+        assert f"must take it within {TERMS.inbox_deadline} s" in told
+        held = {wallet.address: wallet.read_state().find_accounts(wallet.address)[0][1] for wallet in (alice, bob)}
+        assert held[alice.address].positions == ((perpetual(0), LOTS // 2 - LOTS),)
+        assert held[bob.address].positions == ((perpetual(0), LOTS // 2),)
+        assert held[alice.address].sequence == 1
+
+
+def pass_time(town: Town, seconds: int) -> None:
+    """On L1."""
+    town.anvil.request("evm_increaseTime", seconds)
+    town.anvil.request("evm_mine")
+
+
+def sign_price(town: Town, clerk: Clerk, underlying: int, price: int = PRICE) -> bytes:
     """A reading of state time."""
     signers = [(place, Secp256k1Key(key.secret)) for place, key in enumerate(ORACLE_KEYS)]
     now = clerk.core.engine.globals.time
-    price = Price(SYMBOLS[underlying].decode(), PRICE, PRICE)
-    return build_request(sign_reading(town.rollup.get_domain(), draft_reading(underlying, price, now), signers))
+    reading = draft_reading(underlying, Price(SYMBOLS[underlying].decode(), price, price), now)
+    return build_request(sign_reading(town.rollup.get_domain(), reading, signers))
 
 
 def sign_order(town: Town, account: int, size: int, slot: int) -> bytes:

@@ -109,11 +109,11 @@ class Chain:
             raise ConfigError(f"no key: give --key FILE, or --config FOLDER with a {FILE}")
         return self.config.keys.wallet if is_wallet else self.config.keys.l1
 
-    def open_sender(self, *, is_wallet: bool = False) -> "Sender":
-        """A sender with that key; its journal lies beside the key file."""
+    def open_sender(self, *, is_wallet: bool = False, path: Path | None = None) -> "Sender":
+        """A sender with that key, or the one at `path`; its journal lies beside the key file."""
         from node.transactions import Sender
 
-        path = self.get_key_path(is_wallet=is_wallet)
+        path = path or self.get_key_path(is_wallet=is_wallet)
         key = load_ethereum_key(path)
         options = {}
         if self.config is not None:

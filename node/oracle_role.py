@@ -20,6 +20,7 @@ from node.oracle_surfaces import SurfaceDesk
 from node.session import SessionError, fetch_globals, fetch_params, fetch_underlyings
 from sequencer.requests import build_request
 from state.constants import ORACLE_SIGNERS_MAX, PPM
+from state.leaves import Params
 from state.operations import Oracle, OracleSignature, Surface, hash_digest
 
 LINE_BYTES_MAX = 4096
@@ -38,7 +39,10 @@ class OracleSettings:
 
 
 class OracleNode:
-    """Signs and sends readings. `clock` gives seconds since the epoch."""
+    """Signs and sends readings. `clock` gives seconds since the epoch.
+
+    What the sequencer leaves out node/oracle_relay.py relays, of the same sources and surfaces.
+    """
 
     def __init__(
         self,
@@ -53,8 +57,8 @@ class OracleNode:
         self._settings = settings
         self._log = log
         self._clock = clock
-        self._sources = Sources()
-        self._surfaces = SurfaceDesk(self._sources, settings.heartbeat, settings.deviation_ppm)
+        self.sources = Sources()
+        self.surfaces = SurfaceDesk(self.sources, settings.heartbeat, settings.deviation_ppm)
         self._sent: dict[str, tuple[Price, float]] = {}
         self.readings = 0
 
@@ -66,7 +70,7 @@ class OracleNode:
                 if not line.strip():
                     continue
                 try:
-                    self._sources.take(line)
+                    self.sources.take(line)
                 except SourceError as error:
                     self._log.warning("line skipped", reason=str(error))
 
@@ -91,22 +95,21 @@ class OracleNode:
         """Underlyings by symbol, and our keys by their place among the chain's signers."""
         underlyings, params = await fetch_underlyings(client), await fetch_params(client)
         symbols = {listed.symbol.rstrip(b"\0").decode(): index for index, listed in enumerate(underlyings)}
-        by_address = {key.address: key for key in self._keys}
-        signers = [(i, by_address[a]) for i, a in enumerate(params.oracle_signers) if a in by_address]
+        signers = find_signers(params, self._keys)
         if len(signers) < params.oracle_threshold:
             self._log.error("too few keys", have=len(signers), need=params.oracle_threshold)
-        return symbols, signers[:ORACLE_SIGNERS_MAX]
+        return symbols, signers
 
     async def _publish_due(
         self, client: Client, time: int, symbols: Mapping[str, int], signers: list[tuple[int, Secp256k1Key]]
     ) -> None:
-        now, prices = self._clock(), self._sources.list_prices()
+        now, prices = self._clock(), self.sources.list_prices()
         for price in prices:
             if price.symbol in symbols and self._is_due(price.symbol, price, now):
                 reading = draft_reading(symbols[price.symbol], price, time)
                 if await self._submit(client, reading, price.symbol, signers):
                     self._sent[price.symbol] = (price, self._clock())
-        for surface in await self._surfaces.list_due(client, time, symbols, prices):
+        for surface in await self.surfaces.list_due(client, time, symbols, prices):
             await self._submit(client, surface, f"underlying {surface.underlying}, expiry {surface.expiry}", signers)
 
     async def _submit(
@@ -127,6 +130,13 @@ class OracleNode:
         last, sent_at = self._sent[symbol]
         moved = max(abs(price.spot - last.spot), abs(price.mark - last.mark))
         return now - sent_at >= self._settings.heartbeat or moved * PPM >= last.spot * self._settings.deviation_ppm
+
+
+def find_signers(params: Params, keys: Sequence[Secp256k1Key]) -> list[tuple[int, Secp256k1Key]]:
+    """Which of the keys sign for the chain, by their places among its signers."""
+    by_address = {key.address: key for key in keys}
+    signers = [(i, by_address[a]) for i, a in enumerate(params.oracle_signers) if a in by_address]
+    return signers[:ORACLE_SIGNERS_MAX]
 
 
 def draft_reading(underlying: int, price: Price, at: int) -> Oracle:

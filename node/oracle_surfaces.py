@@ -61,15 +61,23 @@ class SurfaceDesk:
 
     def list_readings(self, smile: Smile, underlying: int, leaf: Expiry | None, time: int) -> list[Surface]:
         """Those of one expiry, whose leaf on the chain is `leaf`."""
-        integral = self._integrals.get(underlying)
+        integral, seconds = self._integrals.get(underlying), self.list_seconds(smile, leaf, time)
         if integral is None:
             return []
-        seconds = list_due_seconds(leaf, smile.expiry, time)
-        if not seconds and time < smile.expiry and self._is_due(smile, leaf, time):
-            seconds = [time]
         start = smile.expiry - SETTLEMENT_WINDOW
         fixed_from = integral.compute(start) if start in seconds or leaf is None else leaf.start_integral
         return [self._build(smile, underlying, second, integral.compute(second), fixed_from) for second in seconds]
+
+    def list_seconds(self, smile: Smile, leaf: Expiry | None, time: int) -> list[int]:
+        """The seconds of which readings are due."""
+        seconds = list_due_seconds(leaf, smile.expiry, time)
+        if not seconds and time < smile.expiry and self._is_due(smile, leaf, time):
+            return [time]
+        return seconds
+
+    def has_begun(self, underlying: int) -> bool:
+        """Whether the underlying's integral goes on already."""
+        return underlying in self._integrals
 
     def _is_due(self, smile: Smile, leaf: Expiry | None, time: int) -> bool:
         if leaf is None:

@@ -364,32 +364,63 @@ enough or its last reading grows old:
 
   {"symbol": "BTC", "spot": 17000000, "mark": 17010000}
 
-  my-price-source | keel oracle --config exchange""",
+With --through-l1-after SECONDS, the latest of a reading that no batch has brought for so long is relayed through L1,
+where the sequencer must take it: for a message's fee and gas each time. Give a sequencer longer than it takes to post.
+
+  my-price-source | keel oracle --config exchange
+  my-price-source | keel oracle --config exchange --through-l1-after 600 --l1-key keys/relay.json""",
     )
     add_chain_options(parser)
     add_gateway_options(parser)
     parser.add_argument("--key", metavar="FILE", type=Path, action="append", help="an oracle key; may be repeated")
+    parser.add_argument(
+        "--through-l1-after", metavar="SECONDS", type=_parse_seconds, help="relay what batches lack for so long"
+    )
+    parser.add_argument("--l1-key", metavar="FILE", type=Path, help="key file of the L1 account that pays for relays")
     parser.set_defaults(run=run_oracle)
 
 
 def run_oracle(arguments: argparse.Namespace) -> int:
     """`keel oracle`."""
-    from node import oracle_role
+    from node import oracle_relay, oracle_role
 
     chain = Chain(arguments)
-    config = chain.require_config()
+    config, seconds, paying = chain.require_config(), arguments.through_l1_after, arguments.l1_key
+    if (seconds is None) != (paying is None):
+        raise ConfigError("--through-l1-after SECONDS relays, and --l1-key FILE pays for it: give both, or neither")
     host, port, tls = chain.require_gateway()
     settings = oracle_role.OracleSettings(
         host, port, config.oracle.heartbeat_seconds, config.oracle.deviation_ppm, tls=tls
     )
     keys = [load_ethereum_key(path) for path in arguments.key or config.keys.oracle]
-    oracle = oracle_role.OracleNode(chain.rollup.get_domain(), keys, settings, chain.open_log("oracle"))
+    log = chain.open_log("oracle")
+    oracle = oracle_role.OracleNode(chain.rollup.get_domain(), keys, settings, log)
+    with ExitStack() as stack:
+        relay: oracle_relay.ReadingRelay | None = None
+        if paying is not None:
+            sender, patience = stack.enter_context(chain.open_sender(path=paying)), oracle_relay.Patience(seconds)
+            checkpoint = chain.open_checkpoint("oracle", stack)
+            relay = oracle_relay.ReadingRelay(
+                chain.rollup, sender, keys, oracle.sources, oracle.surfaces, settings, patience, log, checkpoint
+            )
 
-    async def run() -> None:
-        async with trio.lowlevel.FdStream(os.dup(0)) as source:
-            await oracle.run(oracle_role.read_lines(source))
+        async def run() -> None:
+            async with trio.lowlevel.FdStream(os.dup(0)) as source, trio.open_nursery() as nursery:
+                if relay is not None:
+                    nursery.start_soon(relay.run, chain.poll_seconds)
+                await oracle.run(oracle_role.read_lines(source))
 
-    return run_role(run)
+        return run_role(run)
+
+
+def _parse_seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} will not do; write a number of seconds above 0, as in 600")
+    return seconds
 
 
 # status

@@ -117,6 +117,7 @@ def test_too_few_keys_relay_nothing(town: Town) -> None:
     relay = ReadingRelay(town.rollup, sender, KEYS[:1], sources, surfaces, SETTINGS, Patience(0.5), log)
     trio.run(relay.look)
     assert not said.getvalue()
+    town.anvil.request("evm_increaseTime", 1)
     town.anvil.request("evm_mine")
     trio.run(relay.look)
 

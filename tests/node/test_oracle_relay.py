@@ -2,15 +2,19 @@
 
 import io
 import json
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import trio
 
+from node.anvil import PROJECT
 from node.chain_follower import ChainFollower
 from node.cli import main
-from node.keys import Secp256k1Key
+from node.keys import Secp256k1Key, load_ethereum_key
 from node.logs import Log
 from node.oracle_relay import Feed, Patience, ReadingRelay, is_price_owed
 from node.oracle_role import OracleSettings
@@ -19,7 +23,8 @@ from node.oracle_surfaces import SurfaceDesk
 from state.constants import EXPIRY_SECOND_OF_DAY, EXPIRY_STEP
 from state.ledger import Ledger
 from tests.node.clerk import Clerk
-from tests.node.town import Town
+from tests.node.test_cli import NOBODY, mine_fast
+from tests.node.town import Town, build_launch, open_town
 from tests.world import ORACLE_KEYS, open_market
 
 BTC, ETH, SURFACE = Feed(0), Feed(1), Feed(0, 1_700_121_600)
@@ -125,6 +130,33 @@ def test_too_few_keys_relay_nothing(town: Town) -> None:
     assert town.rollup.view("inbox_count") == 0
 
 
+def test_the_command_relays_where_nobody_sequences(tmp_path: Path) -> None:
+    """No gateway answers, no batch was ever posted: the price is in the inbox all the same, and a signal ends it."""
+    folder, launch = tmp_path / "exchange", build_launch()
+    assert main(["init", str(folder), "--l1", NOBODY]) == 0
+    signers = tuple(load_ethereum_key(folder / "keys" / f"oracle-{number}.json").address for number in (1, 2, 3))
+    genesis = replace(launch.genesis, params=replace(launch.genesis.params, oracle_signers=signers))
+    with open_town(tmp_path, replace(launch, genesis=genesis)) as town:
+        town.get_key("relay")
+        where = ["--config", str(folder), "--l1", town.anvil.url, "--rollup", town.deployment.rollup]
+        command = [sys.executable, "-m", "node.cli", "oracle", *where, "--gateway", "127.0.0.1:1"]
+        command += ["--through-l1-after", "1", "--l1-key", str(tmp_path / "relay.json")]
+        process = subprocess.Popen(
+            command, cwd=PROJECT, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
+        )
+        assert process.stdin is not None
+        assert process.stderr is not None
+        with mine_fast(town.anvil):
+            print(json.dumps({"symbol": "BTC", "spot": PRICE}), file=process.stdin)
+            told = next((line for line in process.stderr if "relayed" in line or line.startswith("keel:")), "")
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+
+        assert "relayed through L1 underlying=0 expiry=0" in told
+        assert process.returncode == 128 + signal.SIGTERM
+        assert town.rollup.view("inbox_count") >= 1
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
@@ -146,6 +178,6 @@ def test_patience_and_purse_come_together(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str]
 ) -> None:
     """Who relays needs somebody who pays, and says so before anything is asked of an L1."""
-    assert main(["init", str(tmp_path / "exchange"), "--l1", "http://127.0.0.1:1"]) == 0
+    assert main(["init", str(tmp_path / "exchange"), "--l1", NOBODY]) == 0
     assert main(["oracle", "--config", str(tmp_path / "exchange"), *options]) == 1
     assert "--l1-key FILE pays for it: give both, or neither" in capsys.readouterr().err

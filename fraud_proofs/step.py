@@ -13,7 +13,7 @@ from state.batches import decode_frame
 from state.context import MessageUnknown, StepContext, is_passed
 from state.leaves import Account, LeafError
 from state.ledger import Ledger, SubjectMissing
-from state.operations import L1, Bid, Operation, Relay
+from state.operations import MessageOperation, Operation
 from state.transition import PROCESSES, decode_step, get_decode_code
 from state.tree import LeafKey, compute_root, get_account_index, hash_leaf
 
@@ -125,7 +125,7 @@ def is_check_failed(context: StepContext, op: Operation, ground: Ground, witness
         assert_no_message(witness)
     elif not is_message_claimed(context, op):
         return False
-    elif isinstance(op, L1 | Bid | Relay) and ground.code // 100 == op.kind:
+    elif isinstance(op, MessageOperation) and ground.code // 100 == op.kind:
         context = supply_message(context, witness, op.index)
     fold_witness(pre_root, witness, {})
     given, verifier = WitnessLeaves(witness), HintedVerifier(witness.hints)
@@ -141,7 +141,7 @@ def is_effect_wrong(context: StepContext, op: Operation, witness: Witness, pre_r
     """Whether the effects of the op, if it were valid, lead to another root than the claimed one. Raises BadWitness."""
     if not is_message_claimed(context, op):
         return False
-    if isinstance(op, L1 | Bid | Relay):
+    if isinstance(op, MessageOperation):
         context = supply_message(context, witness, op.index)
     else:
         assert_no_message(witness)

@@ -16,7 +16,7 @@ from fraud_proofs.grounds import Ground, GroundKind
 from state.codes import Code
 from state.context import StepContext, is_passed
 from state.ledger import Ledger, SubjectMissing
-from state.operations import L1, Bid, Deleverage, Operation, Relay, SignedOperation, hash_digest
+from state.operations import Deleverage, MessageOperation, Operation, SignedOperation, hash_digest
 from state.signed_checks import get_key
 from state.transition import PROCESSES, decode_step
 from state.tree import LeafKey, Path, Tree, get_account_index, hash_leaf
@@ -111,7 +111,7 @@ def decode_hints(data: bytes) -> tuple[int, Hints]:
 def is_message_claimed(context: StepContext, op: Operation) -> bool:
     """Whether an op that takes a message stays below the header's cursor, beyond which L1 need not know one; true of
     other ops."""
-    return not isinstance(op, L1 | Bid | Relay) or op.index < context.header.inbox_cursor
+    return not isinstance(op, MessageOperation) or op.index < context.header.inbox_cursor
 
 
 def get_exhibit(op: Operation, ledger: Ledger) -> int | None:
@@ -135,12 +135,12 @@ def build_witness(
     if ground.kind is GroundKind.EFFECT:
         if not is_message_claimed(context, op):
             return Witness(())
-        if isinstance(op, L1 | Bid | Relay):
+        if isinstance(op, MessageOperation):
             message = context.get_message(op.index)
         with suppress(SubjectMissing):
             process.apply_effects(ledger, context, op)
         return Witness(tuple(build_leaves(tree, ledger.reads, ledger.writes)), message)
-    if ground.code in MESSAGE_CODES and isinstance(op, L1 | Bid | Relay):
+    if ground.code in MESSAGE_CODES and isinstance(op, MessageOperation):
         if not is_message_claimed(context, op):
             return Witness(())
         message = context.get_message(op.index)

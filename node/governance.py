@@ -22,12 +22,12 @@ from node.chain_follower import ChainFollower
 from node.errors import NodeError
 from node.keys import format_address
 from node.l1 import Call, encode_call
-from node.rollup import Rollup, Signature, call_view
+from node.rollup import Rollup, Signature, call_view, compute_message_fee
 from node.toml_fields import read_toml
 from state.constants import RULES_OFFSET
 from state.leaves import LeafError
 from state.ledger import Ledger
-from state.process_inbox import Message, MessageType, Proposal, decode_message, decode_proposal
+from state.process_inbox import MessageType, Proposal, decode_message, decode_proposal
 from state.proposals import POSTPONEMENT_MAX, Version, find_refusal
 from state.rules import decode_rules, encode_rules
 from state.tree import Collection, leaf_key
@@ -44,7 +44,6 @@ GOVERNOR_ABI: dict[str, Signature] = {
 """Function -> types, for all that a node uses."""
 
 PROPOSED = keccak(b"Proposed(address,uint256,uint256)")
-MESSAGE_BYTES_PER_FEE = 256
 MINING_SECONDS = 3_600
 """A proposal whose day is so much later than need be is still in time when it is mined."""
 
@@ -138,8 +137,7 @@ class Governance:
 
     def propose(self, standing: Standing, proposal: Proposal) -> Call:
         """Send it, with the fee for its length."""
-        size = len(Message(MessageType.PARAMS, self.address, 0, 0, proposal.encode()).encode())
-        fee = self.rollup.get_terms().message_fee * (1 + (size - 1) // MESSAGE_BYTES_PER_FEE)
+        fee = compute_message_fee(len(proposal.encode()), self.rollup.get_terms().message_fee)
         leaves = (*encode_version(standing.active.version), proposal.params, proposal.rules)
         return self._call("propose", self.rollup.address, proposal.version, *leaves, value=fee)
 

@@ -244,10 +244,10 @@ class Rollup:
         return self._call("take", *terms, value=message_fee)
 
     def relay(self, reading: Oracle | Surface, message_fee: int) -> Call:
-        """Hand on a signed reading; a long one costs more than one fee."""
+        """Hand on a signed reading."""
         kind, payload = encode_reading(reading)
-        fees = -(-(MESSAGE_HEAD_BYTES + len(payload)) // MESSAGE_BYTES_PER_FEE)
-        return self._call("relay", kind is MessageType.SURFACE, payload, value=fees * message_fee)
+        fee = compute_message_fee(len(payload), message_fee)
+        return self._call("relay", kind is MessageType.SURFACE, payload, value=fee)
 
     def post_bond(self, wei: int) -> Call:
         """Add to the sender's bond."""
@@ -332,6 +332,11 @@ _ADVICE = (
     "use another endpoint, since this one may have pruned old logs, or leave l1.first_block out if it lies behind the "
     "rollup's deployment"
 )
+
+
+def compute_message_fee(payload_bytes: int, message_fee: int) -> int:
+    """Wei for a message with so long a payload; a long one costs more than one fee."""
+    return -(-(MESSAGE_HEAD_BYTES + payload_bytes) // MESSAGE_BYTES_PER_FEE) * message_fee
 
 
 def call_view(l1: L1, contract: bytes, name: str, signature: Signature, values: Sequence[Any]) -> Any:

@@ -16,13 +16,7 @@ from state.leaves import Account, Asset, Instrument, Underlying
 from state.ledger import Ledger, SubjectMissing
 from state.marks import compute_mark
 from state.operations import Deleverage, Operation
-from state.valuation import (
-    add_position,
-    compute_account_margin,
-    compute_funding_index_floor,
-    is_young,
-    read_quotes,
-)
+from state.valuation import add_position, compute_funding_index_floor, measure_account
 
 
 class Rank(NamedTuple):
@@ -51,9 +45,8 @@ def claim_deleverage(
     ledger: Ledger, position: int, bankrupt: int, counterparty: int, instrument: Instrument, quantity: int
 ) -> Deleverage:
     """The op whose claims are true of the state as it stands. Raises SubjectMissing."""
-    params, time = ledger.get_params(), ledger.get_globals().time
-    account = ledger.require_account(bankrupt)
-    margin = compute_account_margin(account, read_quotes(ledger, account, params), time, params)
+    margin, _ = measure_account(ledger, bankrupt)
+    account, time = ledger.require_account(bankrupt), ledger.get_globals().time
     underlying = ledger.require_underlying(instrument.underlying)
     expiry = ledger.require_expiry(instrument.underlying, instrument.expiry) if instrument.expiry > 0 else None
     return Deleverage(
@@ -94,12 +87,10 @@ def is_auction_over(ledger: Ledger, context: StepContext, op: Operation) -> bool
 
 def is_claimed_equity_true(ledger: Ledger, context: StepContext, op: Operation) -> bool:
     """What the op claims of the bankrupt is so, at young prices, and it is still short of maintenance margin."""
-    deleverage, params = cast(Deleverage, op), ledger.get_params()
-    account, time = ledger.require_account(deleverage.bankrupt), ledger.get_globals().time
-    quotes = read_quotes(ledger, account, params)
-    margin = compute_account_margin(account, quotes, time, params)
+    deleverage = cast(Deleverage, op)
+    margin, is_priced = measure_account(ledger, deleverage.bankrupt)
     is_true = (margin.equity, margin.maintenance) == (deleverage.equity, deleverage.maintenance)
-    return is_true and margin.maintenance < 0 and is_young(account, quotes, time, params)
+    return is_priced and is_true and margin.maintenance < 0
 
 
 def is_claimed_mark_true(ledger: Ledger, context: StepContext, op: Operation) -> bool:

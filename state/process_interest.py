@@ -15,7 +15,7 @@ from state.context import Process, Receipt, StepContext, advance_position, is_po
 from state.leaves import Account, Asset, Params
 from state.ledger import Ledger
 from state.operations import Interest, Operation
-from state.valuation import compute_account_margin, is_young, read_quotes
+from state.valuation import measure_account
 
 
 def is_interest_due(account: Account, quote_equity: int, params: Params, time: int) -> bool:
@@ -37,9 +37,7 @@ def compute_interest_ceil(account: Account, quote_equity: int, params: Params, t
 
 def claim_interest(ledger: Ledger, position: int, account: int) -> Interest:
     """The op whose claim is true of the state as it stands. Raises SubjectMissing."""
-    params = ledger.get_params()
-    leaf = ledger.require_account(account)
-    margin = compute_account_margin(leaf, read_quotes(ledger, leaf, params), ledger.get_globals().time, params)
+    margin, _ = measure_account(ledger, account)
     return Interest(position, account, margin.quote_equity)
 
 
@@ -50,10 +48,9 @@ def does_debtor_exist(ledger: Ledger, context: StepContext, op: Operation) -> bo
 
 def is_claimed_quote_equity_true(ledger: Ledger, context: StepContext, op: Operation) -> bool:
     """What the op claims is the account's quote equity, at prices that are young."""
-    interest, params = cast(Interest, op), ledger.get_params()
-    account, time = ledger.require_account(interest.account), ledger.get_globals().time
-    is_true = interest == claim_interest(ledger, interest.position, interest.account)
-    return is_true and is_young(account, read_quotes(ledger, account, params), time, params)
+    interest = cast(Interest, op)
+    margin, is_priced = measure_account(ledger, interest.account)
+    return is_priced and interest.quote_equity == margin.quote_equity
 
 
 def is_anything_due(ledger: Ledger, context: StepContext, op: Operation) -> bool:

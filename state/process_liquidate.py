@@ -14,7 +14,7 @@ from state.context import Process, Receipt, StepContext, advance_position, is_po
 from state.leaves import Account, Asset, Params
 from state.ledger import Ledger
 from state.operations import Liquidate, Operation
-from state.valuation import compute_account_margin, is_young, read_quotes
+from state.valuation import measure_account
 
 
 def needs_margin(account: Account) -> bool:
@@ -40,9 +40,7 @@ def raise_epoch(account: Account) -> Account:
 
 def claim_liquidate(ledger: Ledger, position: int, account: int) -> Liquidate:
     """The op whose claims are true of the state as it stands. Raises SubjectMissing."""
-    params = ledger.get_params()
-    leaf = ledger.require_account(account)
-    margin = compute_account_margin(leaf, read_quotes(ledger, leaf, params), ledger.get_globals().time, params)
+    margin, _ = measure_account(ledger, account)
     return Liquidate(position, account, margin.equity, margin.maintenance, margin.quote_equity)
 
 
@@ -53,10 +51,10 @@ def does_liquidated_account_exist(ledger: Ledger, context: StepContext, op: Oper
 
 def is_claimed_margin_true(ledger: Ledger, context: StepContext, op: Operation) -> bool:
     """The numbers that the op claims are the account's, at prices that are young."""
-    liquidate, params = cast(Liquidate, op), ledger.get_params()
-    account, time = ledger.require_account(liquidate.account), ledger.get_globals().time
-    is_true = liquidate == claim_liquidate(ledger, liquidate.position, liquidate.account)
-    return is_true and is_young(account, read_quotes(ledger, account, params), time, params)
+    liquidate = cast(Liquidate, op)
+    margin, is_priced = measure_account(ledger, liquidate.account)
+    claimed = liquidate.equity, liquidate.maintenance, liquidate.quote_equity
+    return is_priced and claimed == (margin.equity, margin.maintenance, margin.quote_equity)
 
 
 def is_anything_changed(ledger: Ledger, context: StepContext, op: Operation) -> bool:

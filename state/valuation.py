@@ -249,6 +249,15 @@ def is_within_caps(account: Account) -> bool:
     )
 
 
+def measure_account(ledger: Ledger, account: int) -> tuple[Margin, bool]:
+    """An account's margin as the state stands, and whether its prices are young; reads G, P, A, M*. Raises
+    SubjectMissing."""
+    params, time = ledger.get_params(), ledger.get_globals().time
+    held = ledger.require_account(account)
+    quotes = read_quotes(ledger, held, params)
+    return compute_account_margin(held, quotes, time, params), is_young(held, quotes, time, params)
+
+
 def needs_prices(account: Account, asset: int, amount: int) -> bool:
     """Whether taking `amount` out of the account can be judged only with prices."""
     cash_after = account.cash - amount if asset == 0 else account.cash

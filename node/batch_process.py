@@ -12,7 +12,7 @@ from pathlib import Path
 
 from node.batch_worker import BEGIN, BUILD, encode_sealed
 from node.errors import NodeError
-from node.signature_worker import LENGTH_BYTES, read_message
+from node.worker_messages import encode_message, read_message
 from sequencer.engine import Sealed
 from state.batches import BatchData, decode_batch
 from state.codec import Value, encode
@@ -46,7 +46,7 @@ class BatchProcess:
     def tell(self, body: bytes) -> None:
         """Send a body. Raises BatchWorkerEnded."""
         try:
-            self._stream.sendall(len(body).to_bytes(LENGTH_BYTES) + body)
+            self._stream.sendall(encode_message(body))
         except OSError as error:
             raise BatchWorkerEnded(ENDED) from error
         self._owed += 1

@@ -4,9 +4,9 @@ Nobody who trades waits for a root, and the engine needs none; but a batch's roo
 a good part of a second. So they are computed here, in a process that gives way to every other. It holds a tree and
 nothing that is not also in the log.
 
-Messages both ways are `length u32 || body`, bodies canonical msgpack. `[parent, key, leaf, ...]` begins anew on a state
-and is answered by the state's root; `[header, [op, key, leaf, ...], ...]` names every step of the next batch with the
-leaves that it writes, and is answered by root and batch. The process ends when its socket does.
+Messages are those of worker_messages.py, bodies canonical msgpack behind a letter. `[parent, key, leaf, ...]` begins
+anew on a state and is answered by the state's root; `[header, [op, key, leaf, ...], ...]` names every step of the next
+batch with the leaves that it writes, and is answered by root and batch. The process ends when its socket does.
 
     python -m node.batch_worker SOCKET
 """
@@ -16,7 +16,7 @@ import signal
 import socket
 import sys
 
-from node.signature_worker import LENGTH_BYTES, read_message
+from node.worker_messages import answer_all
 from sequencer.batcher import Batcher
 from sequencer.engine import PostedOp, Sealed
 from state.batches import decode_header
@@ -61,17 +61,16 @@ def _expect_list(value: Value) -> list[Value]:
 def main(stream: socket.socket) -> None:
     """Serve one socket to its end."""
     batcher = Batcher(build_tree(()), bytes(32))
-    while (message := read_message(stream)) is not None:
+
+    def answer(message: bytes) -> bytes:
+        nonlocal batcher
         work, body = message[:1], message[1:]
-        if work == BEGIN:
-            batcher = begin(body)
-            answer: bytes = batcher.tree.root
-        else:
-            answer = build(batcher, body)
-        try:
-            stream.sendall(len(answer).to_bytes(LENGTH_BYTES) + answer)
-        except ConnectionError:
-            return
+        if work == BUILD:
+            return build(batcher, body)
+        batcher = begin(body)
+        return batcher.root
+
+    answer_all(stream, answer)
 
 
 if __name__ == "__main__":

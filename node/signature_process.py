@@ -12,7 +12,8 @@ from pathlib import Path
 import trio
 
 from node.errors import NodeError
-from node.signature_worker import LENGTH_BYTES, SIGN, SIGNATURE_BYTES, VERIFY
+from node.signature_worker import SIGN, SIGNATURE_BYTES, VERIFY
+from node.worker_messages import LENGTH_BYTES, encode_message
 from sequencer.verdicts import SignedMessage
 
 ENDED = "the process that works signatures off has ended"
@@ -54,7 +55,7 @@ class SignatureProcess:
 
     async def tell(self, body: bytes) -> None:
         """Send a body; its answer, if it has one, goes to whoever asked first."""
-        await self._stream.send_all(len(body).to_bytes(LENGTH_BYTES) + body)
+        await self._stream.send_all(encode_message(body))
 
     async def listen(self) -> None:
         """Hand out answers in the order of the questions, until the process ends."""

@@ -3,7 +3,7 @@
 Signatures cost more than all the rest of a request, and a thread beside a busy interpreter waits for its lock at every
 call. So they are worked off here, a whole group for one message each way, in the order in which groups were sent.
 
-Messages both ways are `length u32 || body`. The first body in is the key that signs. Then `VERIFY || n x 128 bytes`
+Messages are those of worker_messages.py. The first body in is the key that signs. Then `VERIFY || n x 128 bytes`
 (key, digest, signature) is answered by n bytes of 0 or 1, and `SIGN || n x 32 bytes` (digests) by n x 65 bytes
 (r, s, v with v 27 or 28). The process ends when its socket does: nobody needs to end it.
 
@@ -16,11 +16,11 @@ import sys
 
 from coincurve import PrivateKey
 
+from node.worker_messages import answer_all, read_message
 from sequencer.verdicts import SIGNED_BYTES
 from state.signatures import assert_library_agrees, is_ed25519_valid
 
 VERIFY, SIGN = b"V", b"S"
-LENGTH_BYTES = 4
 DIGEST_BYTES = 32
 SIGNATURE_BYTES = 65
 
@@ -44,16 +44,6 @@ def sign(key: PrivateKey, digest: bytes) -> bytes:
     return signed[:64] + bytes([signed[64] + 27])
 
 
-def read_message(stream: socket.socket) -> bytes | None:
-    """The next body; None at the end."""
-    head = stream.recv(LENGTH_BYTES, socket.MSG_WAITALL)
-    if len(head) < LENGTH_BYTES:
-        return None
-    length = int.from_bytes(head)
-    body = stream.recv(length, socket.MSG_WAITALL)
-    return body if len(body) == length else None
-
-
 def main(stream: socket.socket) -> None:
     """Serve one socket to its end."""
     assert_library_agrees()
@@ -61,13 +51,7 @@ def main(stream: socket.socket) -> None:
     if secret is None:
         return
     key = PrivateKey(secret)
-    while (body := read_message(stream)) is not None:
-        work, items = body[:1], body[1:]
-        answer = verify_all(items) if work == VERIFY else sign_all(key, items)
-        try:
-            stream.sendall(len(answer).to_bytes(LENGTH_BYTES) + answer)
-        except ConnectionError:
-            return
+    answer_all(stream, lambda body: verify_all(body[1:]) if body[:1] == VERIFY else sign_all(key, body[1:]))
 
 
 if __name__ == "__main__":

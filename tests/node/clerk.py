@@ -83,6 +83,5 @@ class Clerk:
 
     def finalise(self) -> None:
         """Let the window pass."""
-        self.town.anvil.request("evm_increaseTime", TERMS.challenge_window + 1)
-        self.town.anvil.request("evm_mine")
+        self.town.pass_time(TERMS.challenge_window + 1)
         require_mined(self.sender.send(self.town.rollup.finalise(self.town.rollup.view("tip"))))

@@ -47,12 +47,6 @@ def clerk(town: Town, tmp_path: Path) -> Iterator[Clerk]:
         yield running
 
 
-def wait(town: Town, seconds: int) -> None:
-    """Let L1 time pass."""
-    town.anvil.request("evm_increaseTime", seconds)
-    town.anvil.request("evm_mine")
-
-
 def open_account(town: Town, clerk: Clerk, name: str, asset: int, units: int) -> tuple[Wallet, int]:
     """Somebody with a funded account and a session key."""
     wallet = Wallet(town.rollup, town.open_sender(name))
@@ -89,13 +83,13 @@ def play(town: Town, clerk: Clerk) -> dict[str, Wallet]:
     alice, seller = open_account(town, clerk, "alice", DOLLAR, 10_000 * MILLION)
     bob, buyer = open_account(town, clerk, "bob", ETHER_ASSET, 2 * 10**9)
     for seconds in (1, 20):
-        wait(town, seconds)
+        town.pass_time(seconds)
         clerk.take_messages()
     for underlying in (0, 1):
         clerk.take(sign_price(town, clerk, underlying, PRICE))
     clerk.take(sign_order(town, seller, -LOTS))
     assert clerk.take(sign_order(town, buyer, LOTS)).filled == LOTS
-    wait(town, 61)
+    town.pass_time(61)
     clerk.take_messages()
     clerk.take(sign_price(town, clerk, 0, FALLEN))
     clerk.post()
@@ -120,7 +114,7 @@ def test_everybody_leaves_a_dead_rollup(town: Town, clerk: Clerk, capsys: pytest
     assert run_exit(town, "alice") == 1
     assert "the rollup lives: its last batch came at" in capsys.readouterr().err
 
-    wait(town, TERMS.wind_down_limit + 1)
+    town.pass_time(TERMS.wind_down_limit + 1)
     assert run_exit(town, "carol") == 0
     said = capsys.readouterr().out
     for words in ("the rollup is wound down", "the books are open", "the deposit of message", "1 debtors, all"):
@@ -128,7 +122,7 @@ def test_everybody_leaves_a_dead_rollup(town: Town, clerk: Clerk, capsys: pytest
     assert town.rollup.get_token_balance(town.dollar, people["carol"].address) == LATE
     assert run_exit(town, "bob") == 0  # what his debt has left him of his ether
     assert "collected" in capsys.readouterr().out
-    wait(town, TERMS.registration_period)
+    town.pass_time(TERMS.registration_period)
     assert run_exit(town, "alice") == 0
     assert "account 1 of" in capsys.readouterr().out
     assert cli.main(["audit", "--l1", town.anvil.url, "--rollup", town.deployment.rollup]) == 0
@@ -146,7 +140,7 @@ def test_everybody_leaves_a_dead_rollup(town: Town, clerk: Clerk, capsys: pytest
 def test_what_is_done_is_passed_over(town: Town, clerk: Clerk, capsys: pytest.CaptureFixture[str]) -> None:
     """A second run does nothing twice, nobody is paid before his time, and a follower says that it is over."""
     play(town, clerk)
-    wait(town, TERMS.wind_down_limit + 1)
+    town.pass_time(TERMS.wind_down_limit + 1)
     sender = town.open_sender("dora")
     lines: list[str] = []
     for _ in range(2):
@@ -165,7 +159,7 @@ def test_what_is_done_is_passed_over(town: Town, clerk: Clerk, capsys: pytest.Ca
         ChainFollower(town.rollup).advance()
     assert cli.main(["status", "--l1", town.anvil.url, "--rollup", town.deployment.rollup]) == 0
     assert "be paid with `keel wallet exit`" in capsys.readouterr().out
-    wait(town, TERMS.registration_period)
+    town.pass_time(TERMS.registration_period)
     for _ in range(2):
         leaving.claim([1])
     assert lines[-1].endswith("(by another)")
@@ -178,13 +172,13 @@ def test_a_dead_feed_ends_a_rollup_that_lives(town: Town, clerk: Clerk, *, is_wa
     play(town, clerk)
     sender = town.open_sender("dora")
     leaving = Exit(town.rollup, sender, lambda line: None)
-    wait(town, TERMS.wind_down_limit + 1)
+    town.pass_time(TERMS.wind_down_limit + 1)
     for _ in range(2):
         clerk.take_messages()
         clerk.post()
         with pytest.raises(ExitError, match="the rollup lives"):
             leaving.end()
-        wait(town, TERMS.challenge_window // 2 + 1)
+        town.pass_time(TERMS.challenge_window // 2 + 1)
     if is_watched:
         require_mined(sender.send(town.rollup.finalise(2)))
         trio.run(Watchtower(town.rollup, sender, WatchtowerSettings(is_ending=True), Log("watchtower")).run)
@@ -198,7 +192,7 @@ def test_a_dead_feed_ends_a_rollup_that_lives(town: Town, clerk: Clerk, *, is_wa
 def test_a_watchtower_may_end_it(town: Town, clerk: Clerk) -> None:
     """Told to, it ends what is dead and registers who owes, and has nothing to do any more."""
     play(town, clerk)
-    wait(town, TERMS.wind_down_limit + 1)
+    town.pass_time(TERMS.wind_down_limit + 1)
     sender, said = town.open_sender("dora"), io.StringIO()
     trio.run(run_watchtower, town.rollup, sender, WatchtowerSettings(is_ending=True), Log("watchtower", stream=said))
 

@@ -38,12 +38,6 @@ def clerk(town: Town, tmp_path: Path) -> Iterator[Clerk]:
         yield running
 
 
-def wait(town: Town, seconds: int) -> None:
-    """Let L1 time pass."""
-    town.anvil.request("evm_increaseTime", seconds)
-    town.anvil.request("evm_mine")
-
-
 def run(town: Town, name: str, *words: str) -> int:
     """A command of somebody's, who knows the L1 and the rollup."""
     town.get_key(name)
@@ -83,10 +77,10 @@ def test_a_fee_changes_after_a_month(
     assert waiting is not None
 
     day = waiting.version.params.active_from
-    wait(town, day - town.l1.get_block().time - 60)
+    town.pass_time(day - town.l1.get_block().time - 60)
     list(clerk.core.engine.tick(day - 1))
     assert Ledger(clerk.core.engine.leaves).get_params() == replace(ACTIVE.params, active_from=0)
-    wait(town, 120)
+    town.pass_time(120)
     clerk.take_messages()
     ledger = Ledger(clerk.core.engine.leaves)
     assert (ledger.get_globals().params_version, ledger.get_params().taker_fee_ppm) == (1, 600)

@@ -91,8 +91,7 @@ def test_a_silent_sequencer_must_take_readings_from_l1(town: Town, clerk: Clerk)
 
     def look_after(seconds: int) -> int:
         """Messages that a look has sent."""
-        town.anvil.request("evm_increaseTime", seconds)
-        town.anvil.request("evm_mine")
+        town.pass_time(seconds)
         before = town.rollup.view("inbox_count")
         trio.run(relay.look)
         return int(town.rollup.view("inbox_count")) - before
@@ -122,8 +121,7 @@ def test_too_few_keys_relay_nothing(town: Town) -> None:
     relay = ReadingRelay(town.rollup, sender, KEYS[:1], sources, surfaces, SETTINGS, Patience(0.5), log)
     trio.run(relay.look)
     assert not said.getvalue()
-    town.anvil.request("evm_increaseTime", 1)
-    town.anvil.request("evm_mine")
+    town.pass_time(1)
     trio.run(relay.look)
 
     assert "a reading needs 2 signatures, and these keys give 1: give more with --key" in said.getvalue()

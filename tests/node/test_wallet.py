@@ -161,7 +161,7 @@ def test_cancel_all_kills_what_rests_and_what_stands(town: Town, clerk: Clerk) -
     buyer, seller = (open_account(town, clerk, wallet) for wallet in (alice, bob))
     # The generation's first tick may be this one; the next is past its cancel-only interval.
     for seconds in (1, 20):
-        pass_time(town, seconds)
+        town.pass_time(seconds)
         clerk.take_messages()
     for underlying in (0, 1):
         clerk.take(sign_price(town, clerk, underlying))
@@ -195,18 +195,18 @@ def test_a_bid_through_l1_needs_no_consent(tmp_path: Path, capsys: pytest.Captur
         alice, bob = (Wallet(town.rollup, town.open_sender(name)) for name in ("alice", "bob"))
         seller, buyer = (open_account(town, clerk, wallet) for wallet in (alice, bob))
         for seconds in (1, 20):
-            pass_time(town, seconds)
+            town.pass_time(seconds)
             clerk.take_messages()
         for underlying in (0, 1):
             clerk.take(sign_price(town, clerk, underlying))
         clerk.take(sign_order(town, seller, -LOTS, slot=0))
         assert clerk.take(sign_order(town, buyer, LOTS, slot=0)).filled == LOTS
-        pass_time(town, 1)
+        town.pass_time(1)
         clerk.take_messages()
         clerk.take(sign_price(town, clerk, 0, FALLEN))
         alice.force_liquidate(buyer)
         clerk.take_messages()
-        pass_time(town, 60)
+        town.pass_time(60)
         where = ["--l1", town.anvil.url, "--rollup", town.deployment.rollup, "--key", str(tmp_path / "alice.json")]
 
         bid = ["wallet", "bid", str(buyer), "--account", str(seller), "--percent", "50", "--discount", "1"]
@@ -222,12 +222,6 @@ def test_a_bid_through_l1_needs_no_consent(tmp_path: Path, capsys: pytest.Captur
         assert held[alice.address].positions == ((perpetual(0), LOTS // 2 - LOTS),)
         assert held[bob.address].positions == ((perpetual(0), LOTS // 2),)
         assert held[alice.address].sequence == 1
-
-
-def pass_time(town: Town, seconds: int) -> None:
-    """On L1."""
-    town.anvil.request("evm_increaseTime", seconds)
-    town.anvil.request("evm_mine")
 
 
 def sign_price(town: Town, clerk: Clerk, underlying: int, price: int = PRICE) -> bytes:

@@ -91,6 +91,11 @@ class Town:
         call = rollup.deposit(ETHER_ASSET, gwei, account, TERMS.message_fee, rollup.get_asset(ETHER_ASSET))
         return require_mined(sender.send(call))
 
+    def pass_time(self, seconds: int) -> None:
+        """On L1."""
+        self.anvil.request("evm_increaseTime", seconds)
+        self.anvil.request("evm_mine")
+
     def close(self) -> None:
         for sender in self._senders:
             sender.close()

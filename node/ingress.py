@@ -7,6 +7,7 @@ is refused here is only too much at a time.
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import trio
 
@@ -14,7 +15,7 @@ from node.account_limits import AccountLimits
 from node.fair_queue import FairQueue
 from node.gateway import MethodError, Reply, Submission, take_bytes
 from node.sequencer_core import SequencerCore
-from node.signature_process import SignatureProcess, Verification
+from node.signature_process import SignatureProcess
 from sequencer.refusals import Refusal, Refused
 from sequencer.requests import Request, decode_request
 from sequencer.verdicts import SignedMessage
@@ -22,8 +23,9 @@ from state.codec import Value
 from state.codes import Kind
 
 SCREENED_AT_ONCE_MAX = 128
-# A group is with the verifying process, another on its way, a third waits: it never idles while there is work.
-SCREENINGS_MAX = 2
+# A group is being verified, another waits behind it, the answer to a third is on its way: nobody idles while there is
+# work.
+SCREENINGS_MAX = 3
 # Beyond the limits for everything else, as a divisor of them.
 CANCEL_ROOM_DIVISOR = 4
 
@@ -43,15 +45,6 @@ class Waiting:
         self.reply(MethodError(refused.code, refused.text))
 
 
-@dataclass(frozen=True, slots=True)
-class _Screening:
-    """A group whose signatures are being verified; requests without one in it are only kept in line."""
-
-    group: list[Waiting]
-    signed: list[tuple[Waiting, SignedMessage]]
-    verification: Verification
-
-
 class Ingress:
     """One queue in, fair to its sources, and one out, in the order in which requests left the first."""
 
@@ -67,7 +60,7 @@ class Ingress:
         self._has_arrived = trio.Event()
         self._screened: deque[Waiting] = deque()
         self._in_screening = 0
-        self._send, self._receive = trio.open_memory_channel[_Screening](SCREENINGS_MAX)
+        self._places = trio.Semaphore(SCREENINGS_MAX)
 
     @property
     def submission(self) -> Submission:
@@ -90,33 +83,35 @@ class Ingress:
         """Send what arrives to be verified, until cancelled. Raises WorkerEnded."""
         while True:
             await self._has_arrived.wait()
+            await self._places.acquire()
             group = self._arrived.take(SCREENED_AT_ONCE_MAX)
             if not self._arrived:
                 self._has_arrived = trio.Event()
             self._in_screening += len(group)
+            # What has no signature is only kept in line.
             signed: list[tuple[Waiting, SignedMessage]] = []
             for waiting in group:
                 waiting.request = decode_request(waiting.data)
                 message = self._core.engine.get_signed(waiting.request) if waiting.request else None
                 if message is not None:
                     signed.append((waiting, message))
-            verification = await verifier.begin_verify([message for _, message in signed])
-            await self._send.send(_Screening(group, signed, verification))
+            verifier.verify([message for _, message in signed], partial(self._take_back, group, signed))
 
-    async def take_back(self) -> None:
-        """Line up for the engine what is verified, until cancelled. Raises WorkerEnded."""
-        async for screening in self._receive:
-            verdicts = await screening.verification.wait()
-            self._core.verdicts.note((message for _, message in screening.signed), verdicts)
-            self._refuse_too_busy(screening, verdicts)
-            self._screened += [waiting for waiting in screening.group if not waiting.is_refused]
-            self._in_screening -= len(screening.group)
-            self._wake()
+    def _take_back(
+        self, group: list[Waiting], signed: list[tuple[Waiting, SignedMessage]], verdicts: list[bool]
+    ) -> None:
+        """Line up for the engine what is verified."""
+        self._places.release()
+        self._core.verdicts.note((message for _, message in signed), verdicts)
+        self._refuse_too_busy(signed, verdicts)
+        self._screened += [waiting for waiting in group if not waiting.is_refused]
+        self._in_screening -= len(group)
+        self._wake()
 
-    def _refuse_too_busy(self, screening: _Screening, verdicts: list[bool]) -> None:
+    def _refuse_too_busy(self, signed: list[tuple[Waiting, SignedMessage]], verdicts: list[bool]) -> None:
         """Only what an account has signed counts against it, or anybody could silence it."""
         second = self._core.engine.globals.time
-        for (waiting, _), is_valid in zip(screening.signed, verdicts, strict=True):
+        for (waiting, _), is_valid in zip(signed, verdicts, strict=True):
             assert waiting.request is not None
             account: int = waiting.request.op.account  # type: ignore[union-attr]
             is_cancel = waiting.request.op.kind is Kind.CANCEL

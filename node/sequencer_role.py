@@ -614,7 +614,6 @@ async def run_sequencer(
             verifier, signer = [await nursery.start(run_signature_process, secret) for _ in range(2)]
             nursery.start_soon(load_compiled_margin)
             nursery.start_soon(sequencer.ingress.send_away, verifier)
-            nursery.start_soon(sequencer.ingress.take_back)
             nursery.start_soon(sequencer.acknowledger.run, signer, nursery)
             nursery.start_soon(sequencer.follow)
             nursery.start_soon(sequencer.drive, sweeper)

@@ -1,11 +1,12 @@
-"""The near end of node/signature_worker.py: groups of signatures go out, and their answers come back in order."""
+"""The near end of node/signature_worker.py: groups of signatures go out, and their answers come back in order.
+
+Whoever asks does not wait: the socket holds more than is ever asked for ahead, and the answer is heard by a callback.
+"""
 
 import socket
 import sys
 from collections import deque
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -25,70 +26,57 @@ class WorkerEnded(NodeError):
 
 
 class SignatureProcess:
-    """Use `run_signature_process`. Groups may be sent before earlier ones are answered."""
+    """Use `run_signature_process`. Groups may be sent before earlier ones are answered, all by one thread."""
 
-    def __init__(self, stream: trio.SocketStream, pid: int) -> None:
+    def __init__(self, stream: socket.socket, pid: int) -> None:
         self._stream = stream
         self.pid = pid
-        self._turn = trio.Lock()
-        self._waiting: deque[trio.MemorySendChannel[bytes]] = deque()
+        self._waiting: deque[Callable[[bytes], None]] = deque()
 
-    async def begin_verify(self, messages: Sequence[SignedMessage]) -> "Verification":
-        """Send a group away; its verdicts are waited for elsewhere. Raises WorkerEnded."""
+    def verify(self, messages: Sequence[SignedMessage], hear: Callable[[list[bool]], None]) -> None:
+        """Send a group away; `hear` gets its verdicts, in order. Raises WorkerEnded."""
         # As SignedMessage.encode puts them: a message is the three parts of its encoding.
-        return Verification(await self._ask(VERIFY + b"".join(chain.from_iterable(messages))))
+        body = VERIFY + b"".join(chain.from_iterable(messages))
+        self._ask(body, lambda answer: hear([verdict == 1 for verdict in answer]))
 
-    async def sign(self, digests: Sequence[bytes]) -> list[bytes]:
-        """A receipt's signature over each digest, `r || s || v`. Raises WorkerEnded."""
-        answer = await _receive(await self._ask(SIGN + b"".join(digests)))
-        return [answer[at : at + SIGNATURE_BYTES] for at in range(0, len(answer), SIGNATURE_BYTES)]
+    def sign(self, digests: Sequence[bytes], hear: Callable[[list[bytes]], None]) -> None:
+        """The same for a receipt's signature over each digest, `r || s || v`. Raises WorkerEnded."""
+        self._ask(SIGN + b"".join(digests), lambda answer: hear(_cut(answer)))
 
-    async def _ask(self, body: bytes) -> trio.MemoryReceiveChannel[bytes]:
-        send, receive = trio.open_memory_channel[bytes](1)
+    def _ask(self, body: bytes, hear: Callable[[bytes], None]) -> None:
+        self._waiting.append(hear)
+        self.tell(body)
+
+    def tell(self, body: bytes) -> None:
+        """Send a body; its answer, if it has one, goes to whoever asked first. Raises WorkerEnded."""
         try:
-            async with self._turn:
-                self._waiting.append(send)
-                await self.tell(body)
-        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            self._stream.sendall(encode_message(body))
+        except OSError as error:
             raise WorkerEnded(ENDED) from error
-        return receive
-
-    async def tell(self, body: bytes) -> None:
-        """Send a body; its answer, if it has one, goes to whoever asked first."""
-        await self._stream.send_all(encode_message(body))
 
     async def listen(self) -> None:
-        """Hand out answers in the order of the questions, until the process ends."""
+        """Hand out answers in the order of the questions, until cancelled. Raises WorkerEnded."""
         buffer = bytearray()
-        with suppress(trio.BrokenResourceError):
-            while data := await self._stream.receive_some(1 << 16):
-                buffer += data
-                while len(buffer) >= LENGTH_BYTES:
-                    end = LENGTH_BYTES + int.from_bytes(buffer[:LENGTH_BYTES])
-                    if len(buffer) < end:
-                        break
-                    self._waiting.popleft().send_nowait(bytes(buffer[LENGTH_BYTES:end]))
-                    del buffer[:end]
-        for channel in self._waiting:
-            channel.close()
+        while True:
+            await trio.lowlevel.wait_readable(self._stream)
+            try:
+                data = self._stream.recv(1 << 16)
+            except OSError as error:
+                raise WorkerEnded(ENDED) from error
+            if not data:
+                raise WorkerEnded(ENDED)
+            buffer += data
+            while len(buffer) >= LENGTH_BYTES:
+                end = LENGTH_BYTES + int.from_bytes(buffer[:LENGTH_BYTES])
+                if len(buffer) < end:
+                    break
+                answer = bytes(buffer[LENGTH_BYTES:end])
+                del buffer[:end]
+                self._waiting.popleft()(answer)
 
 
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """A group of signatures on its way."""
-
-    answer: trio.MemoryReceiveChannel[bytes]
-
-    async def wait(self) -> list[bool]:
-        """The verdicts, in order. Raises WorkerEnded."""
-        return [verdict == 1 for verdict in await _receive(self.answer)]
-
-
-async def _receive(answer: trio.MemoryReceiveChannel[bytes]) -> bytes:
-    try:
-        return await answer.receive()
-    except trio.EndOfChannel as error:
-        raise WorkerEnded(ENDED) from error
+def _cut(signatures: bytes) -> list[bytes]:
+    return [signatures[at : at + SIGNATURE_BYTES] for at in range(0, len(signatures), SIGNATURE_BYTES)]
 
 
 async def run_signature_process(
@@ -101,17 +89,17 @@ async def run_signature_process(
     Raises WorkerEnded when it ends by itself.
     """
     ours, theirs = socket.socketpair()
-    stream = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
-    with theirs:
-        command = [sys.executable, "-m", "node.signature_worker", str(theirs.fileno())]
-        child = await trio.lowlevel.open_process(command, cwd=PROJECT, pass_fds=[theirs.fileno()])
-    try:
-        process = SignatureProcess(stream, child.pid)
-        await process.tell(secret)
-        task_status.started(process)
-        await process.listen()
-        raise WorkerEnded(ENDED)
-    finally:
-        with trio.CancelScope(shield=True):
-            await trio.aclose_forcefully(stream)
-            await child.wait()
+    with ours:
+        with theirs:
+            command = [sys.executable, "-m", "node.signature_worker", str(theirs.fileno())]
+            child = await trio.lowlevel.open_process(command, cwd=PROJECT, pass_fds=[theirs.fileno()])
+        try:
+            process = SignatureProcess(ours, child.pid)
+            process.tell(secret)
+            task_status.started(process)
+            await process.listen()
+        finally:
+            # A thread may be within a send; it gets an error then, and no other file's number.
+            ours.shutdown(socket.SHUT_RDWR)
+            with trio.CancelScope(shield=True):
+                await child.wait()

@@ -16,6 +16,7 @@ from functools import partial
 import trio
 
 from node.framing import FrameError, FrameReader, encode_frame
+from node.quick_stream import QuickStream
 from state.codec import CodecError, Value, decode
 
 Answer = Value
@@ -113,10 +114,11 @@ class Gateway:
         listeners = await trio.open_tcp_listeners(port, host=host)
         bound: int = listeners[0].socket.getsockname()[1]
         task_status.started(bound)
-        if self._tls is None:
-            await trio.serve_listeners(self.handle, listeners)
-        else:
-            await trio.serve_listeners(self.handle, [trio.SSLListener(one, self._tls) for one in listeners])
+        await trio.serve_listeners(self._handle_socket, listeners)
+
+    async def _handle_socket(self, stream: trio.SocketStream) -> None:
+        quick = QuickStream(stream)
+        await self.handle(quick if self._tls is None else trio.SSLStream(quick, self._tls, server_side=True))
 
     async def handle(self, stream: trio.abc.Stream) -> None:
         """One connection, from its first byte to its last."""

@@ -159,6 +159,7 @@ class _Connection:
         self._is_drained = trio.Event()
         self._is_closed = False
         self._in_flight = 0
+        self._heard_at = trio.current_time()
 
     async def run(self) -> None:
         try:
@@ -182,22 +183,23 @@ class _Connection:
     async def _read(self, nursery: trio.Nursery) -> str:
         reader = FrameReader()
         while True:
-            with trio.CancelScope() as idle:
-                return await self._read_until_idle(nursery, reader, idle)
-            # Whoever waits for an answer, or for the next of a stream, is not idle.
-            if not self._in_flight:
+            # Looked at when it has passed: to move it at each look would cost as much as a request's parsing.
+            with trio.CancelScope(deadline=self._heard_at + self._limits.idle_seconds_max):
+                return await self._read_on(nursery, reader)
+            if self._in_flight:
+                # Whoever waits for an answer, or for the next of a stream, is not idle.
+                self._heard_at = trio.current_time()
+            elif trio.current_time() >= self._heard_at + self._limits.idle_seconds_max:
                 return "idle for too long"
 
-    async def _read_until_idle(self, nursery: trio.Nursery, reader: FrameReader, idle: trio.CancelScope) -> str:
+    async def _read_on(self, nursery: trio.Nursery, reader: FrameReader) -> str:
         while True:
             await self._wait_until_drained(self._limits.answers_bytes_max)
-            # One scope whose end moves: a new one for each look would cost as much as a request's parsing.
-            idle.deadline = trio.current_time() + self._limits.idle_seconds_max
             try:
                 data = await self._stream.receive_some(1 << 16)
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 return CLOSED_BY_PEER
-            idle.deadline = math.inf
+            self._heard_at = trio.current_time()
             if not data:
                 return CLOSED_BY_PEER
             try:

@@ -1,19 +1,20 @@
 """The near end of node/batch_worker.py: a batcher whose tree stands in another process.
 
-Blocking, and for one thread at a time: the one that writes sealed batches, which nobody waits for.
+Blocking, and for one thread at a time: the one that drives the engine, or the one that writes sealed batches, which
+nobody waits for.
 """
 
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from node.batch_worker import BEGIN, BUILD, encode_sealed
+from node.batch_worker import ADVANCE, BEGIN, BUILD, list_steps
 from node.errors import NodeError
 from node.worker_messages import encode_message, read_message
-from sequencer.engine import Sealed
+from sequencer.engine import PostedOp, Sealed
 from state.batches import BatchData, decode_batch
 from state.codec import Value, encode
 from state.tree import LeafKey, Root
@@ -21,6 +22,8 @@ from state.tree import LeafKey, Root
 ENDED = "the process that builds batches has ended"
 PROJECT = Path(__file__).resolve().parent.parent
 ROOT_BYTES = 32
+# Of an open batch's steps: some milliseconds of the worker's, so that it needs no long breath when a batch is sealed.
+STEPS_TOLD_AT_ONCE = 32
 
 
 class BatchWorkerEnded(NodeError):
@@ -37,8 +40,7 @@ class BatchProcess:
 
     def open_batcher(self, leaves: Mapping[LeafKey, bytes], parent: bytes) -> "RemoteBatcher":
         """A batcher on a state, behind batch `parent`. The one before it is void. Raises BatchWorkerEnded."""
-        while self._owed:
-            self.hear()
+        self.hear_out()
         flat: list[Value] = [part for item in leaves.items() for part in item]
         self.tell(BEGIN + encode([parent, *flat]))
         return RemoteBatcher(self, parent)
@@ -62,6 +64,13 @@ class BatchProcess:
         self._owed -= 1
         return answer
 
+    def hear_out(self) -> bytes:
+        """The answer to what was told last, if any is owed. Raises BatchWorkerEnded."""
+        answer = b""
+        while self._owed:
+            answer = self.hear()
+        return answer
+
 
 class RemoteBatcher:
     """As sequencer/batcher.py's. It is not waited for until its root is asked for."""
@@ -69,6 +78,7 @@ class RemoteBatcher:
     def __init__(self, process: BatchProcess, parent: bytes) -> None:
         self._process = process
         self._root: Root | None = None
+        self._sent = 0
         self.parent = parent
 
     @property
@@ -78,11 +88,18 @@ class RemoteBatcher:
             self._root = Root(self._process.hear())
         return self._root
 
+    def advance(self, ops: Sequence[PostedOp]) -> None:
+        """Have the roots computed of the open batch's ops so far. Does not wait. Raises BatchWorkerEnded."""
+        if len(ops) >= self._sent + STEPS_TOLD_AT_ONCE:
+            self._process.tell(ADVANCE + encode(list_steps(ops[self._sent :])))
+            self._sent = len(ops)
+
     def build(self, sealed: Sealed) -> BatchData:
         """The batch of sealed ops with their roots, in the order of sealing. Raises BatchWorkerEnded."""
         assert self.root
-        self._process.tell(BUILD + encode_sealed(sealed))
-        answer = self._process.hear()
+        self._process.tell(BUILD + encode([sealed.header.encode(), *list_steps(sealed.ops[self._sent :])]))
+        self._sent = 0
+        answer = self._process.hear_out()
         batch = decode_batch(answer[ROOT_BYTES:])
         assert batch is not None
         self._root, self.parent = Root(answer[:ROOT_BYTES]), batch.batch_hash

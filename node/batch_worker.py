@@ -5,8 +5,9 @@ a good part of a second. So they are computed here, in a process that gives way 
 nothing that is not also in the log.
 
 Messages are those of worker_messages.py, bodies canonical msgpack behind a letter. `[parent, key, leaf, ...]` begins
-anew on a state and is answered by the state's root; `[header, [op, key, leaf, ...], ...]` names every step of the next
-batch with the leaves that it writes, and is answered by root and batch. The process ends when its socket does.
+anew on a state and is answered by the state's root. `[[op, key, leaf, ...], ...]` names next steps of the open batch
+with the leaves that they write; its answer is empty. `[header, [op, key, leaf, ...], ...]` names the last of them, and
+is answered by root and batch. The process ends when its socket does.
 
     python -m node.batch_worker SOCKET
 """
@@ -15,37 +16,53 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 
 from node.worker_messages import answer_all
 from sequencer.batcher import Batcher
 from sequencer.engine import PostedOp, Sealed
 from state.batches import decode_header
-from state.codec import Value, decode, encode
+from state.codec import Value, decode
 from state.tree import build_tree
 
-BEGIN, BUILD = b"L", b"B"
+BEGIN, ADVANCE, BUILD = b"L", b"A", b"B"
 NICENESS = 5
 
 
-def begin(body: bytes) -> Batcher:
-    """A batcher on the state that a message gives."""
-    parent, *flat = _expect_list(decode(body))
-    return Batcher(build_tree(zip(flat[::2], flat[1::2], strict=True)), parent)  # type: ignore[arg-type]
+class Workshop:
+    """The tree, and the steps of the open batch so far."""
+
+    def __init__(self) -> None:
+        self._batcher = Batcher(build_tree(()), bytes(32))
+        self._steps: list[PostedOp] = []
+
+    def answer(self, message: bytes) -> bytes:
+        """To any message."""
+        work, body = message[:1], _expect_list(decode(message[1:]))
+        if work == BEGIN:
+            return self._begin(body)
+        if work == ADVANCE:
+            self._steps += map(_decode_step, body)
+            self._batcher.advance(self._steps)
+            return b""
+        return self._build(body)
+
+    def _begin(self, body: list[Value]) -> bytes:
+        parent, *flat = body
+        leaves = zip(flat[::2], flat[1::2], strict=True)
+        self._batcher, self._steps = Batcher(build_tree(leaves), parent), []  # type: ignore[arg-type]
+        return self._batcher.root
+
+    def _build(self, body: list[Value]) -> bytes:
+        header, *last = body
+        steps, self._steps = (*self._steps, *map(_decode_step, last)), []
+        batch = self._batcher.build(Sealed(decode_header(header), steps, {}))  # type: ignore[arg-type]
+        return self._batcher.root + batch.encode()
 
 
-def build(batcher: Batcher, body: bytes) -> bytes:
-    """`root || batch` of the sealed steps that a message gives."""
-    header, *steps = _expect_list(decode(body))
-    batch = batcher.build(Sealed(decode_header(header), tuple(map(_decode_step, steps)), {}))  # type: ignore[arg-type]
-    return batcher.tree.root + batch.encode()
-
-
-def encode_sealed(sealed: Sealed) -> bytes:
-    """The message that asks for a batch."""
-    steps: list[Value] = [
-        [posted.op, *(part for item in posted.writes.items() for part in item)] for posted in sealed.ops
-    ]
-    return encode([sealed.header.encode(), *steps])
+def list_steps(ops: Sequence[PostedOp]) -> list[Value]:
+    """As messages name them."""
+    return [[posted.op, *(part for item in posted.writes.items() for part in item)] for posted in ops]
 
 
 def _decode_step(step: Value) -> PostedOp:
@@ -60,17 +77,7 @@ def _expect_list(value: Value) -> list[Value]:
 
 def main(stream: socket.socket) -> None:
     """Serve one socket to its end."""
-    batcher = Batcher(build_tree(()), bytes(32))
-
-    def answer(message: bytes) -> bytes:
-        nonlocal batcher
-        work, body = message[:1], message[1:]
-        if work == BUILD:
-            return build(batcher, body)
-        batcher = begin(body)
-        return batcher.root
-
-    answer_all(stream, answer)
+    answer_all(stream, Workshop().answer)
 
 
 if __name__ == "__main__":

@@ -111,6 +111,7 @@ class SequencerCore:
         self.batcher = open_batcher({}, bytes(32))
         self.head: Head | None = None
         self._sealed_to = 0
+        self._sealed_index = 0
         self.sealed = SealedBatches(store, ())
         self.is_rebuilt = False
         self._slots_on_disk: dict[bytes, bytes] = {}
@@ -224,7 +225,7 @@ class SequencerCore:
         self.engine.open_batch(generation)
 
     def _restore(self, head: Head, leaves: dict[LeafKey, bytes], batcher: BatchBuilder) -> None:
-        self.head, self._sealed_to = head, head.position
+        self.head, self._sealed_to, self._sealed_index = head, head.position, head.index
         self.engine = self._build_engine(leaves)
         self.engine.next_position, self.engine.log_hash = head.position, head.log_hash
         self._slots_ahead.clear()
@@ -309,12 +310,19 @@ class SequencerCore:
             self._slots_ahead[_encode_slot_key(slot)] = _encode_slot(engine.slots.get(slot))
         engine.dirty_slots.clear()
 
+    def advance_batch(self) -> None:
+        """Have roots of the open batch computed, unless an earlier one is not written yet."""
+        assert self.head is not None
+        if self.head.index == self._sealed_index:
+            self.batcher.advance(self.engine.pending)
+
     def begin_seal(self) -> "Sealing":
         """Close the open batch and open the next. The batch may be posted when its `write` has returned."""
         assert self.head is not None
         self.note_slots()
         sealing = Sealing(self.engine.seal(), self._slots_ahead, self._write_sealing)
         self._slots_ahead, self._sealed_to = {}, self.engine.next_position
+        self._sealed_index = sealing.sealed.header.index
         self.engine.open_batch(self.head.generation)
         return sealing
 

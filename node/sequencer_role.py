@@ -324,6 +324,7 @@ class Sequencer:
             await self.acknowledger.put(records, list(zip(waiting, group.outcomes, strict=False)))
             # The disk is at work meanwhile.
             self.core.note_slots()
+            self.core.advance_batch()
             await self._seal_if_due()
             sweeper.sweep(trio.current_time(), is_quiet=quiet.cancelled_caught)
             if self.ingress.is_ready:

@@ -23,6 +23,10 @@ class BatchBuilder(Protocol):
     def parent(self) -> bytes:
         """The hash of the last batch."""
 
+    def advance(self, ops: Sequence[PostedOp]) -> None:
+        """Of the open batch's ops so far, `open` included: their roots may be computed while more come. No batch that
+        is sealed may wait for `build` then."""
+
     def build(self, sealed: Sealed) -> BatchData:
         """The next batch, in the order of sealing."""
 

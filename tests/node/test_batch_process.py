@@ -24,6 +24,7 @@ def test_batches_are_those_of_the_reference(tmp_path: Path, seed: int) -> None:
             for _ in range(3):
                 for _ in range(5):
                     desk.keep(desk.core.take(desk.ask()).records)
+                    there.advance(desk.core.engine.pending)
                 sealed, _ = desk.core.seal()
                 assert there.build(sealed) == here.build(sealed)
                 assert (there.root, there.parent) == (here.root, here.parent)

@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 
 import trio
 
-from node.ingress import Waiting
+from node.ingress import Waiting, take_place
 from node.sequencer_core import Sealing, SequencerCore, Written
 from node.signature_process import SignatureProcess
 from sequencer.engine import Accepted
@@ -87,7 +87,7 @@ class Acknowledger:
         await self._put(_Group(sealing=sealing))
 
     async def _put(self, group: _Group) -> None:
-        await self._places.acquire()
+        await take_place(self._places)
         self._ahead.put(group)
 
     async def settle(self) -> None:

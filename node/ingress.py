@@ -83,7 +83,7 @@ class Ingress:
         """Send what arrives to be verified, until cancelled. Raises WorkerEnded."""
         while True:
             await self._has_arrived.wait()
-            await self._places.acquire()
+            await take_place(self._places)
             group = self._arrived.take(SCREENED_AT_ONCE_MAX)
             if not self._arrived:
                 self._has_arrived = trio.Event()
@@ -138,6 +138,14 @@ class Ingress:
         for waiting in [*self._screened, *self._arrived.take(len(self._arrived))]:
             waiting.refuse(refused)
         self._screened.clear()
+
+
+async def take_place(places: trio.Semaphore) -> None:
+    """Wait for a place, and give way only where that must be: the next stage waits for this one."""
+    try:
+        places.acquire_nowait()
+    except trio.WouldBlock:
+        await places.acquire()
 
 
 def _is_cancel(arguments: list[Value]) -> bool:

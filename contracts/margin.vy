@@ -1,10 +1,11 @@
 # pragma version 0.4.3
 """
 @title Margin of an account, before and after an op
-@notice Reads M* of state/SPEC.md section 6 out of a witness: the rules of margin, the underlyings that the account
-        needs, and the expiries that it holds, each ascending. Says what the account is worth and what is left above its
-        requirements, as section 8 has it, without and with what an op changes; whether its prices are fresh; and what
-        instruments are marked at. All of it stands under one root, which is part of the answer: who asks compares it.
+@notice Reads M* of state/SPEC.md section 6 out of a witness: the scenarios that the prover exhibits, the rules of
+        margin, the underlyings that the account needs, and the expiries that it holds, each ascending. Says what the
+        account is worth and what is left above its requirements, as section 8 has it, without and with what an op
+        changes; whether its prices are fresh; and what instruments are marked at. All of it stands under one root,
+        which is part of the answer: who asks compares it.
 @dev Pairs [before, after] are lanes. One list holds the instruments of both accounts, so each is valued once. Leaves
      are read in the calldata (entries.vy). BOUNDS (state/SPEC.md section 1): quantities up to 2^41, prices below 2^44,
      a collateral's value at most 2^90, 2^128 at the quote's own price, sums below 2^133, fractions below 2^63. So no
@@ -48,7 +49,9 @@ NUMBERS_AT: constant(uint256) = 2
 TIERS_AT: constant(uint256) = 346
 TIER_BYTES: constant(uint256) = 48
 SCENARIO_BYTES: constant(uint256) = 18
-COUNTS: constant(int256) = 2  # a flag of a scenario
+COUNTS: constant(int256) = 2  # a flag of a scenario; one place higher it speaks of the account after
+NOT_COUNTS: constant(int256) = -3  # all but that flag
+OF_BASIS: constant(int256) = 8  # a flag of those that the basis contingency asks for
 OF_FALLS: constant(int256) = 2**72 - 1  # weight and flags of a scenario
 RULES_WORDS: constant(uint256) = 35  # 346, four tiers, 32 scenarios
 VOL_UP: constant(uint256) = 0
@@ -56,6 +59,8 @@ PERPETUAL_MAINTENANCE: constant(uint256) = 20
 PERPETUAL_INITIAL: constant(uint256) = 21
 NAKED_MAINTENANCE: constant(uint256) = 22
 NAKED_INITIAL: constant(uint256) = 23
+BASIS_UP: constant(uint256) = 24
+BASIS_DOWN: constant(uint256) = 25
 CONFIDENCE_THRESHOLD: constant(uint256) = 28
 CONFIDENCE_MARGIN: constant(uint256) = 29
 PEG_THRESHOLD: constant(uint256) = 30
@@ -64,6 +69,11 @@ SETTLEMENT_WINDOW_MS: constant(uint256) = 34
 MOVE: constant(uint256) = 40
 GAMMA_FRACTION: constant(uint256) = 41
 VEGA_FRACTION: constant(uint256) = 42
+
+# The exhibit in front of M*: for each lane a scenario of each underlying with options, ascending.
+EXHIBIT_BYTES: constant(uint256) = 16
+EXHIBIT_LANE_BYTES: constant(uint256) = 8
+BASIS_ACTIVE: constant(uint256) = 255
 
 # Arguments of `compute`
 PARAMS_ARGUMENT: constant(uint256) = 4
@@ -96,8 +106,6 @@ struct Rules:
     short_factor: int256
     short_multiple: int256
     short_spread: int256
-    basis_up: int256
-    basis_down: int256
     basis_add: int256
     basis_multiple: int256
     later_ms: int256
@@ -111,6 +119,7 @@ struct Rules:
 struct Risk:
     mark: int256[2]
     loss: int256[2]
+    basis: int256[2]
     gamma: int256[2]
     vega: int256[2]
 
@@ -162,6 +171,7 @@ struct Frame:
     time: uint256
     asked_at: uint256  # when prices must have been young
     params_at: uint256
+    exhibit_at: uint256
     rules_at: uint256
     stable: int256
     tiers: uint256[2]
@@ -223,7 +233,8 @@ def compute(
     asked_at: uint256 = max_value(uint256),
 ) -> (Margin, Margin, uint256, bytes32, uint256, bool):
     """
-    @notice What an account is worth and has to spare, before and after an op.
+    @notice What an account is worth and has to spare, before and after an op, under the scenarios exhibited: never less
+            than in truth, and under the worst of each underlying the truth.
     @param at Where M* begins in the witness
     @param params_leaf The active parameters, authenticated by the caller as both leaves of the account are
     @param must_cover Whether collateral whose price is stale counts nothing
@@ -239,6 +250,8 @@ def compute(
     frame.asked_at = min(asked_at, time)
     frame.params_at = entries._begin(PARAMS_ARGUMENT)
     frame.must_cover = must_cover
+    frame.exhibit_at = cursor.at
+    cursor.at += EXHIBIT_BYTES
     frame.rules_at = cursor.at + 2
     cursor = self._read_rules(cursor, params_version)
     leaves_at: uint256[2] = [entries._begin(BEFORE_ARGUMENT), entries._begin(AFTER_ARGUMENT)]
@@ -676,6 +689,7 @@ def _add_underlyings(
     scenarios: DynArray[int256, SCENARIOS_MAX] = self._list_scenarios(frame.rules_at)
     falls: DynArray[int256, SCENARIOS_MAX] = self._list_worst_falls(scenarios)
     first: uint256 = 0
+    order: uint256 = 0  # among the underlyings of options
     for u: uint256 in range(constants.UNDERLYINGS_MAX):
         if needed >> u == 0:
             break
@@ -692,9 +706,19 @@ def _add_underlyings(
             if after.is_missing:
                 break
         if len(options) != 0:
+            active: uint256[2] = self._get_active(frame.exhibit_at, order)
+            order += 1
             risk: Risk = staticcall UnderlyingRisk(RISK).compute_underlying_risk(
-                rules, scenarios, quote.volatility, linear, readings, options
+                rules,
+                self._select_scenarios(frame.rules_at, scenarios, active),
+                quote.volatility,
+                linear,
+                readings,
+                options,
             )
+            for lane: uint256 in range(2):
+                if active[lane] == BASIS_ACTIVE:
+                    risk.loss[lane] = risk.basis[lane]
             total = self._add_risk(total, frame, u, risk)
         elif linear[0] != 0 or linear[1] != 0:
             risk: Risk = empty(Risk)
@@ -708,6 +732,43 @@ def _add_underlyings(
                 )
             total = self._add_risk(total, frame, u, risk)
     return total, after
+
+
+@internal
+@view
+def _get_active(exhibit_at: uint256, order: uint256) -> uint256[2]:
+    """
+    @notice The scenarios exhibited, before and after, for one underlying of those of options; 0 beyond the eighth.
+    """
+    if order >= EXHIBIT_LANE_BYTES:
+        return [0, 0]
+    exhibit: uint256 = entries._word(exhibit_at)
+    return [(exhibit >> (248 - 8 * order)) & U8, (exhibit >> (184 - 8 * order)) & U8]
+
+
+@internal
+@view
+def _select_scenarios(
+    rules_at: uint256, scenarios: DynArray[int256, SCENARIOS_MAX], active: uint256[2]
+) -> DynArray[int256, SCENARIOS_MAX]:
+    """
+    @notice Those of the scenarios that count for one of both accounts, and behind them those of the basis contingency,
+            as risk_underlying.vy reads them.
+    """
+    selected: DynArray[int256, SCENARIOS_MAX] = []
+    for lane: uint256 in range(2):
+        counts: int256 = COUNTS << lane
+        if lane == 1 and active[1] == active[0] and len(selected) != 0:
+            selected[0] |= counts
+        elif active[lane] < len(scenarios) and scenarios[active[lane]] & COUNTS != 0:
+            selected.append((scenarios[active[lane]] ^ COUNTS) | counts)
+    if active[0] == BASIS_ACTIVE or active[1] == BASIS_ACTIVE:
+        for name: uint256 in [BASIS_UP, BASIS_DOWN]:
+            basis: int256 = self._number(rules_at, name)
+            if basis >= 0:
+                scenario: int256 = scenarios[convert(basis, uint256)]
+                selected.append((scenario & NOT_COUNTS) | OF_BASIS)
+    return selected
 
 
 @internal
@@ -929,7 +990,8 @@ def _compute_size_ceil(frame: Frame, place: uint256, gamma: int256, vega: int256
 @view
 def _close(tally: Tally, frame: Frame, lane: uint256) -> Margin:
     """
-    @dev Mirrors the end of margin.compute_margin: under the tier that the account chose, if it may have it.
+    @dev Mirrors the end of margin.compute_margin_under: under the tier that the account chose, if it may have it, and
+         never less than under the first.
     """
     rules_at: uint256 = frame.rules_at
     equity: int256 = tally.quote_equity[lane] + tally.collateral[lane]
@@ -949,19 +1011,19 @@ def _close(tally: Tally, frame: Frame, lane: uint256) -> Margin:
     peg_gap: int256 = max(self._number(rules_at, PEG_THRESHOLD) - frame.stable, 0)
     peg_loss: int256 = peg_gap * self._number(rules_at, PEG_FACTOR) >> 38
     margin: Margin = empty(Margin)
+    margin.quote_equity = tally.quote_equity[lane]
+    margin.equity = equity
+    margin.initial = min_value(int256)
+    margin.maintenance = min_value(int256)
     tier: uint256 = 0
     size: int256 = tally.first_size[lane]
     for attempt: uint256 in range(2):
         factors: uint256 = entries._word(self._get_tier_at(rules_at, tier))
         rest: int256 = equity - maintenance_charge - size
-        margin = Margin(
-            quote_equity=tally.quote_equity[lane],
-            equity=equity,
-            initial=rest
-            - initial_charge
-            - self._multiply_ceil_q38(loss, self._signed(factors >> 192, 64) + peg_loss),
-            maintenance=rest - self._multiply_ceil_q38(loss, self._signed((factors >> 128) & U64, 64)),
-        )
+        initial_loss: int256 = self._multiply_ceil_q38(loss, self._signed(factors >> 192, 64) + peg_loss)
+        maintenance_loss: int256 = self._multiply_ceil_q38(loss, self._signed((factors >> 128) & U64, 64))
+        margin.initial = max(margin.initial, rest - initial_charge - initial_loss)
+        margin.maintenance = max(margin.maintenance, rest - maintenance_loss)
         if tier == frame.tiers[lane]:
             break
         tier = frame.tiers[lane]
@@ -1044,7 +1106,7 @@ def _get_rules(rules_at: uint256) -> Rules:
         width_floor=n[10], width_scale=n[11], width_vol=n[12], width_vol_slope=n[13],
         long_factor=n[14], long_multiple=n[15], long_spread=n[16],
         short_factor=n[17], short_multiple=n[18], short_spread=n[19],
-        basis_up=n[24], basis_down=n[25], basis_add=n[26], basis_multiple=n[27],
+        basis_add=n[26], basis_multiple=n[27],
         later_ms=n[32], wing_width=n[33], reference_tenor_ms=n[35],
         spot_deviations=n[36], spot_horizon_ms=n[37], spot_floor=n[38], spot_ceiling=n[39],
     )

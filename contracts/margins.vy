@@ -12,6 +12,11 @@ import globals
 import params as parameters
 import valuation
 
+# The scenarios that a prover names for both accounts, a byte for each underlying with options.
+struct Exhibit:
+    before: uint256
+    after: uint256
+
 # Quote units. `initial` and `maintenance` are what is left above the requirement.
 struct Margin:
     quote_equity: int256
@@ -20,7 +25,8 @@ struct Margin:
     maintenance: int256
 
 struct Found:
-    before: Margin
+    exhibit: Exhibit
+    before: Margin  # under the scenarios exhibited for it
     after: Margin
     is_young: bool  # every price that the account after depends on
     is_fresh: bool  # and none of its underlyings is halted
@@ -74,6 +80,7 @@ interface TimedMargins:
         asked_at: uint256,
     ) -> (Margin, Margin, uint256, bytes32, uint256, bool): view
 
+EXHIBIT_BYTES: constant(uint256) = 16
 YOUNG: constant(uint256) = 1
 FRESH: constant(uint256) = 3
 
@@ -106,6 +113,7 @@ def _compute(
     @param must_cover Whether collateral whose price is stale counts nothing
     """
     found: Found = empty(Found)
+    found.exhibit = self._get_exhibit(witness, at)
     freshness: uint256 = 0
     found.before, found.after, freshness, found.root, found.end, found.is_missing = staticcall Margins(
         MARGIN
@@ -132,6 +140,7 @@ def _compute_at(
     @notice The same for who asked earlier: prices are as old as they were at `asked_at`, or now if that is before.
     """
     found: Found = empty(Found)
+    found.exhibit = self._get_exhibit(witness, at)
     freshness: uint256 = 0
     found.before, found.after, freshness, found.root, found.end, found.is_missing = staticcall TimedMargins(
         MARGIN
@@ -139,6 +148,28 @@ def _compute_at(
     found.is_young = freshness & YOUNG == YOUNG
     found.is_fresh = freshness & FRESH == FRESH
     return found
+
+
+@internal
+@pure
+def _get_exhibit(witness: Bytes[constants.WITNESS_BYTES_MAX], at: uint256) -> Exhibit:
+    """
+    @notice What is exhibited in front of the M* that begins at `at`.
+    """
+    exhibit: uint256 = convert(slice(witness, at, EXHIBIT_BYTES), uint256)
+    return Exhibit(before=exhibit >> 64, after=exhibit & (2**64 - 1))
+
+
+@internal
+@pure
+def _is_number_true(number: int256, claimed: int256, exhibit: uint256, active: uint256) -> bool:
+    """
+    @notice Whether a surplus, computed under the scenarios exhibited, does not speak against what an op claims of it:
+            it is never less than claimed, and as claimed under the op's own.
+    @param active The scenarios that the op names, under which the claimed number shall be true
+    @dev Mirrors is_number_true of state/active_scenarios.py.
+    """
+    return number >= claimed and (exhibit != active or number == claimed)
 
 
 @internal

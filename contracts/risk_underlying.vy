@@ -3,9 +3,9 @@
 @title Scenario risk of one underlying
 @notice Mark, worst loss and size of an account's options, futures, perpetual and collateral on one underlying, before
         and after an op.
-@dev Mirrors risk/scenarios.py (compute_terms, compute_shocks) and risk/margin.py (compute_underlying_risk); the
-     revaluation itself is risk_scenarios.vy's. Per-expiry terms are computed here, since their exponentials do not fit
-     beside the normal tables under EIP-170. Pairs [before, after] are the account without and with what an op changes.
+@dev Mirrors risk/scenarios.py (compute_terms, compute_shocks) and risk/margin.py (compute_underlying_risk,
+     get_loss_under); the revaluation itself is risk_scenarios.vy's. Per-expiry terms are computed here, since their
+     exponentials do not fit beside the normal tables under EIP-170. Pairs [before, after] are the account without and with what an op changes.
      Arithmetic is unsafe_* because inside the bounds of risk/SPEC.md section 2 no check could fail: sums stay below
      2^115, factors below 2^62. Divisions have a non-negative numerator and a positive denominator. A failed sub-call
      reverts: a bad witness, not a verdict.
@@ -31,7 +31,9 @@ MASK_8: constant(int256) = 2**8 - 1
 MASK_56: constant(int256) = 2**56 - 1
 IS_BASIS: constant(int256) = 2**7
 IS_SCALED: constant(int256) = 1
-COUNTS: constant(int256) = 2
+COUNTS_BEFORE: constant(int256) = 2
+COUNTS_AFTER: constant(int256) = 4
+OF_BASIS: constant(int256) = 8
 
 # The fields of risk/parameters.py's Parameters that scenarios need, in its order. `later_ms` is the second step.
 struct Rules:
@@ -55,8 +57,6 @@ struct Rules:
     short_factor: int256
     short_multiple: int256
     short_spread: int256
-    basis_up: int256
-    basis_down: int256
     basis_add: int256
     basis_multiple: int256
     later_ms: int256
@@ -128,10 +128,12 @@ struct Sums:
     pnl: int256[SCENARIOS_MAX]
     pnl_change: int256[SCENARIOS_MAX]
 
-# What one underlying adds to an account, before and after; a loss is not negative.
+# What one underlying adds to an account, before and after; losses, by the scenarios and by the basis contingency, are
+# not negative.
 struct Risk:
     mark: int256[2]
     loss: int256[2]
+    basis: int256[2]
     gamma: int256[2]
     vega: int256[2]
 
@@ -162,7 +164,8 @@ def compute_underlying_risk(
 ) -> Risk:
     """
     @notice Marks, losses, and exposures to gamma and vega, in quote units.
-    @param scenarios as in the rules' leaf: spot move, 64 bits signed | vol shock, 8 | weight, 64 | flags, 8.
+    @param scenarios spot move, 64 bits signed | vol shock, 8 | weight, 64 | flags, 8:
+           scaled, counts before, counts after, of the basis contingency.
     @param volatility Annual, at the money: the move of a scaled grid
     @param linear What moves with spot alone
     @param readings three words an expiry. As in its leaf: time, forward, rate and a; b, rho, m and sigma, 64 bits each.
@@ -191,6 +194,7 @@ def compute_underlying_risk(
     return Risk(
         mark=sums.mark,
         loss=self._compute_losses(scenarios, shocks, linear, sums),
+        basis=[unsafe_sub(0, sums.basis[0]), unsafe_sub(0, sums.basis[1])],
         gamma=[sums.gamma[0], unsafe_add(sums.gamma[0], sums.gamma[1])],
         vega=[sums.vega[0], unsafe_add(sums.vega[0], sums.vega[1])],
     )
@@ -202,13 +206,14 @@ def compute_linear_loss(
     rules: Rules, scenarios: DynArray[int256, SCENARIOS_MAX], volatility: int256, linear: int256[2]
 ) -> int256[2]:
     """
-    @notice The losses of an underlying without options, as compute_underlying_risk has them.
+    @notice The losses of an underlying without options: those of all scenarios that count, before and after alike.
+    @param scenarios As in the rules' leaf
     """
     unit: int256 = self._compute_unit(rules, volatility)
     least: int256 = 0
     least_after: int256 = 0
     for scenario: int256 in scenarios:
-        if scenario & COUNTS != 0:
+        if scenario & COUNTS_BEFORE != 0:
             move: int256 = (scenario << 112) >> 192
             if scenario & IS_SCALED != 0:
                 move = unsafe_mul(unit, move) >> 38
@@ -268,7 +273,6 @@ def _compute_shocks(
     shocks: DynArray[int256, SCENARIOS_MAX] = []
     factor: int256 = 0
     shock: int256 = 0
-    order: int256 = 0
     for scenario: int256 in scenarios:
         move: int256 = (scenario << 112) >> 192
         if scenario & IS_SCALED != 0:
@@ -279,10 +283,9 @@ def _compute_shocks(
             ln_factor: int256 = unsafe_sub(risk_logarithm._ln_q38(factor), 38 * LN_2_Q38)
             shock = (factor << 64) | (((unsafe_add(ln_factor, 128) >> 8) & MASK_56) << 8)
         kind: int256 = (scenario >> 72) & MASK_8
-        if order == rules.basis_up or order == rules.basis_down:
+        if scenario & OF_BASIS != 0:
             kind = kind | IS_BASIS
         shocks.append(shock | kind)
-        order = unsafe_add(order, 1)
     return shocks
 
 
@@ -389,26 +392,27 @@ def _compute_losses(
     sums: Sums,
 ) -> int256[2]:
     """
-    @dev Mirrors the end of margin.compute_underlying_risk: the worst step of each scenario, weighted, or the basis.
+    @dev Mirrors margin.get_loss_under: the worst step of the worst scenario that counts, weighted.
     """
-    least: int256 = min(sums.basis[0], 0)
-    least_after: int256 = min(sums.basis[1], 0)
+    least: int256 = 0
+    least_after: int256 = 0
     order: uint256 = 0
     for scenario: int256 in scenarios:
-        if scenario & COUNTS != 0:
-            weight: int256 = (scenario << 184) >> 192
-            move: int256 = unsafe_sub(shocks[order] >> 64, ONE_Q38)
-            pair: int256 = sums.pnl[order]
+        weight: int256 = (scenario << 184) >> 192
+        move: int256 = unsafe_sub(shocks[order] >> 64, ONE_Q38)
+        pair: int256 = sums.pnl[order]
+        if scenario & COUNTS_BEFORE != 0:
             later: int256 = (pair << 128) >> 128
-            before: int256 = unsafe_add(
+            pnl: int256 = unsafe_add(
                 min(unsafe_sub(pair, later) >> 128, later), unsafe_mul(linear[0], move) >> 38
             )
+            least = min(least, unsafe_mul(pnl, weight) >> 38)
+        if scenario & COUNTS_AFTER != 0:
             pair = unsafe_add(pair, sums.pnl_change[order])
-            later = (pair << 128) >> 128
-            after: int256 = unsafe_add(
+            later: int256 = (pair << 128) >> 128
+            pnl: int256 = unsafe_add(
                 min(unsafe_sub(pair, later) >> 128, later), unsafe_mul(linear[1], move) >> 38
             )
-            least = min(least, unsafe_mul(before, weight) >> 38)
-            least_after = min(least_after, unsafe_mul(after, weight) >> 38)
+            least_after = min(least_after, unsafe_mul(pnl, weight) >> 38)
         order = unsafe_add(order, 1)
     return [unsafe_sub(0, least), unsafe_sub(0, least_after)]

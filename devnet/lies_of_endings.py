@@ -123,6 +123,15 @@ def tell_deleverage_of_the_sound(forgery: Forgery) -> bytes:
     bankrupt, counterparty = (accomplice.account for accomplice in forgery.kit.accomplices)
     forgery.trade(forgery.mark, forgery.mark)
     forgery.play(forgery.fill(forgery.mark))
-    claims = {"equity": -DOLLAR, "maintenance": -DOLLAR, "notional": forgery.mark, "mark": forgery.mark}
-    closing = Deleverage(forgery.position, bankrupt, counterparty, forgery.market, 1, **claims)
+    closing = Deleverage(
+        position=forgery.position,
+        bankrupt=bankrupt,
+        counterparty=counterparty,
+        instrument=forgery.market,
+        quantity=1,
+        equity=-DOLLAR,
+        maintenance=-DOLLAR,
+        notional=forgery.mark,
+        mark=forgery.mark,
+    )
     return finish_with(forgery, closing)

@@ -48,13 +48,17 @@ class WitnessLeaves(Mapping[LeafKey, bytes]):
 
 
 class WitnessLedger(Ledger):
-    """A ledger over a witness: of all accounts it knows only the one that is exhibited, and reads it when asked."""
+    """A ledger over a witness: of all accounts it knows only the one that is exhibited, and reads it when asked; and a
+    margin is judged under the scenarios that stand before its leaves."""
 
-    __slots__ = ("_exhibit",)
+    __slots__ = ("_exhibit", "_given", "_scenarios_at")
 
-    def __init__(self, leaves: WitnessLeaves, exhibit: int | None) -> None:
-        super().__init__(leaves)
-        self._exhibit = exhibit
+    def __init__(self, witness: Witness) -> None:
+        self._given = WitnessLeaves(witness)
+        super().__init__(self._given)
+        self._exhibit = witness.exhibit
+        self._scenarios_at = None if witness.scenarios is None else witness.scenarios_at
+        self.exhibited = witness.scenarios
 
     def peek_accounts(self) -> Iterator[tuple[int, Account]]:
         """The counterparty, which has been read, and the exhibit."""
@@ -65,6 +69,12 @@ class WitnessLedger(Ledger):
             account = self.get_account(index)
             if account is not None:
                 yield index, account
+
+    def assert_exhausted(self) -> None:
+        """Nothing may be supplied that is not needed, and scenarios just where a margin is read. Raises BadWitness."""
+        self._given.assert_exhausted()
+        if self._scenarios_at != self.exhibit_at:
+            raise BadWitness("witness: scenarios stand before the leaves of a margin, and nowhere else")
 
 
 def fold_witness(pre_root: bytes, witness: Witness, writes: Mapping[LeafKey, bytes]) -> bytes:
@@ -128,11 +138,11 @@ def is_check_failed(context: StepContext, op: Operation, ground: Ground, witness
     elif isinstance(op, MessageOperation) and ground.code // 100 == op.kind:
         context = supply_message(context, witness, op.index)
     fold_witness(pre_root, witness, {})
-    given, verifier = WitnessLeaves(witness), HintedVerifier(witness.hints)
-    context, ledger = replace(context, verify=verifier), WitnessLedger(given, witness.exhibit)
+    verifier = HintedVerifier(witness.hints)
+    context, ledger = replace(context, verify=verifier), WitnessLedger(witness)
     checks = PROCESSES[op.kind].checks
     is_failed = any(code == ground.code and not is_passed(check, ledger, context, op) for code, check in checks)
-    given.assert_exhausted()
+    ledger.assert_exhausted()
     verifier.assert_exhausted()
     return is_failed
 
@@ -147,8 +157,7 @@ def is_effect_wrong(context: StepContext, op: Operation, witness: Witness, pre_r
         assert_no_message(witness)
     if witness.hints:
         raise BadWitness("witness: no hints are needed here")
-    given = WitnessLeaves(witness)
-    ledger = Ledger(given)
+    ledger = WitnessLedger(witness)
     try:
         PROCESSES[op.kind].apply_effects(ledger, context, op)
     except SubjectMissing:
@@ -157,7 +166,7 @@ def is_effect_wrong(context: StepContext, op: Operation, witness: Witness, pre_r
         # Only folding, which needs the writes, tells whether the leaves are genuine. These were not: under a root every
         # leaf is well formed and the rules are defined (state/genesis.py).
         raise BadWitness(f"witness: leaves that no state has: {error}") from error
-    given.assert_exhausted()
+    ledger.assert_exhausted()
     return fold_witness(pre_root, witness, ledger.writes) != post_root
 
 

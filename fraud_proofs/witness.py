@@ -14,9 +14,9 @@ from typing import cast
 from fraud_proofs.ed25519 import Hints, build_signature_hints
 from fraud_proofs.grounds import Ground, GroundKind
 from state.codes import Code
-from state.context import StepContext, is_passed
-from state.ledger import Ledger, SubjectMissing
-from state.operations import Deleverage, MessageOperation, Operation, SignedOperation, hash_digest
+from state.context import Check, StepContext, is_passed
+from state.ledger import Exhibit, Ledger, SubjectMissing
+from state.operations import NO_ACTIVE, Deleverage, MessageOperation, Operation, SignedOperation, hash_digest
 from state.signed_checks import get_key
 from state.transition import PROCESSES, decode_step
 from state.tree import LeafKey, Path, Tree, get_account_index, hash_leaf
@@ -34,6 +34,7 @@ SIGNATURE_CODES = (
 
 MESSAGE_CODES = (
     Code.L1_MESSAGE_MUST_BE_PLAIN,
+    Code.L1_MARGIN_MUST_MATCH,
     Code.BID_MESSAGE_MUST_BE_A_TAKE,
     Code.BID_TIME_MUST_REACH_MESSAGE,
     Code.BID_CLAIMS_MUST_MATCH,
@@ -45,6 +46,9 @@ MESSAGE_CODES = (
 
 EXHIBIT_AT = 4
 """Leaves that check 1608 reads before the account that a prover exhibits: G, P, A(counterparty), U."""
+
+
+NO_SCENARIOS = Exhibit(NO_ACTIVE, NO_ACTIVE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,20 +69,26 @@ class WitnessLeaf:
 class Witness:
     """Message (of a ground that reads it), leaves in order of first read, hints (of a signature check).
 
-    `exhibit` is the account that check 1608 compares with: it may be any, so it is named before its leaf.
+    `exhibit` is the account that check 1608 compares with: it may be any, so it is named before its leaf. `scenarios`
+    are those under which a margin is judged, before the leaf at `scenarios_at`, the first that it reads.
     """
 
     leaves: tuple[WitnessLeaf, ...]
     message: bytes | None = None
     hints: bytes = b""
     exhibit: int | None = None
+    scenarios: Exhibit | None = None
+    scenarios_at: int = 0
 
     def encode(self) -> bytes:
         """The last field of a proof."""
         message = b"" if self.message is None else len(self.message).to_bytes(2) + self.message
-        exhibit = b"" if self.exhibit is None else self.exhibit.to_bytes(4)
-        leaves = [leaf.encode() for leaf in self.leaves]
-        return message + b"".join((*leaves[:EXHIBIT_AT], exhibit, *leaves[EXHIBIT_AT:])) + self.hints
+        entries = [leaf.encode() for leaf in self.leaves]
+        if self.exhibit is not None:
+            entries.insert(EXHIBIT_AT, self.exhibit.to_bytes(4))
+        if self.scenarios is not None:
+            entries.insert(self.scenarios_at, self.scenarios.encode())
+        return message + b"".join(entries) + self.hints
 
 
 def build_leaves(tree: Tree, reads: Mapping[LeafKey, bytes], writes: Mapping[LeafKey, bytes]) -> list[WitnessLeaf]:
@@ -122,6 +132,19 @@ def get_exhibit(op: Operation, ledger: Ledger) -> int | None:
     return get_account_index(keys[EXHIBIT_AT]) if len(keys) > EXHIBIT_AT else op.counterparty
 
 
+def find_scenarios(
+    leaves: Mapping[LeafKey, bytes], ledger: Ledger, context: StepContext, op: Operation, check: Check
+) -> Exhibit:
+    """Which scenarios speak against a check that `ledger` was judged by; any where none do, or it asks for none."""
+    exhibits = ledger.list_exhibits()
+    for exhibit in exhibits:
+        shown = Ledger(leaves)
+        shown.exhibited = exhibit
+        if not is_passed(check, shown, context, op):
+            return exhibit
+    return exhibits[0] if exhibits else NO_SCENARIOS
+
+
 def build_witness(
     leaves: Mapping[LeafKey, bytes], tree: Tree, context: StepContext, op_bytes: bytes, ground: Ground
 ) -> Witness:
@@ -129,26 +152,27 @@ def build_witness(
     op = decode_step(context, op_bytes)
     if ground.kind is GroundKind.MALFORMED or op is None:
         return Witness(())
-    ledger, process = Ledger(leaves), PROCESSES[op.kind]
+    is_effect = ground.kind is GroundKind.EFFECT
     message: bytes | None = None
-    hints = b""
-    if ground.kind is GroundKind.EFFECT:
-        if not is_message_claimed(context, op):
-            return Witness(())
-        if isinstance(op, MessageOperation):
-            message = context.get_message(op.index)
-        with suppress(SubjectMissing):
-            process.apply_effects(ledger, context, op)
-        return Witness(tuple(build_leaves(tree, ledger.reads, ledger.writes)), message)
-    if ground.code in MESSAGE_CODES and isinstance(op, MessageOperation):
+    if (is_effect or ground.code in MESSAGE_CODES) and isinstance(op, MessageOperation):
         if not is_message_claimed(context, op):
             return Witness(())
         message = context.get_message(op.index)
+    ledger, process = Ledger(leaves), PROCESSES[op.kind]
+    scenarios, hints, exhibit = NO_SCENARIOS, b"", None
+    if is_effect:
+        with suppress(SubjectMissing):
+            process.apply_effects(ledger, context, op)
     for code, check in process.checks:
-        if code == ground.code:
+        if code == ground.code and not is_effect:
             is_passed(check, ledger, context, op)
+            scenarios = find_scenarios(leaves, ledger, context, op, check)
     if ground.code in SIGNATURE_CODES:
         with suppress(SubjectMissing):
             hints = encode_hints(ledger, context, cast(SignedOperation, op))
-    exhibit = get_exhibit(op, ledger) if ground.code is Code.DELEVERAGE_RANK_MUST_BE_FIRST else None
-    return Witness(tuple(build_leaves(tree, ledger.reads, {})), message, hints, exhibit)
+    if ground.code is Code.DELEVERAGE_RANK_MUST_BE_FIRST:
+        exhibit = get_exhibit(op, ledger)
+    entries = tuple(build_leaves(tree, ledger.reads, ledger.writes if is_effect else {}))
+    if ledger.exhibit_at is None:
+        return Witness(entries, message, hints, exhibit)
+    return Witness(entries, message, hints, exhibit, scenarios, ledger.exhibit_at)

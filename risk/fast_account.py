@@ -11,7 +11,7 @@ from typing import Any
 
 from risk.bounds import TIME_END_MS
 from risk.fixed_point import DAY_MS, ONE_Q38, YEAR_MS
-from risk.margin import Margin, compute_margin
+from risk.margin import Margin, Measured, compute_margin, measure
 from risk.market import Expiry, Market, Option, Portfolio, Underlying
 from risk.parameter_sets import PARAMETER_SETS
 from risk.parameters import Parameters
@@ -56,6 +56,11 @@ def compute_account_margin(
 ) -> Margin:
     """As margin.compute_margin. Parameters are packed once, so let the same version be the same object."""
     return compute_margin(parameters, market, portfolio, loadings_q20, tier, revalue_compiled)
+
+
+def measure_account(parameters: Parameters, market: Market, portfolio: Portfolio) -> Measured:
+    """As margin.measure."""
+    return measure(parameters, market, portfolio, revalue_compiled)
 
 
 def revalue_compiled(parameters: Parameters, underlying: Underlying, options: Sequence[Option]) -> OptionsRisk:

@@ -358,7 +358,10 @@ def compute_margins(arrays: RiskArrays, book: Book, first: Integer, last: Intege
         chosen = min(book.tiers[account], arrays.tiers.shape[0] - 1)
         apply_tier(arrays.tiers[0], loss, gamma, vega, initial, maintenance, own)
         if chosen > 0 and is_eligible(arrays.tiers[chosen], own[EQUITY], own[INITIAL]):
+            first_initial, first_maintenance = own[INITIAL], own[MAINTENANCE]
             apply_tier(arrays.tiers[chosen], loss, gamma, vega, initial, maintenance, own)
+            own[INITIAL] = max(own[INITIAL], first_initial)
+            own[MAINTENANCE] = max(own[MAINTENANCE], first_maintenance)
 
 
 @compiled

@@ -6,11 +6,14 @@
 where loss is what the worst scenario and step take from each underlying, combined. Both are surpluses: an account is
 in order while they are not negative. Requirements are rounded up and values down. Formulas: SPEC.md section 8.
 
+Both fall, or stay, whenever a loss rises. So a few named scenarios show that an account is short, and the worst of each
+underlying, its active scenario, shows by how much (`compute_margin_under`).
+
 Mirrors contracts/risk_underlying.vy (compute_underlying_risk) and contracts/margin.vy.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from risk.concentration import compute_concentration_ceil
 from risk.fixed_point import ONE_Q38, multiply_ceil_q38
@@ -29,6 +32,12 @@ from risk.tiers import choose_tier, is_eligible
 
 Revaluation = Callable[[Parameters, Underlying, Sequence[Option]], OptionsRisk]
 """Something that answers as scenarios.revalue_options does."""
+
+BASIS_ACTIVE = 255
+"""The number of the basis contingency among active scenarios."""
+
+BASIS_WORST = -1
+NOTHING_WORST = -2
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +104,18 @@ def value_collateral_floor(value: int, stable_q38: int) -> int:
     return (min(value, VALUE_MAX) << 38) // stable_q38
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """All of an account's margin but what its losses come to. Quote units; `peg_loss_q38` is added to a tier's initial
+    factor."""
+
+    quote_equity: int
+    equity: int
+    peg_loss_q38: int
+    charges: Charges
+    underlyings: tuple[UnderlyingRisk, ...]
+
+
 def compute_margin(
     parameters: Parameters,
     market: Market,
@@ -104,35 +125,81 @@ def compute_margin(
     revalue: Revaluation = revalue_options,
 ) -> Margin:
     """Margin of one account that chose a tier. Without loadings the losses of underlyings add up."""
+    return compute_margin_under(parameters, measure(parameters, market, portfolio, revalue), {}, loadings_q20, tier)
+
+
+def measure(
+    parameters: Parameters, market: Market, portfolio: Portfolio, revalue: Revaluation = revalue_options
+) -> Measured:
+    """What the account is worth, every charge, and what each scenario does to each underlying."""
     held = settle_to_cash(market, portfolio)
     underlyings = tuple(
         compute_underlying_risk(parameters, market, held, index, revalue) for index in range(len(market.underlyings))
     )
-    loss = combine_losses_ceil([risk.loss for risk in underlyings], loadings_q20)
-    charges = compute_charges(parameters, market, held)
     quote_equity = held.cash + sum(risk.mark for risk in underlyings)
-    equity = quote_equity + sum(value_collateral_floor(c.value, market.stable_q38) for c in held.collateral)
     contingencies = parameters.contingencies
-    peg_loss = max(contingencies.peg_threshold_q38 - market.stable_q38, 0) * contingencies.peg_factor_q38 >> 38
+    return Measured(
+        quote_equity=quote_equity,
+        equity=quote_equity + sum(value_collateral_floor(c.value, market.stable_q38) for c in held.collateral),
+        peg_loss_q38=max(contingencies.peg_threshold_q38 - market.stable_q38, 0) * contingencies.peg_factor_q38 >> 38,
+        charges=compute_charges(parameters, market, held),
+        underlyings=underlyings,
+    )
+
+
+def compute_margin_under(
+    parameters: Parameters,
+    measured: Measured,
+    active: Mapping[int, int],
+    loadings_q20: Sequence[int] = (),
+    tier: int = 0,
+) -> Margin:
+    """Margin were the worst of an underlying the scenario that `active` names for it, as `get_loss_under` reads it; the
+    true worst of those for which it names none."""
+    losses = [
+        get_loss_under(parameters, risk, active[index]) if index in active else risk.loss
+        for index, risk in enumerate(measured.underlyings)
+    ]
+    loss = combine_losses_ceil(losses, loadings_q20)
 
     def apply(index: int) -> Margin:
         own = parameters.tiers[index]
-        size = sum(compute_concentration_ceil(parameters, own, risk.gamma, risk.vega) for risk in underlyings)
-        rest = equity - charges.maintenance - size
+        size = sum(compute_concentration_ceil(parameters, own, risk.gamma, risk.vega) for risk in measured.underlyings)
+        rest = measured.equity - measured.charges.maintenance - size
+        factor = own.initial_factor_q38 + measured.peg_loss_q38
         return Margin(
-            quote_equity=quote_equity,
-            equity=equity,
-            initial=rest - charges.initial - multiply_ceil_q38(loss, own.initial_factor_q38 + peg_loss),
+            quote_equity=measured.quote_equity,
+            equity=measured.equity,
+            initial=rest - measured.charges.initial - multiply_ceil_q38(loss, factor),
             maintenance=rest - multiply_ceil_q38(loss, own.maintenance_factor_q38),
             tier=index,
             loss=loss,
-            charges=charges,
+            charges=measured.charges,
             concentration=size,
-            underlyings=underlyings,
+            underlyings=measured.underlyings,
         )
 
     first, chosen = apply(0), choose_tier(parameters, tier)
-    return apply(chosen) if is_eligible(parameters.tiers[chosen], first.equity, first.initial) else first
+    if not is_eligible(parameters.tiers[chosen], first.equity, first.initial):
+        return first
+    second = apply(chosen)
+    # Never less than under the first: else a greater loss, which takes the tier away, could leave more.
+    return replace(
+        second, initial=max(first.initial, second.initial), maintenance=max(first.maintenance, second.maintenance)
+    )
+
+
+def get_loss_under(parameters: Parameters, risk: UnderlyingRisk, active: int) -> int:
+    """What one scenario takes, or with BASIS_ACTIVE the basis contingency; nothing where no such scenario counts."""
+    if active == BASIS_ACTIVE:
+        return max(-risk.basis, 0)
+    is_counted = active < len(parameters.scenarios) and parameters.scenarios[active].counts
+    return max(-risk.pnl[active], 0) if is_counted else 0
+
+
+def get_active(risk: UnderlyingRisk) -> int:
+    """The number under which `get_loss_under` answers with the whole loss."""
+    return BASIS_ACTIVE if risk.worst == BASIS_WORST else max(risk.worst, 0)
 
 
 def compute_underlying_risk(
@@ -176,11 +243,11 @@ def compute_underlying_risk(
 def find_worst(parameters: Parameters, pnl: Sequence[int], basis: int) -> tuple[int, int]:
     """What takes most, as `UnderlyingRisk.worst` says it, and its P&L, which is never positive."""
     counted = [order for order, scenario in enumerate(parameters.scenarios) if scenario.counts]
-    worst = min(counted, key=pnl.__getitem__, default=-2)
+    worst = min(counted, key=pnl.__getitem__, default=NOTHING_WORST)
     least = pnl[worst] if worst >= 0 else 0
     if basis < least:
-        worst, least = -1, basis
-    return (worst, least) if least < 0 else (-2, 0)
+        worst, least = BASIS_WORST, basis
+    return (worst, least) if least < 0 else (NOTHING_WORST, 0)
 
 
 def compute_charges(parameters: Parameters, market: Market, portfolio: Portfolio) -> Charges:

@@ -43,7 +43,8 @@ from state.operations import (
 )
 from state.process_batch import compute_oldest_oracle_time
 from state.process_bid import claim_bid
-from state.process_inbox import OPS_OF_THEIR_OWN, decode_message
+from state.process_fill import claim_fill
+from state.process_inbox import OPS_OF_THEIR_OWN, claim_l1, decode_message
 from state.process_take import claim_take
 from state.signatures import is_ed25519_valid
 from state.transition import PROCESSES, find_failed_check
@@ -69,6 +70,8 @@ _SELLER_CODES = (
     Code.FILL_SELLER_MUST_FIT,
     Code.FILL_SELLER_MARGIN_MUST_HOLD,
 )
+
+_MARGIN_CODES = (Code.FILL_BUYER_MARGIN_MUST_HOLD, Code.FILL_SELLER_MARGIN_MUST_HOLD)
 
 # Of resting orders that one order may meet: a batch must have room for all that a request leads to. What remains of
 # an order behind so many leaves the book.
@@ -268,7 +271,9 @@ class Engine:
         """The op that takes a message as the state stands."""
         if taker is Bid:
             return claim_bid(Ledger(self.leaves), self.next_position, index, data)
-        return Relay(self.next_position, index) if taker is Relay else L1(self.next_position, index)
+        if taker is Relay:
+            return Relay(self.next_position, index)
+        return claim_l1(Ledger(self.leaves), self.next_position, index, data)
 
     def submit(self, data: bytes | Request) -> Accepted | Refused:
         """Judge a request, as bytes or decoded; when it is taken, do everything that follows from it."""
@@ -502,6 +507,9 @@ class Engine:
             leaves = _Overlay(group.writes, self.leaves) if group.writes else self.leaves
             ledger = Ledger(leaves)
             code = None if self._is_good(leaves, here, op) else find_failed_check(ledger, here, op)
+            if isinstance(op, Fill) and code in _MARGIN_CODES:
+                op = claim_fill(Ledger(leaves), op)
+                code = find_failed_check(ledger, here, op)
             if code is not None:
                 return Refused(code)
             PROCESSES[op.kind].apply_effects(ledger, here, op)

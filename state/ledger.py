@@ -72,14 +72,31 @@ class Slot(NamedTuple):
     slot: int
 
 
+class Exhibit(NamedTuple):
+    """The scenarios that a proof names for an account before and after an op, a byte for each underlying with options
+    (active_scenarios.py); None stands for the worst ones."""
+
+    before: bytes | None
+    after: bytes | None
+
+    def encode(self) -> bytes:
+        """16 bytes, of named ones."""
+        assert self.before is not None
+        assert self.after is not None
+        return self.before + self.after
+
+
 class Ledger:
     """Reads through to `leaves`; `reads` and `writes` are ordered by first touch.
 
     A leaf is decoded once a step: the checks of one op ask for the same few again and again. `shared` is where they
     keep for each other what follows from leaves; every write empties it.
+
+    `exhibit_at` says before which of the reads the scenarios of a proof stand, None where no margin was read;
+    `list_exhibits` which are worth showing against the check that read it. A proof's ledger has them `exhibited`.
     """
 
-    __slots__ = ("_leaves", "_values", "reads", "shared", "writes")
+    __slots__ = ("_leaves", "_values", "exhibit_at", "exhibited", "list_exhibits", "reads", "shared", "writes")
 
     def __init__(self, leaves: Leaves) -> None:
         self._leaves = leaves
@@ -87,6 +104,9 @@ class Ledger:
         self.writes: dict[LeafKey, bytes] = {}
         self._values: dict[LeafKey, object] = {}
         self.shared: dict[object, object] = {}
+        self.exhibited: Exhibit | None = None
+        self.exhibit_at: int | None = None
+        self.list_exhibits: Callable[[], tuple[Exhibit, ...]] = tuple
 
     def get(self, key: LeafKey) -> bytes:
         """A leaf's bytes as this step sees them; empty when there is none."""

@@ -45,11 +45,11 @@ _TRANSFER_BODY = struct.Struct(">IQIHQ")
 _WITHDRAW_BODY = struct.Struct(">IQHQ")
 _ORACLE_BODY = struct.Struct(">HQQQIII")
 _SURFACE_BODY = struct.Struct(">HIQ16sQqqqqqqI")
-_LIQUIDATE_BODY = struct.Struct(">I16s16s16s")
-_TAKE_CLAIMS = struct.Struct(">16s16s16s16s")
+_LIQUIDATE_BODY = struct.Struct(">I16s16s16s8s")
+_TAKE_CLAIMS = struct.Struct(">16s16s16s16s8s8s")
 _TAKE_BODY = struct.Struct(">IQIIQQ")
-_DELEVERAGE_BODY = struct.Struct(">II12sQ16s16s16sQ")
-_BID_BODY = struct.Struct(">QH16s16s16s16s")
+_DELEVERAGE_BODY = struct.Struct(">II12sQ16s16s8s16sQ")
+_BID_BODY = struct.Struct(">QH16s16s16s16s8s8s8s")
 _BID_CLAIMS_AT = 19
 _INTEREST_BODY = struct.Struct(">I16s")
 _SIGNED_TAIL = struct.Struct(">B64s")
@@ -74,17 +74,22 @@ _IS_SVI_SIGMA = range(1, 1 << 46)
 
 _STRIKE_DIGITS_END = 1_000
 
-# What may become of a bid from L1: with the first of these its op claims nothing of any margin.
-BID_CODES_WITHOUT_CLAIMS = (
+NO_ACTIVE = bytes(8)
+"""Active scenarios (active_scenarios.py) that nobody asks for."""
+
+# What may become of a bid from L1. With the first of these its op claims nothing of any margin; with the next but the
+# target's and the slice's.
+BID_CODES_BEFORE_TARGET = (
     MessageCode.SENDER_MUST_OWN,
     MessageCode.BID_SLICE_UNSOUND,
     MessageCode.BID_EXPIRED,
     MessageCode.BID_REPLAYED,
     MessageCode.BID_TARGET_NOT_OPEN,
-    MessageCode.BID_NOT_DUE,
 )
+BID_CODES_WITHOUT_CLAIMS = (*BID_CODES_BEFORE_TARGET, MessageCode.BID_NOT_DUE)
+BID_CODES_BEFORE_DEAL = (*BID_CODES_WITHOUT_CLAIMS, MessageCode.BID_SLICE_UNHEDGES)
 BID_CODES = (
-    *BID_CODES_WITHOUT_CLAIMS,
+    *BID_CODES_BEFORE_DEAL,
     MessageCode.BID_SLICE_TOO_LARGE,
     MessageCode.BID_DISCOUNT_TOO_SMALL,
     MessageCode.BID_BIDDER_FULL,
@@ -152,15 +157,17 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class L1:
-    """Take the L1 message with this inbox index."""
+    """Take the L1 message with this inbox index. Where its account is short of margin, which a message may ask, the op
+    names the scenarios that show it."""
 
     kind: ClassVar[Kind] = Kind.L1
     position: int
     index: int
+    active: bytes | None = None
 
     def encode(self) -> bytes:
-        """17 bytes."""
-        return _POSITION.pack(self.kind, self.position) + _U64.pack(self.index)
+        """17 bytes, and 8 more where the account is short."""
+        return _POSITION.pack(self.kind, self.position) + _U64.pack(self.index) + (self.active or b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -382,7 +389,8 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """Trade `quantity` lots between two registered orders at `price`."""
+    """Trade `quantity` lots between two registered orders at `price`. Of a side that is short of margin, and less so
+    behind the trade, the op names the scenarios in which it was worst off before."""
 
     kind: ClassVar[Kind] = Kind.FILL
     position: int
@@ -392,12 +400,17 @@ class Fill:
     seller_slot: int
     price: int
     quantity: int
+    buyer_active: bytes = NO_ACTIVE
+    seller_active: bytes = NO_ACTIVE
 
     def encode(self) -> bytes:
-        """37 bytes."""
+        """37 bytes, and 16 more where scenarios are named."""
         head = _POSITION.pack(self.kind, self.position)
-        return head + _FILL_BODY.pack(
-            self.buyer, self.buyer_slot, self.seller, self.seller_slot, self.price, self.quantity
+        active = self.buyer_active + self.seller_active
+        return (
+            head
+            + _FILL_BODY.pack(self.buyer, self.buyer_slot, self.seller, self.seller_slot, self.price, self.quantity)
+            + (active if any(active) else b"")
         )
 
 
@@ -463,7 +476,8 @@ class Settle:
 
 @dataclass(frozen=True, slots=True)
 class Liquidate:
-    """Start or stop an account's auction, or write off what it owes; the op claims the account's margin."""
+    """Start or stop an account's auction, or write off what it owes; the op claims the account's margin, and names the
+    scenarios that are its worst."""
 
     kind: ClassVar[Kind] = Kind.LIQUIDATE
     position: int
@@ -471,17 +485,18 @@ class Liquidate:
     equity: int
     maintenance: int
     quote_equity: int
+    active: bytes = NO_ACTIVE
 
     def encode(self) -> bytes:
-        """61 bytes."""
+        """69 bytes."""
         claims = (encode_i128(self.equity), encode_i128(self.maintenance), encode_i128(self.quote_equity))
-        return _POSITION.pack(self.kind, self.position) + _LIQUIDATE_BODY.pack(self.account, *claims)
+        return _POSITION.pack(self.kind, self.position) + _LIQUIDATE_BODY.pack(self.account, *claims, self.active)
 
 
 @dataclass(frozen=True, slots=True)
 class Take:
     """Take over a slice of an account that is up for auction. The op claims, unsigned, the target's margin and what the
-    slice is worth and relieves it of."""
+    slice is worth and relieves it of, and names the worst scenarios of the target and of what is left of it."""
 
     kind: ClassVar[Kind] = Kind.TAKE
     position: int
@@ -497,6 +512,8 @@ class Take:
     valid_until: int
     key_index: int
     signature: bytes
+    target_active: bytes = NO_ACTIVE
+    rest_active: bytes = NO_ACTIVE
 
     def encode_signed(self) -> bytes:
         """What the bidder signs, after domain and kind."""
@@ -505,12 +522,14 @@ class Take:
         )
 
     def encode(self) -> bytes:
-        """174 bytes."""
+        """190 bytes."""
         claims = _TAKE_CLAIMS.pack(
             encode_i128(self.equity),
             encode_i128(self.maintenance),
             encode_i128(self.value),
             self.relief.to_bytes(16),
+            self.target_active,
+            self.rest_active,
         )
         head = _POSITION.pack(self.kind, self.position) + claims
         return head + self.encode_signed() + _SIGNED_TAIL.pack(self.key_index, self.signature)
@@ -518,7 +537,8 @@ class Take:
 
 @dataclass(frozen=True, slots=True)
 class Deleverage:
-    """Close part of a bankrupt's position against one who holds the other side."""
+    """Close part of a bankrupt's position against one who holds the other side. The op claims the bankrupt's margin,
+    and names the scenarios that are its worst."""
 
     kind: ClassVar[Kind] = Kind.DELEVERAGE
     position: int
@@ -530,9 +550,10 @@ class Deleverage:
     maintenance: int
     notional: int
     mark: int
+    active: bytes = NO_ACTIVE
 
     def encode(self) -> bytes:
-        """93 bytes."""
+        """101 bytes."""
         body = _DELEVERAGE_BODY.pack(
             self.bankrupt,
             self.counterparty,
@@ -540,6 +561,7 @@ class Deleverage:
             self.quantity,
             encode_i128(self.equity),
             encode_i128(self.maintenance),
+            self.active,
             self.notional.to_bytes(16),
             self.mark,
         )
@@ -549,7 +571,7 @@ class Deleverage:
 @dataclass(frozen=True, slots=True)
 class Bid:
     """Take the L1 message with this inbox index, which asks to take over a slice. The op claims what becomes of it, and
-    where that depends on margins the numbers that a `Take` claims."""
+    where that depends on margins what a `Take` claims; and names the bidder's worst scenarios where he is short."""
 
     kind: ClassVar[Kind] = Kind.BID
     position: int
@@ -559,11 +581,15 @@ class Bid:
     maintenance: int
     value: int
     relief: int
+    target_active: bytes = NO_ACTIVE
+    rest_active: bytes = NO_ACTIVE
+    bidder_active: bytes = NO_ACTIVE
 
     def encode(self) -> bytes:
-        """83 bytes."""
+        """107 bytes."""
         claims = (encode_i128(self.equity), encode_i128(self.maintenance), encode_i128(self.value))
-        body = _BID_BODY.pack(self.index, self.code, *claims, self.relief.to_bytes(16))
+        active = (self.target_active, self.rest_active, self.bidder_active)
+        body = _BID_BODY.pack(self.index, self.code, *claims, self.relief.to_bytes(16), *active)
         return _POSITION.pack(self.kind, self.position) + body
 
 
@@ -659,9 +685,9 @@ def _decode_tick(data: bytes) -> Operation | None:
 
 
 def _decode_l1(data: bytes) -> Operation | None:
-    if len(data) != 17:
+    if len(data) not in (17, 25):
         return None
-    return L1(_read_u64(data, 1), _read_u64(data, 9))
+    return L1(_read_u64(data, 1), _read_u64(data, 9), data[17:] or None)
 
 
 def _decode_signatures(data: bytes, at: int) -> tuple[int, tuple[OracleSignature, ...]] | None:
@@ -786,14 +812,16 @@ def _decode_cancel(data: bytes) -> Operation | None:
 
 
 def _decode_fill(data: bytes) -> Operation | None:
-    if len(data) != 37:
+    active = data[37:]
+    if len(data) != 37 and (len(data) != 53 or not any(active)):
         return None
     buyer, buyer_slot, seller, seller_slot, price, quantity = _FILL_BODY.unpack_from(data, 9)
     if buyer not in _IS_ACCOUNT or seller not in _IS_ACCOUNT or buyer_slot not in _IS_SLOT:
         return None
     if seller_slot not in _IS_SLOT or price not in _IS_NET_PRICE or quantity not in _IS_QUANTITY:
         return None
-    return Fill(_read_u64(data, 1), buyer, buyer_slot, seller, seller_slot, price, quantity)
+    named = (active[:8], active[8:]) if active else (NO_ACTIVE, NO_ACTIVE)
+    return Fill(_read_u64(data, 1), buyer, buyer_slot, seller, seller_slot, price, quantity, *named)
 
 
 def _decode_transfer(data: bytes) -> Operation | None:
@@ -819,10 +847,16 @@ def _decode_withdraw(data: bytes) -> Operation | None:
 
 
 def _decode_bid(data: bytes) -> Operation | None:
-    if len(data) != 83:
+    if len(data) != 107:
         return None
-    index, code, equity, maintenance, value, relief = _BID_BODY.unpack_from(data, 9)
+    index, code, equity, maintenance, value, relief, target_active, rest_active, bidder_active = _BID_BODY.unpack_from(
+        data, 9
+    )
     if code not in BID_CODES or (code in BID_CODES_WITHOUT_CLAIMS and any(data[_BID_CLAIMS_AT:])):
+        return None
+    if code != MessageCode.BID_BIDDER_SHORT and any(bidder_active):
+        return None
+    if code == MessageCode.BID_SLICE_UNHEDGES and any(relief):
         return None
     return Bid(
         position=_read_u64(data, 1),
@@ -832,6 +866,9 @@ def _decode_bid(data: bytes) -> Operation | None:
         maintenance=decode_i128(maintenance),
         value=decode_i128(value),
         relief=int.from_bytes(relief),
+        target_active=target_active,
+        rest_active=rest_active,
+        bidder_active=bidder_active,
     )
 
 
@@ -847,18 +884,21 @@ def _decode_settle(data: bytes) -> Operation | None:
 
 
 def _decode_liquidate(data: bytes) -> Operation | None:
-    if len(data) != 61:
+    if len(data) != 69:
         return None
-    account, *claims = _LIQUIDATE_BODY.unpack_from(data, 9)
-    return Liquidate(_read_u64(data, 1), account, *map(decode_i128, claims)) if account in _IS_ACCOUNT else None
+    account, *claims, active = _LIQUIDATE_BODY.unpack_from(data, 9)
+    equity, maintenance, quote_equity = map(decode_i128, claims)
+    if account not in _IS_ACCOUNT:
+        return None
+    return Liquidate(_read_u64(data, 1), account, equity, maintenance, quote_equity, active)
 
 
 def _decode_take(data: bytes) -> Operation | None:
-    if len(data) != 174:
+    if len(data) != 190:
         return None
-    equity, maintenance, value, relief = _TAKE_CLAIMS.unpack_from(data, 9)
-    account, sequence, target, slice_ppm, discount_min, valid_until = _TAKE_BODY.unpack_from(data, 73)
-    key_index, signature = _SIGNED_TAIL.unpack_from(data, 109)
+    equity, maintenance, value, relief, target_active, rest_active = _TAKE_CLAIMS.unpack_from(data, 9)
+    account, sequence, target, slice_ppm, discount_min, valid_until = _TAKE_BODY.unpack_from(data, 89)
+    key_index, signature = _SIGNED_TAIL.unpack_from(data, 125)
     if account not in _IS_ACCOUNT or target not in _IS_ACCOUNT or not 1 <= slice_ppm <= PPM or key_index >= KEYS_MAX:
         return None
     return Take(
@@ -867,6 +907,8 @@ def _decode_take(data: bytes) -> Operation | None:
         maintenance=decode_i128(maintenance),
         value=decode_i128(value),
         relief=int.from_bytes(relief),
+        target_active=target_active,
+        rest_active=rest_active,
         account=account,
         sequence=sequence,
         target=target,
@@ -879,9 +921,10 @@ def _decode_take(data: bytes) -> Operation | None:
 
 
 def _decode_deleverage(data: bytes) -> Operation | None:
-    if len(data) != 93:
+    if len(data) != 101:
         return None
-    bankrupt, counterparty, instrument_bytes, quantity, *claims, notional, mark = _DELEVERAGE_BODY.unpack_from(data, 9)
+    fields = _DELEVERAGE_BODY.unpack_from(data, 9)
+    bankrupt, counterparty, instrument_bytes, quantity, equity, maintenance, active, notional, mark = fields
     instrument = decode_instrument(instrument_bytes)
     is_sound = (
         bankrupt in _IS_ACCOUNT
@@ -892,15 +935,15 @@ def _decode_deleverage(data: bytes) -> Operation | None:
     )
     if not is_sound:
         return None
-    equity, maintenance = map(decode_i128, claims)
     return Deleverage(
         position=_read_u64(data, 1),
         bankrupt=bankrupt,
         counterparty=counterparty,
         instrument=instrument,
         quantity=quantity,
-        equity=equity,
-        maintenance=maintenance,
+        equity=decode_i128(equity),
+        maintenance=decode_i128(maintenance),
+        active=active,
         notional=int.from_bytes(notional),
         mark=mark,
     )

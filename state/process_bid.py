@@ -13,11 +13,13 @@ from dataclasses import replace
 from struct import Struct
 from typing import cast
 
+from state.active_scenarios import is_number_true, list_tried
 from state.codes import Code, MessageCode
 from state.constants import ACCOUNTS_MAX, PPM
 from state.context import Process, Receipt, StepContext, is_position_next
-from state.ledger import Ledger, SubjectMissing
-from state.operations import BID_CODES_WITHOUT_CLAIMS, Bid, Operation, Take
+from state.leaves import Account
+from state.ledger import Exhibit, Ledger, SubjectMissing
+from state.operations import BID_CODES_BEFORE_DEAL, BID_CODES_BEFORE_TARGET, Bid, Operation, Take
 from state.process_inbox import (
     Message,
     MessageType,
@@ -31,16 +33,20 @@ from state.process_inbox import (
     is_message_reached,
 )
 from state.slices import (
+    are_claims_held,
     compute_bidder_after,
     compute_claims,
     compute_price,
+    compute_relief,
     cut_slice,
     is_for_sale,
-    is_initial_covered,
+    is_sale_needed,
     is_slice_small,
     move_deal,
+    weigh_bidder,
+    weigh_slice,
 )
-from state.valuation import is_within_caps
+from state.valuation import is_within_caps, is_young
 
 _PAYLOAD = Struct(">QIIQQ")
 
@@ -66,6 +72,8 @@ def read_take(op: Bid, message: Message) -> Take:
         maintenance=op.maintenance,
         value=op.value,
         relief=op.relief,
+        target_active=op.target_active,
+        rest_active=op.rest_active,
         account=message.account,
         sequence=sequence,
         target=target,
@@ -103,8 +111,8 @@ def find_refusal(ledger: Ledger, message: Message, take: Take) -> MessageCode | 
     return None
 
 
-def find_outcome(ledger: Ledger, take: Take, asked_at: int) -> MessageCode:
-    """What becomes of a bid whose claims are true: DONE, or why it fails. The bidder's margin is computed last."""
+def find_bidder(ledger: Ledger, take: Take) -> Account | MessageCode:
+    """The bidder behind a deal whose claims are true, or why there is none before any margin of his is computed."""
     params, time = ledger.get_params(), ledger.get_globals().time
     bidder, target = ledger.require_account(take.account), ledger.require_account(take.target)
     price = compute_price(take, target, params, ledger.require_asset(0), time)
@@ -116,31 +124,45 @@ def find_outcome(ledger: Ledger, take: Take, asked_at: int) -> MessageCode:
         after = compute_bidder_after(take, bidder, cut_slice(target, take.slice_ppm), price)
     except SubjectMissing:
         return MessageCode.BID_BIDDER_FULL
-    if not is_within_caps(after):
-        return MessageCode.BID_BIDDER_FULL
-    try:
-        is_covered = is_initial_covered(ledger, after, asked_at)
-    except SubjectMissing:
-        is_covered = False
-    return MessageCode.DONE if is_covered else MessageCode.BID_BIDDER_SHORT
+    return after if is_within_caps(after) else MessageCode.BID_BIDDER_FULL
 
 
 def claim_bid(ledger: Ledger, position: int, index: int, data: bytes) -> Bid:
     """The op that takes the message `data` and claims what is true of the state as it stands."""
     message = decode_message(data)
     bare = Bid(position, index, MessageCode.BID_NOT_DUE, 0, 0, 0, 0)
-    refusal = find_refusal(ledger, message, read_take(bare, message))
+    take = read_take(bare, message)
+    refusal = find_refusal(ledger, message, take)
     if refusal is not None:
         return replace(bare, code=refusal)
-    take = read_take(bare, message)
+    params, target = ledger.get_params(), ledger.require_account(take.target)
+    asked_at = min(message.time, ledger.get_globals().time)
     try:
-        claims, is_due = compute_claims(ledger, ledger.require_account(take.target), take.slice_ppm, message.time)
+        scales, quotes = weigh_slice(ledger, target, take.slice_ppm)
     except SubjectMissing:
         return bare
-    if not is_due:
+    margin, claims = scales.compute_after(None), compute_claims(scales)
+    is_needed = is_sale_needed(target, margin.maintenance, margin.quote_equity, params)
+    if not is_needed or not is_young(target, quotes, asked_at, params):
         return bare
-    claimed = replace(bare, **claims._asdict())
-    return replace(claimed, code=find_outcome(ledger, read_take(claimed, message), message.time))
+    named = replace(bare, target_active=scales.name_worst_after(), rest_active=scales.name_worst_before())
+    if claims.relief < 0:
+        return replace(named, code=MessageCode.BID_SLICE_UNHEDGES, **claims._replace(relief=0)._asdict())
+    return claim_outcome(ledger, replace(named, **claims._asdict()), message)
+
+
+def claim_outcome(ledger: Ledger, bid: Bid, message: Message) -> Bid:
+    """The same op, whose claims are true, with what comes of them."""
+    bidder = find_bidder(ledger, read_take(bid, message))
+    if not isinstance(bidder, Account):
+        return replace(bid, code=bidder)
+    try:
+        scales, is_fresh = weigh_bidder(ledger, bidder, message.time)
+    except SubjectMissing:
+        return replace(bid, code=MessageCode.BID_BIDDER_SHORT)
+    if is_fresh and scales.compute_after(None).initial >= 0:
+        return replace(bid, code=MessageCode.DONE)
+    return replace(bid, code=MessageCode.BID_BIDDER_SHORT, bidder_active=scales.name_worst_after())
 
 
 def are_claims_true(ledger: Ledger, context: StepContext, op: Operation) -> bool:
@@ -148,27 +170,58 @@ def are_claims_true(ledger: Ledger, context: StepContext, op: Operation) -> bool
     bid, message = cast(Bid, op), get_message(context, op)
     take = read_take(bid, message)
     refusal = find_refusal(ledger, message, take)
-    if refusal is not None:
+    if refusal is not None or bid.code in BID_CODES_BEFORE_TARGET:
         return bid.code is refusal
+    params, target = ledger.get_params(), ledger.require_account(take.target)
+    asked_at = min(message.time, ledger.get_globals().time)
+    is_claimed = bid.code is not MessageCode.BID_NOT_DUE
     try:
-        claims, is_due = compute_claims(ledger, ledger.require_account(take.target), take.slice_ppm, message.time)
+        scales, quotes = weigh_slice(ledger, target, take.slice_ppm)
     except SubjectMissing:
-        is_due = False
-    if not is_due:
-        return bid.code is MessageCode.BID_NOT_DUE
-    is_claimed = bid.code not in BID_CODES_WITHOUT_CLAIMS
-    return is_claimed and claims == (bid.equity, bid.maintenance, bid.value, bid.relief)
+        return not is_claimed
+
+    def is_true(exhibit: Exhibit) -> bool:
+        if not is_claimed:
+            margin = scales.compute_after(exhibit.after)
+            return not is_sale_needed(target, margin.maintenance, margin.quote_equity, params)
+        relief, shown = compute_relief(take, scales, exhibit.before), exhibit.before
+        if bid.code is MessageCode.BID_SLICE_UNHEDGES:
+            is_relief_true = relief < 0 or shown != bid.rest_active
+        else:
+            is_relief_true = is_number_true(relief, bid.relief, shown, bid.rest_active)
+        return is_relief_true and are_claims_held(take, target, params, scales, exhibit)
+
+    tried = list_tried(ledger, scales, Exhibit(bid.rest_active, bid.target_active))
+    if not is_young(target, quotes, asked_at, params):
+        return not is_claimed
+    return all(map(is_true, tried))
 
 
 def is_outcome_true(ledger: Ledger, context: StepContext, op: Operation) -> bool:
     """With these claims the bid comes to what the op says."""
     bid, message = cast(Bid, op), get_message(context, op)
-    if bid.code in BID_CODES_WITHOUT_CLAIMS:
+    if bid.code in BID_CODES_BEFORE_DEAL:
         return True
     take = read_take(bid, message)
     if find_refusal(ledger, message, take) is not None:
         return False
-    return bid.code is find_outcome(ledger, take, message.time)
+    bidder = find_bidder(ledger, take)
+    if not isinstance(bidder, Account):
+        return bid.code is bidder
+    if bid.code not in (MessageCode.DONE, MessageCode.BID_BIDDER_SHORT):
+        return False
+    is_short = bid.code is MessageCode.BID_BIDDER_SHORT
+    try:
+        scales, is_fresh = weigh_bidder(ledger, bidder, message.time)
+    except SubjectMissing:
+        return is_short
+
+    def is_true(exhibit: Exhibit) -> bool:
+        is_covered = scales.compute_after(exhibit.after).initial >= 0
+        return not is_covered or exhibit.after != bid.bidder_active if is_short else is_covered
+
+    tried = list_tried(ledger, scales, Exhibit(bid.bidder_active, bid.bidder_active))
+    return all(map(is_true, tried)) if is_fresh else is_short
 
 
 def apply_bid(ledger: Ledger, context: StepContext, op: Operation) -> Receipt:

@@ -10,13 +10,14 @@ Mirrors contracts/verify_deleverage.vy.
 from dataclasses import replace
 from typing import NamedTuple, cast
 
+from state.active_scenarios import is_number_true, list_tried, weigh_account
 from state.codes import Code
 from state.context import Process, Receipt, StepContext, advance_position, is_position_next
 from state.leaves import Account, Asset, Instrument, Underlying
-from state.ledger import Ledger, SubjectMissing
+from state.ledger import Exhibit, Ledger, SubjectMissing
 from state.marks import compute_mark
 from state.operations import Deleverage, Operation
-from state.valuation import add_position, compute_funding_index_floor, measure_account
+from state.valuation import add_position, compute_funding_index_floor, is_young
 
 
 class Rank(NamedTuple):
@@ -45,8 +46,9 @@ def claim_deleverage(
     ledger: Ledger, position: int, bankrupt: int, counterparty: int, instrument: Instrument, quantity: int
 ) -> Deleverage:
     """The op whose claims are true of the state as it stands. Raises SubjectMissing."""
-    margin, _ = measure_account(ledger, bankrupt)
     account, time = ledger.require_account(bankrupt), ledger.get_globals().time
+    scales, _ = weigh_account(ledger, account)
+    margin = scales.compute_after(None)
     underlying = ledger.require_underlying(instrument.underlying)
     expiry = ledger.require_expiry(instrument.underlying, instrument.expiry) if instrument.expiry > 0 else None
     return Deleverage(
@@ -57,6 +59,7 @@ def claim_deleverage(
         quantity=quantity,
         equity=margin.equity,
         maintenance=margin.maintenance,
+        active=scales.name_worst_after(),
         notional=compute_notional(ledger, account),
         mark=compute_mark(instrument, underlying, expiry, time),
     )
@@ -88,9 +91,19 @@ def is_auction_over(ledger: Ledger, context: StepContext, op: Operation) -> bool
 def is_claimed_equity_true(ledger: Ledger, context: StepContext, op: Operation) -> bool:
     """What the op claims of the bankrupt is so, at young prices, and it is still short of maintenance margin."""
     deleverage = cast(Deleverage, op)
-    margin, is_priced = measure_account(ledger, deleverage.bankrupt)
-    is_true = (margin.equity, margin.maintenance) == (deleverage.equity, deleverage.maintenance)
-    return is_priced and is_true and margin.maintenance < 0
+    params, time = ledger.get_params(), ledger.get_globals().time
+    bankrupt = ledger.require_account(deleverage.bankrupt)
+    scales, quotes = weigh_account(ledger, bankrupt)
+
+    def is_true(exhibit: Exhibit) -> bool:
+        margin = scales.compute_after(exhibit.after)
+        return margin.equity == deleverage.equity and is_number_true(
+            margin.maintenance, deleverage.maintenance, exhibit.after, deleverage.active
+        )
+
+    tried = list_tried(ledger, scales, Exhibit(deleverage.active, deleverage.active))
+    is_priced = is_young(bankrupt, quotes, time, params)
+    return is_priced and deleverage.maintenance < 0 and all(map(is_true, tried))
 
 
 def is_claimed_mark_true(ledger: Ledger, context: StepContext, op: Operation) -> bool:

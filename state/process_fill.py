@@ -6,17 +6,17 @@ Mirrors contracts/verify_fill.vy, contracts/verify_fill_effect.vy and contracts/
 from dataclasses import replace
 from typing import NamedTuple, cast
 
+from state.active_scenarios import WORST, Scales
 from state.codes import Code
 from state.constants import PPM
 from state.context import Check, Process, Receipt, StepContext, advance_position, is_position_next
 from state.leaves import FLAG_POST_ONLY, FLAG_REDUCE_ONLY, FUTURE, PERPETUAL, Account, Order, Params, Underlying
-from state.ledger import Ledger, Slot, SubjectMissing
+from state.ledger import Exhibit, Ledger, Slot, SubjectMissing
 from state.marks import compute_mark
 from state.operations import Fill, Operation
 from state.process_market import is_open_for_risk
 from state.valuation import (
     add_positions,
-    compute_account_margin,
     compute_fee_ceil,
     compute_funding_index_floor,
     drop_stale_spots,
@@ -35,6 +35,10 @@ class Side(NamedTuple):
         """Where this side's order stands."""
         fill = cast(Fill, op)
         return Slot(fill.buyer, fill.buyer_slot) if self.sign > 0 else Slot(fill.seller, fill.seller_slot)
+
+    def active(self, fill: Fill) -> bytes:
+        """The scenarios that the op names for this side."""
+        return fill.buyer_active if self.sign > 0 else fill.seller_active
 
 
 BUYER = Side(1)
@@ -236,25 +240,48 @@ def is_smaller(outcome: Outcome, order: Order) -> bool:
     return all(abs(kept) < abs(held) and kept * held >= 0 for held, kept in pairs)
 
 
+def weigh_side(side: Side, ledger: Ledger, op: Operation) -> tuple[Scales, bool]:
+    """This side's account before and after the trade, and whether its prices are fresh. Reads G, P, both orders, the
+    account, M*(account, legs). Raises SubjectMissing."""
+    params, time = ledger.get_params(), ledger.get_globals().time
+    buy, _ = get_orders(ledger, op)
+    traded = [instrument for instrument, _ in buy.legs]
+    quotes = read_quotes(ledger, ledger.require_account(side.slot(op).account), params, traded)
+    quotes = drop_stale_spots(quotes, time, params)
+    outcome = get_outcome(side, ledger, op)
+    scales = Scales(quotes, time, params, outcome.before, outcome.after)
+    return scales, is_fresh(outcome.after, quotes, time, params)
+
+
 def is_margin_held(side: Side) -> Check:
-    """The check that this side is margined after the trade, or less short of margin and smaller in each leg."""
+    """The check that this side is margined after the trade, or smaller in each leg and less short of margin than it was
+    in the scenarios that the op names."""
 
     def does_hold(ledger: Ledger, context: StepContext, op: Operation) -> bool:
-        params = ledger.get_params()
+        scales, is_priced = weigh_side(side, ledger, op)
         buy, _ = get_orders(ledger, op)
-        time = ledger.get_globals().time
-        traded = [instrument for instrument, _ in buy.legs]
-        quotes = read_quotes(ledger, ledger.require_account(side.slot(op).account), params, traded)
-        quotes = drop_stale_spots(quotes, time, params)
-        outcome = get_outcome(side, ledger, op)
-        after = compute_account_margin(outcome.after, quotes, time, params)
-        if after.initial >= 0 and is_fresh(outcome.after, quotes, time, params):
-            return True
-        if not is_smaller(outcome, buy):
-            return False
-        return after.initial > compute_account_margin(outcome.before, quotes, time, params).initial
+        active = side.active(cast(Fill, op))
+
+        def is_held(exhibit: Exhibit) -> bool:
+            after = scales.compute_after(exhibit.after).initial
+            if is_priced and after >= 0:
+                return True
+            if not is_smaller(get_outcome(side, ledger, op), buy):
+                return False
+            return exhibit.before not in (None, active) or after > scales.compute_before(active).initial
+
+        if ledger.exhibited is not None:
+            return is_held(ledger.exhibited)
+        ledger.list_exhibits = lambda: (Exhibit(active, scales.name_worst_after()),)
+        return is_held(WORST)
 
     return does_hold
+
+
+def claim_fill(ledger: Ledger, fill: Fill) -> Fill:
+    """The same trade, which names the scenarios in which each side was worst off before it. Raises SubjectMissing."""
+    buyer, seller = (weigh_side(side, ledger, fill)[0].name_worst_before() for side in (BUYER, SELLER))
+    return replace(fill, buyer_active=buyer, seller_active=seller)
 
 
 def does_open_interest_fit(ledger: Ledger, context: StepContext, op: Operation) -> bool:

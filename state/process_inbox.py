@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import NamedTuple, cast
 
+from risk.margin import Margin
+from state.active_scenarios import Scales, list_tried, weigh_account
 from state.codes import Code, MessageCode
 from state.constants import (
     ACCOUNTS_MAX,
@@ -24,19 +26,13 @@ from state.constants import (
 )
 from state.context import Process, Receipt, StepContext, is_position_next
 from state.leaves import Account, SessionKey, Withdrawal
-from state.ledger import Ledger
-from state.operations import Bid, MessageOperation, Operation, Relay
+from state.leaving import is_balance_covered, needs_prices, weigh_leaving
+from state.ledger import Exhibit, Ledger
+from state.operations import L1, NO_ACTIVE, Bid, MessageOperation, Operation, Relay
 from state.process_liquidate import is_margin_bad, raise_epoch
 from state.process_money import move_to_outbox
 from state.tree import Collection, leaf_key
-from state.valuation import (
-    add_balance,
-    compute_account_margin,
-    is_balance_covered,
-    is_margin_kept,
-    is_young,
-    read_quotes,
-)
+from state.valuation import add_balance, is_young
 
 
 class MessageType(IntEnum):
@@ -231,8 +227,8 @@ def apply_register_key(ledger: Ledger, message: Message) -> Receipt:
     return Receipt(account=message.account)
 
 
-def apply_force_withdraw(ledger: Ledger, message: Message) -> Receipt:
-    """A withdrawal that the sequencer cannot leave out."""
+def apply_force_withdraw(ledger: Ledger, message: Message, is_short: bool) -> Receipt:
+    """A withdrawal that the sequencer cannot leave out, but for want of margin, which the op claims."""
     asset, amount = _DEPOSIT.unpack(message.payload)
     # CHECKS
     ledger.get_params()  # in the order of reads it comes before the account
@@ -243,7 +239,7 @@ def apply_force_withdraw(ledger: Ledger, message: Message) -> Receipt:
         return Receipt(MessageCode.FORCED_AMOUNT)
     if not is_balance_covered(ledger, account, asset, amount):
         return Receipt(MessageCode.FORCED_BALANCE)
-    if not is_margin_kept(ledger, account, asset, amount):
+    if is_short:
         return Receipt(MessageCode.FORCED_MARGIN)
     books = ledger.require_asset(asset)
     if books.custody + books.bad_debt < amount:
@@ -282,19 +278,15 @@ def apply_force_close(ledger: Ledger, message: Message) -> Receipt:
     return Receipt(account=message.account)
 
 
-def apply_force_liquidate(ledger: Ledger, message: Message) -> Receipt:
-    """Put an account that is short of margin up for auction, whoever says so: the sequencer shields nobody."""
-    params, time = ledger.get_params(), ledger.get_globals().time
+def apply_force_liquidate(ledger: Ledger, message: Message, is_short: bool) -> Receipt:
+    """Put an account that is short of margin, as the op claims, up for auction, whoever says so: the sequencer shields
+    nobody."""
+    time = ledger.get_globals().time
     # CHECKS
     account = ledger.get_account(message.account) if 0 < message.account < ACCOUNTS_MAX else None
     if account is None:
         return Receipt(MessageCode.LIQUIDATE_ACCOUNT_UNKNOWN)
-    if account.liquidation_from > 0:
-        return Receipt(MessageCode.LIQUIDATE_NOT_DUE)
-    quotes = read_quotes(ledger, account, params)
-    margin = compute_account_margin(account, quotes, time, params)
-    is_bad = is_margin_bad(account, margin.maintenance, margin.quote_equity, params)
-    if not is_bad or not is_young(account, quotes, time, params):
+    if account.liquidation_from > 0 or not is_short:
         return Receipt(MessageCode.LIQUIDATE_NOT_DUE)
     # EFFECTS
     ledger.put_account(message.account, replace(raise_epoch(account), liquidation_from=time))
@@ -323,12 +315,17 @@ def apply_params(ledger: Ledger, message: Message) -> Receipt:
 _MESSAGES: dict[int, Callable[[Ledger, Message], Receipt]] = {
     MessageType.DEPOSIT: apply_deposit,
     MessageType.REGISTER_KEY: apply_register_key,
-    MessageType.FORCE_WITHDRAW: apply_force_withdraw,
     MessageType.CANCEL_ALL: apply_cancel_all,
     MessageType.FORCE_CLOSE: apply_force_close,
-    MessageType.FORCE_LIQUIDATE: apply_force_liquidate,
     MessageType.PARAMS: apply_params,
 }
+
+
+_MARGINED_MESSAGES: dict[int, Callable[[Ledger, Message, bool], Receipt]] = {
+    MessageType.FORCE_WITHDRAW: apply_force_withdraw,
+    MessageType.FORCE_LIQUIDATE: apply_force_liquidate,
+}
+"""Those of which the op says whether an account is short of margin."""
 
 
 def advance_inbox(ledger: Ledger, context: StepContext, op: Operation) -> Message:
@@ -347,10 +344,71 @@ def advance_inbox(ledger: Ledger, context: StepContext, op: Operation) -> Messag
     return decode_message(data)
 
 
+Shortage = Callable[[Margin], bool]
+
+
+def weigh_message(ledger: Ledger, message: Message) -> tuple[Scales, bool, Shortage] | None:
+    """The account of a message that asks for its margin, whether its prices serve, and what it is to be short. None
+    where nothing asks for margin; reading stops where that shows. Raises SubjectMissing."""
+    params = ledger.get_params()
+    if message.type == MessageType.FORCE_WITHDRAW:
+        asset, amount = _DEPOSIT.unpack(message.payload)
+        owned = get_owned_account(ledger, message)
+        if owned is None or not 1 <= amount <= AMOUNT_MAX or asset >= ledger.get_globals().asset_count:
+            return None
+        if not needs_prices(owned, asset, amount) or not is_balance_covered(ledger, owned, asset, amount):
+            return None
+        return *weigh_leaving(ledger, owned, asset, amount), lambda margin: margin.initial < 0
+    if message.type != MessageType.FORCE_LIQUIDATE:
+        return None
+    account = ledger.get_account(message.account) if 0 < message.account < ACCOUNTS_MAX else None
+    if account is None or account.liquidation_from > 0:
+        return None
+    scales, quotes = weigh_account(ledger, account)
+    is_priced = is_young(account, quotes, ledger.get_globals().time, params)
+    return scales, is_priced, lambda margin: is_margin_bad(account, margin.maintenance, margin.quote_equity, params)
+
+
+def claim_l1(ledger: Ledger, position: int, index: int, data: bytes) -> L1:
+    """The op that takes the message `data` and claims what is true of the state as it stands."""
+    message, bare = decode_message(data), L1(position, index)
+    weighed = weigh_message(ledger, message)
+    if weighed is None:
+        return bare
+    scales, is_priced, is_short = weighed
+    if is_priced and is_short(scales.compute_after(None)):
+        return replace(bare, active=scales.name_worst_after())
+    # A withdrawal waits for prices; nobody is liquidated without them.
+    is_refused = not is_priced and message.type == MessageType.FORCE_WITHDRAW
+    return replace(bare, active=NO_ACTIVE) if is_refused else bare
+
+
+def is_claimed_shortage_true(ledger: Ledger, context: StepContext, op: Operation) -> bool:
+    """The op says of an account that is short of margin, and of no other, in which scenarios it is."""
+    taken, message = cast(L1, op), get_message(context, op)
+    weighed = weigh_message(ledger, message)
+    if weighed is None:
+        return taken.active is None
+    scales, is_priced, is_short = weighed
+    active = taken.active
+
+    def is_true(exhibit: Exhibit) -> bool:
+        is_shown = is_short(scales.compute_after(exhibit.after))
+        return not is_shown if active is None else is_shown or exhibit.after != active
+
+    tried = list_tried(ledger, scales, None if active is None else Exhibit(active, active))
+    if not is_priced:
+        return (active is not None) == (message.type == MessageType.FORCE_WITHDRAW)
+    return all(map(is_true, tried))
+
+
 def apply_l1(ledger: Ledger, context: StepContext, op: Operation) -> Receipt:
     """Take one message: the cursor and the hash move whatever becomes of it."""
     # EFFECTS
     message = advance_inbox(ledger, context, op)
+    margined = _MARGINED_MESSAGES.get(message.type)
+    if margined is not None:
+        return margined(ledger, message, cast(L1, op).active is not None)
     process = _MESSAGES.get(message.type)
     # RECEIPT
     return Receipt(MessageCode.MESSAGE_TYPE_UNKNOWN) if process is None else process(ledger, message)
@@ -362,6 +420,7 @@ PROCESS_L1 = Process(
         (Code.L1_INDEX_MUST_BE_CURSOR, is_index_at_cursor),
         (Code.L1_INDEX_MUST_NOT_PASS_HEADER, is_index_within_header),
         (Code.L1_MESSAGE_MUST_BE_PLAIN, is_message_for_kind),
+        (Code.L1_MARGIN_MUST_MATCH, is_claimed_shortage_true),
     ),
     apply_effects=apply_l1,
 )

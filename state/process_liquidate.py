@@ -9,12 +9,13 @@ Mirrors contracts/verify_liquidation.vy.
 from dataclasses import replace
 from typing import cast
 
+from state.active_scenarios import is_number_true, list_tried, weigh_account
 from state.codes import Code
 from state.context import Process, Receipt, StepContext, advance_position, is_position_next
 from state.leaves import Account, Asset, Params
-from state.ledger import Ledger
+from state.ledger import Exhibit, Ledger
 from state.operations import Liquidate, Operation
-from state.valuation import measure_account
+from state.valuation import is_young
 
 
 def needs_margin(account: Account) -> bool:
@@ -40,8 +41,9 @@ def raise_epoch(account: Account) -> Account:
 
 def claim_liquidate(ledger: Ledger, position: int, account: int) -> Liquidate:
     """The op whose claims are true of the state as it stands. Raises SubjectMissing."""
-    margin, _ = measure_account(ledger, account)
-    return Liquidate(position, account, margin.equity, margin.maintenance, margin.quote_equity)
+    scales, _ = weigh_account(ledger, ledger.require_account(account))
+    margin, active = scales.compute_after(None), scales.name_worst_after()
+    return Liquidate(position, account, margin.equity, margin.maintenance, margin.quote_equity, active)
 
 
 def does_liquidated_account_exist(ledger: Ledger, context: StepContext, op: Operation) -> bool:
@@ -52,9 +54,18 @@ def does_liquidated_account_exist(ledger: Ledger, context: StepContext, op: Oper
 def is_claimed_margin_true(ledger: Ledger, context: StepContext, op: Operation) -> bool:
     """The numbers that the op claims are the account's, at prices that are young."""
     liquidate = cast(Liquidate, op)
-    margin, is_priced = measure_account(ledger, liquidate.account)
-    claimed = liquidate.equity, liquidate.maintenance, liquidate.quote_equity
-    return is_priced and claimed == (margin.equity, margin.maintenance, margin.quote_equity)
+    params, time = ledger.get_params(), ledger.get_globals().time
+    account = ledger.require_account(liquidate.account)
+    scales, quotes = weigh_account(ledger, account)
+
+    def is_true(exhibit: Exhibit) -> bool:
+        margin = scales.compute_after(exhibit.after)
+        return (margin.equity, margin.quote_equity) == (liquidate.equity, liquidate.quote_equity) and is_number_true(
+            margin.maintenance, liquidate.maintenance, exhibit.after, liquidate.active
+        )
+
+    tried = list_tried(ledger, scales, Exhibit(liquidate.active, liquidate.active))
+    return is_young(account, quotes, time, params) and all(map(is_true, tried))
 
 
 def is_anything_changed(ledger: Ledger, context: StepContext, op: Operation) -> bool:

@@ -10,10 +10,11 @@ from state.codes import Code
 from state.constants import ASSETS_MAX, CASH_MAX, CUSTODY_MAX
 from state.context import Process, Receipt, StepContext, advance_position, is_position_next
 from state.leaves import SCOPE_TRANSFER, SCOPE_WITHDRAW, Account, Withdrawal
+from state.leaving import is_balance_covered, is_margin_kept
 from state.ledger import Ledger, SubjectMissing
 from state.operations import Operation, Transfer, Withdraw
 from state.signed_checks import does_account_exist, is_key_live, is_signature_valid
-from state.valuation import add_balance, is_balance_covered, is_margin_kept
+from state.valuation import add_balance
 
 MoneyOp = Transfer | Withdraw
 

@@ -9,24 +9,28 @@ Mirrors contracts/verify_take.vy.
 from dataclasses import replace
 from typing import cast
 
+from state.active_scenarios import is_number_true, list_tried
 from state.codes import Code
 from state.context import Process, Receipt, StepContext, advance_position, is_position_next
 from state.leaves import SCOPE_TRADE, Account
-from state.ledger import Ledger, SubjectMissing
+from state.ledger import Exhibit, Ledger, SubjectMissing
 from state.operations import Operation, Take
 from state.signed_checks import does_account_exist, is_key_live, is_signature_valid
 from state.slices import (
     Price,
+    are_claims_held,
     compute_bidder_after,
     compute_claims,
     compute_price,
+    compute_relief,
     cut_slice,
     is_for_sale,
-    is_initial_covered,
     is_slice_small,
     move_deal,
+    weigh_bidder,
+    weigh_slice,
 )
-from state.valuation import is_within_caps
+from state.valuation import is_within_caps, is_young
 
 
 def read_price(ledger: Ledger, take: Take) -> Price:
@@ -41,11 +45,12 @@ def claim_take(ledger: Ledger, take: Take) -> Take:
 
     Raises SubjectMissing, also where the slice relieves of less than nothing.
     """
-    target = ledger.require_account(take.target)
-    claims, _ = compute_claims(ledger, target, take.slice_ppm, ledger.get_globals().time)
+    scales, _ = weigh_slice(ledger, ledger.require_account(take.target), take.slice_ppm)
+    claims = compute_claims(scales)
     if claims.relief < 0:
         raise SubjectMissing("relief")
-    return replace(take, **claims._asdict())
+    target_active, rest_active = scales.name_worst_after(), scales.name_worst_before()
+    return replace(take, **claims._asdict(), target_active=target_active, rest_active=rest_active)
 
 
 def is_target_open(ledger: Ledger, context: StepContext, op: Operation) -> bool:
@@ -69,10 +74,18 @@ def is_bid_new(ledger: Ledger, context: StepContext, op: Operation) -> bool:
 def are_claims_true(ledger: Ledger, context: StepContext, op: Operation) -> bool:
     """What the op claims of the target and of the slice is so, at young prices, and the target still needs it."""
     take = cast(Take, op)
-    ledger.get_params()
-    target, time = ledger.require_account(take.target), ledger.get_globals().time
-    claims, is_due = compute_claims(ledger, target, take.slice_ppm, time)
-    return is_due and claims == (take.equity, take.maintenance, take.value, take.relief)
+    params, time = ledger.get_params(), ledger.get_globals().time
+    target = ledger.require_account(take.target)
+    scales, quotes = weigh_slice(ledger, target, take.slice_ppm)
+
+    def is_true(exhibit: Exhibit) -> bool:
+        relief = compute_relief(take, scales, exhibit.before)
+        return are_claims_held(take, target, params, scales, exhibit) and is_number_true(
+            relief, take.relief, exhibit.before, take.rest_active
+        )
+
+    tried = list_tried(ledger, scales, Exhibit(take.rest_active, take.target_active))
+    return is_young(target, quotes, time, params) and all(map(is_true, tried))
 
 
 def is_slice_needed(ledger: Ledger, context: StepContext, op: Operation) -> bool:
@@ -103,7 +116,8 @@ def does_bidder_fit(ledger: Ledger, context: StepContext, op: Operation) -> bool
 
 def is_bidder_margined(ledger: Ledger, context: StepContext, op: Operation) -> bool:
     """The bidder covers its initial margin with what it has taken."""
-    return is_initial_covered(ledger, compute_bidder(ledger, cast(Take, op)), ledger.get_globals().time)
+    scales, is_fresh = weigh_bidder(ledger, compute_bidder(ledger, cast(Take, op)), ledger.get_globals().time)
+    return is_fresh and all(scales.compute_after(e.after).initial >= 0 for e in list_tried(ledger, scales))
 
 
 def apply_take(ledger: Ledger, context: StepContext, op: Operation) -> Receipt:

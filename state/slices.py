@@ -12,15 +12,16 @@ Mirrors contracts/slices.vy, and contracts/verify_take_effect.vy for what a deal
 from dataclasses import replace
 from typing import NamedTuple
 
+from state.active_scenarios import Scales, is_number_true
 from state.constants import POSITIONS_MAX, PPM
 from state.leaves import Account, Asset, Instrument, Params
-from state.ledger import Ledger, SubjectMissing
+from state.ledger import Exhibit, Ledger, SubjectMissing
 from state.operations import Take
 from state.process_liquidate import is_margin_bad
 from state.valuation import (
+    Quotes,
     add_balance,
     add_position,
-    compute_account_margin,
     drop_stale_spots,
     is_halted,
     is_young,
@@ -130,21 +131,43 @@ class Claims(NamedTuple):
     relief: int
 
 
-def compute_claims(ledger: Ledger, target: Account, slice_ppm: int, asked_at: int) -> tuple[Claims, bool]:
-    """The claims that are true of the state as it stands, and whether the deal is due: prices were young at `asked_at`,
-    a liquidation still has its reason, and rounding cuts off no hedge, so that the rest would need more than the whole.
-
-    Raises SubjectMissing.
-    """
+def weigh_slice(ledger: Ledger, target: Account, slice_ppm: int) -> tuple[Scales, Quotes]:
+    """What is left of the target (before), and the target (after), for it is the one whose prices have to be young.
+    Reads G, P, M*(target). Raises SubjectMissing."""
     params, time = ledger.get_params(), ledger.get_globals().time
     quotes = read_quotes(ledger, target, params)
-    before = compute_account_margin(target, quotes, time, params)
     rest = move_slice(target, cut_slice(target, slice_ppm), -1)
-    after = compute_account_margin(rest, quotes, time, params)
-    relief = (before.equity - before.maintenance) - (after.equity - after.maintenance)
-    is_needed = target.liquidation_from == 0 or is_margin_bad(target, before.maintenance, before.quote_equity, params)
-    is_due = relief >= 0 and is_needed and is_young(target, quotes, min(asked_at, time), params)
-    return Claims(before.equity, before.maintenance, before.equity - after.equity, relief), is_due
+    return Scales(quotes, time, params, rest, target), quotes
+
+
+def compute_claims(scales: Scales) -> Claims:
+    """The claims that are true of a slice. Relief is below 0 where rounding cuts off a hedge, so that the rest would
+    need more than the whole."""
+    target, rest = scales.compute_after(None), scales.compute_before(None)
+    relief = (target.equity - target.maintenance) - (rest.equity - rest.maintenance)
+    return Claims(target.equity, target.maintenance, target.equity - rest.equity, relief)
+
+
+def is_sale_needed(target: Account, maintenance: int, quote_equity: int, params: Params) -> bool:
+    """Whether a liquidation still has its reason; the owner of a forced close wants it."""
+    return target.liquidation_from == 0 or is_margin_bad(target, maintenance, quote_equity, params)
+
+
+def are_claims_held(take: Take, target: Account, params: Params, scales: Scales, exhibit: Exhibit) -> bool:
+    """Whether nothing under these scenarios speaks against what a deal rests on: the claims, and that it is needed."""
+    margin = scales.compute_after(exhibit.after)
+    return (
+        margin.equity == take.equity
+        and margin.equity - scales.compute_before(exhibit.before).equity == take.value
+        and is_number_true(margin.maintenance, take.maintenance, exhibit.after, take.target_active)
+        and is_sale_needed(target, take.maintenance, margin.quote_equity, params)
+    )
+
+
+def compute_relief(take: Take, scales: Scales, active: bytes | None) -> int:
+    """By how much what is left needs less than is claimed of the target; below 0 where it needs more."""
+    rest = scales.compute_before(active)
+    return (take.equity - take.maintenance) - (rest.equity - rest.maintenance)
 
 
 def is_slice_small(take: Take, target: Account) -> bool:
@@ -161,14 +184,16 @@ def is_for_sale(target: Account, time: int) -> bool:
     return 0 < get_opening(target) <= time
 
 
-def is_initial_covered(ledger: Ledger, after: Account, asked_at: int) -> bool:
-    """Whether an account covers its initial margin, at prices that are young at `asked_at` and none halted."""
+def weigh_bidder(ledger: Ledger, after: Account, asked_at: int) -> tuple[Scales, bool]:
+    """A bidder behind the deal, and whether its prices were young at `asked_at` and none is halted.
+
+    Reads G, P, M*(after). Raises SubjectMissing.
+    """
     params, time = ledger.get_params(), ledger.get_globals().time
     asked_at = min(asked_at, time)
     quotes = drop_stale_spots(read_quotes(ledger, after, params), asked_at, params)
-    margin = compute_account_margin(after, quotes, time, params)
     is_fresh = is_young(after, quotes, asked_at, params) and not is_halted(after, quotes, time)
-    return is_fresh and margin.initial >= 0
+    return Scales(quotes, time, params, after, after), is_fresh
 
 
 def move_deal(ledger: Ledger, take: Take) -> None:

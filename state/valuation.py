@@ -62,9 +62,12 @@ def compute_fee_ceil(quantity: int, base: int, rate_ppm: int, l1_fee: int) -> in
 
 def read_quotes(ledger: Ledger, account: Account, params: Params, traded: Iterable[Instrument] = ()) -> Quotes:
     """Rules, underlyings and expiries that the margin of an account needs, also once it has traded, read in this order.
+    A proof's scenarios stand before them.
 
     Raises SubjectMissing.
     """
+    if ledger.exhibit_at is None:
+        ledger.exhibit_at = len(ledger.reads)
     rules = ledger.get_rules()
     instruments = [*(instrument for instrument, _ in account.positions), *traded]
     needed = dict.fromkeys(instrument.underlying for instrument in instruments)
@@ -207,9 +210,14 @@ def compute_account_margin(account: Account, quotes: Quotes, time: int, params: 
         quotes.rules,
         build_market(quotes, time, params),
         build_portfolio(account, quotes, time, params),
-        [params.underlyings[underlying].correlation_q20 for underlying in quotes.underlyings],
+        list_loadings_q20(quotes, params),
         account.tier,
     )
+
+
+def list_loadings_q20(quotes: Quotes, params: Params) -> list[int]:
+    """How far the losses of each underlying come with the others'."""
+    return [params.underlyings[underlying].correlation_q20 for underlying in quotes.underlyings]
 
 
 # What moves
@@ -256,33 +264,3 @@ def measure_account(ledger: Ledger, account: int) -> tuple[Margin, bool]:
     held = ledger.require_account(account)
     quotes = read_quotes(ledger, held, params)
     return compute_account_margin(held, quotes, time, params), is_young(held, quotes, time, params)
-
-
-def needs_prices(account: Account, asset: int, amount: int) -> bool:
-    """Whether taking `amount` out of the account can be judged only with prices."""
-    cash_after = account.cash - amount if asset == 0 else account.cash
-    return bool(account.positions) or cash_after < 0
-
-
-def is_balance_covered(ledger: Ledger, account: Account, asset: int, amount: int) -> bool:
-    """Whether the account owns what it gives away: quote equity for asset 0, else that collateral."""
-    params = ledger.get_params()
-    if not needs_prices(account, asset, amount):
-        return (account.cash if asset == 0 else account.get_collateral(asset)) >= amount
-    quotes = read_quotes(ledger, account, params)
-    if asset != 0:
-        return account.get_collateral(asset) >= amount
-    return compute_account_margin(account, quotes, ledger.get_globals().time, params).quote_equity >= amount
-
-
-def is_margin_kept(ledger: Ledger, account: Account, asset: int, amount: int) -> bool:
-    """Whether the account still covers its initial margin after `amount` has left it."""
-    params = ledger.get_params()
-    if not needs_prices(account, asset, amount):
-        return True
-    time = ledger.get_globals().time
-    quotes = drop_stale_spots(read_quotes(ledger, account, params), time, params)
-    if asset != 0 and account.get_collateral(asset) < amount:
-        return False
-    margin = compute_account_margin(add_balance(account, asset, -amount), quotes, time, params)
-    return is_fresh(account, quotes, time, params) and margin.initial >= 0

@@ -60,7 +60,7 @@ from state.operations import (
 )
 from state.process_batch import compute_oldest_oracle_time
 from state.process_bid import claim_bid
-from state.process_inbox import Message, MessageType, Proposal, encode_amount, encode_key
+from state.process_inbox import Message, MessageType, Proposal, claim_l1, encode_amount, encode_key
 from state.process_take import claim_take
 from state.transition import Invalid, Valid, apply_step
 from state.tree import Collection, LeafKey, account_key, build_tree, leaf_key
@@ -365,12 +365,12 @@ class World:
         return replace(bare, context=replace(bare.context, get_message=partial(read_inbox, messages)))
 
     def build_taker(self, message: Message) -> L1 | Bid | Relay:
-        """The op that takes a message, were it next in the inbox; the claims of a bid are true here."""
+        """The op that takes a message, were it next in the inbox; its claims are true here."""
         position, index = self.position, len(self.messages)
-        if message.type == MessageType.TAKE:
-            return claim_bid(Ledger(self.state.leaves), position, index, message.encode())
-        is_reading = message.type in (MessageType.READING, MessageType.SURFACE)
-        return Relay(position, index) if is_reading else L1(position, index)
+        if message.type in (MessageType.READING, MessageType.SURFACE):
+            return Relay(position, index)
+        claim = claim_bid if message.type == MessageType.TAKE else claim_l1
+        return claim(Ledger(self.state.leaves), position, index, message.encode())
 
     def send(self, kind: int, sender: bytes, account: int, payload: bytes, time: int | None = None) -> Valid:
         """Put a message in the inbox and take it."""
@@ -605,7 +605,7 @@ class World:
             "valid_until": self.globals.time + 10_000,
             "key_index": 0,
         }
-        bare = Take(equity=0, maintenance=0, value=0, relief=0, **values, signature=bytes(64))
+        bare = Take(equity=0, maintenance=0, value=0, relief=0, **values, signature=bytes(64))  # type: ignore[arg-type]
         claimed = replace(claim_take(Ledger(self.state.leaves), bare), **changes)  # type: ignore[arg-type]
         return replace(claimed, signature=self._sign(person, claimed))
 

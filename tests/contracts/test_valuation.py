@@ -31,6 +31,7 @@ from state.leaves import (
     UnderlyingTerms,
     decode_instrument,
 )
+from state.leaving import needs_prices
 from state.marks import compute_payoff
 from state.operations import is_instrument
 from state.valuation import (
@@ -40,7 +41,6 @@ from state.valuation import (
     compute_funding_index_floor,
     compute_premium_clamped,
     is_within_caps,
-    needs_prices,
 )
 from tests.evm import Contract, Evm
 from tests.world import WEEK, build_params

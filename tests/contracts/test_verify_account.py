@@ -10,10 +10,11 @@ from fraud_proofs.grounds import EFFECT
 from state.codes import Code, Kind
 from state.constants import ACCOUNTS_MAX, AMOUNT_MAX, ASSETS_MAX, CASH_MAX, CUSTODY_MAX, KEYS_MAX, NEVER
 from state.leaves import SCOPE_TRANSFER, SCOPE_WITHDRAW, perpetual
+from state.leaving import needs_prices
 from state.operations import Transfer, Withdraw
 from state.transition import Valid
 from state.tree import Collection, account_key, expiry_key, leaf_key, underlying_key
-from state.valuation import add_balance, compute_account_margin, drop_stale_spots, needs_prices, read_quotes
+from state.valuation import add_balance, compute_account_margin, drop_stale_spots, read_quotes
 from tests.contracts.court import Court, dispute, list_grounds
 from tests.contracts.scene import (
     PEOPLE,

@@ -159,10 +159,10 @@ def test_a_fill_at_another_price_is_found(desk: Desk) -> None:
     take(desk, desk.market.order("alice", 10, PRICE))
     take(desk, desk.market.order("bob", -4, PRICE - 5000))
     log = read_log(desk)
-    for change in ({"price": PRICE - 5000}, {"quantity": 3}):
-        op = decode_operation(log[-1].body)
-        assert isinstance(op, Fill)
-        bent = log[-1]._replace(body=replace(op, **change).encode())
+    op = decode_operation(log[-1].body)
+    assert isinstance(op, Fill)
+    for other in (replace(op, price=PRICE - 5000), replace(op, quantity=3)):
+        bent = log[-1]._replace(body=other.encode())
         found = audit(desk, [*log[:-1], bent])
         assert found == Departure(2, bent.position, bent, log[-1])
         assert f"due was a fill of 4 lots at {PRICE} between account" in str(found)

@@ -19,6 +19,7 @@ from state.constants import (
     RULES_OFFSET,
 )
 from state.leaves import Account, Expiry, Instrument, Underlying, call, perpetual
+from state.leaving import is_balance_covered, is_margin_kept, needs_prices
 from state.ledger import Ledger
 from state.tree import get_index
 from state.valuation import (
@@ -30,13 +31,10 @@ from state.valuation import (
     compute_funding_index_floor,
     compute_premium_clamped,
     drop_stale_spots,
-    is_balance_covered,
     is_fresh,
     is_halted,
-    is_margin_kept,
     is_within_caps,
     is_young,
-    needs_prices,
     read_quotes,
 )
 from tests.strategies import i64, u16, u32, u128, within

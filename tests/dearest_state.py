@@ -59,7 +59,7 @@ from state.leaves import (
 )
 from state.ledger import Ledger, Slot
 from state.operations import (
-    L1,
+    NO_ACTIVE,
     Cancel,
     Close,
     Fill,
@@ -86,6 +86,7 @@ from state.process_inbox import (
     Message,
     MessageType,
     Proposal,
+    claim_l1,
     decode_message,
     encode_amount,
     encode_close,
@@ -149,6 +150,7 @@ DAYS = (240, 290, 330, 360, 390)
 """So far ahead are the expiries of what is traded; three of them on every underlying that is held. Options that are
 worth much more than nothing in every scenario are the dearest to value, and so long ones are."""
 
+ACTIVE = b"\x11" * len(NO_ACTIVE)
 QUANTITY = 0x1F1F1F1F1F
 AMOUNT = 0x3F3F3F3F3F3F3F3F
 PRICE_OFFSET = 0x1111_1111
@@ -483,7 +485,7 @@ class Stage:
             Kind.ORACLE: [self.set_scene(self.sign_reading())],
             Kind.ORDER: [self.set_scene(self.sign(order))],
             Kind.CANCEL: [self.set_scene(self.sign(cancel))],
-            Kind.FILL: [self.set_scene(Fill(POSITION, A, SLOT, B, SLOT, held.price, QUANTITY))],
+            Kind.FILL: [self.set_scene(Fill(POSITION, A, SLOT, B, SLOT, held.price, QUANTITY, ACTIVE, ACTIVE))],
             Kind.TRANSFER: [self.set_scene(self.sign(op)) for op in transfers],
             Kind.WITHDRAW: [self.set_scene(self.sign(op)) for op in withdrawals],
             Kind.SURFACE: [self.set_scene(self.sign_surface())],
@@ -592,14 +594,17 @@ class Stage:
             now = {"inbox_cursor": index, "inbox_hash": inbox_hash}
             if message[0] in OPS_OF_THEIR_OWN:
                 continue
-            yield self.set_scene(L1(POSITION, index), **now)
+            plain = self.set_scene(Close(), **now)
+            plain.op = claim_l1(plain.ledger, POSITION, index, message).encode()
+            yield plain
             if index == 1:
                 refused, key = self.set_scene(L1(POSITION, index), **now), leaf_key(Collection.ASSETS, ASSETS_MAX - 1)
                 refused.write(key, replace(refused.ledger.require_asset(ASSETS_MAX - 1), bad_debt=1).encode())
                 yield refused
             if message[0] == MessageType.FORCE_LIQUIDATE:
-                lost = self.set_scene(L1(POSITION, index), **now)
-                lost.bend_account(A, cash=-(1 << 111))
+                lost = self.set_bankrupt()
+                lost.bend_globals(**now)
+                lost.op = claim_l1(lost.ledger, POSITION, index, message).encode()
                 yield lost
             inbox_hash = hash_accumulator(inbox_hash, message)
 

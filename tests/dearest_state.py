@@ -598,7 +598,7 @@ class Stage:
             plain.op = claim_l1(plain.ledger, POSITION, index, message).encode()
             yield plain
             if index == 1:
-                refused, key = self.set_scene(L1(POSITION, index), **now), leaf_key(Collection.ASSETS, ASSETS_MAX - 1)
+                refused, key = self.set_scene(plain.op, **now), leaf_key(Collection.ASSETS, ASSETS_MAX - 1)
                 refused.write(key, replace(refused.ledger.require_asset(ASSETS_MAX - 1), bad_debt=1).encode())
                 yield refused
             if message[0] == MessageType.FORCE_LIQUIDATE:

@@ -342,10 +342,8 @@ def bind_gas(gas_used: int, calldata_bytes: int) -> int:
     return max(gas_used, 21_000 + 64 * calldata_bytes)
 
 
-DEAREST_SCENARIOS = Exhibit(
-    bytes([build_dearest_rules().scenarios.index(Scenario(0, VolShock.UP, is_scaled=True))]) * 8,
-    bytes([BASIS_ACTIVE]) * 8,
-)
+CENTRAL = build_dearest_rules().scenarios.index(Scenario(0, VolShock.UP, is_scaled=True))
+DEAREST_SCENARIOS = Exhibit(bytes([CENTRAL] * 8), bytes([BASIS_ACTIVE] * 8))
 """Three valuations of each option at each date: one that no move of spot makes cheap, and two of the basis."""
 
 TRIES, DRAWS_MAX = 3, 300
@@ -369,8 +367,8 @@ def draw_bent(stage: Stage, code: Code, scenes: list[Scene], chance: random.Rand
 
 
 def weigh(stage: Stage, scene: Scene, ground: Ground, chance: random.Random) -> Row:
-    """The scene as a row, under the scenarios that cost most where these convict too. Fails the test when the ground does
-    not convict."""
+    """The scene as a row, under the scenarios that cost most where these convict too. Fails the test when the ground
+    does not convict."""
     with overlay(stage.state, scene):
         case = enclose_dearest(stage.state, scene, chance)
         honest = case.build_witness(ground)

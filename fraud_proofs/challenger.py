@@ -16,8 +16,8 @@ from state.ledger import Ledger
 from state.transition import Invalid, apply_step
 from state.tree import LeafKey, Tree, hash_leaf
 
-PROOF_GAS_MAX = 11_200_000
-"""No proof costs more (SPEC.md section 4): two thirds of what a transaction may have (EIP-7825)."""
+PROOF_GAS_MAX = 8_400_000
+"""No proof costs more (SPEC.md section 4): half of what a transaction may have (EIP-7825)."""
 
 
 @dataclass(frozen=True, slots=True)

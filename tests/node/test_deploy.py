@@ -127,7 +127,7 @@ def change_margin(number: int, **changes: int) -> Callable[[Launch], Launch]:
         (change_terms(challenge_window=0), "terms.challenge_window must be from 1"),
         (change_terms(inbox_deadline=1 << 32), "terms.inbox_deadline must be from 1"),
         (change_terms(time_lag_max=301), "time_lag_max must not exceed silence_limit"),
-        (change_terms(bond=ETHER // 2), "bond must be at least 1.12 ether"),
+        (change_terms(bond=ETHER // 2), "bond must be at least 0.84 ether"),
         (change_params(oracle_threshold=4), "oracle.threshold must be"),
         (change_params(oracle_signers=(bytes(20),) * 2), "number of different signers"),
         (change_params(price_age_max=59), "price_age_max must be at least age_max"),

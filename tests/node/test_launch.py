@@ -64,7 +64,7 @@ def test_init_never_overwrites(folder: Path) -> None:
         ("maker_ppm = 100", "maker_ppm = 1.5", "fees.maker_ppm: 1.5 will not do; write an integer"),
         ("[funding]", "[funds]", r"funding: missing; write a table \[funding\]"),
         ("time = 0", "tme = 0", "tme: unknown key"),
-        ("bond_gwei = 2_000_000_000", "bond_gwei = 1", "terms.bond must be at least 1.12 ether"),
+        ("bond_gwei = 2_000_000_000", "bond_gwei = 1", "terms.bond must be at least 0.84 ether"),
     ],
 )
 def test_terms_that_cannot_be_are_named(folder: Path, old: str, new: str, complaint: str) -> None:

@@ -3,21 +3,26 @@
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fraud_proofs.challenger import Proof, State
 from fraud_proofs.grounds import EFFECT, Ground, check_ground
 from fraud_proofs.step import BadWitness, is_fraud_shown
 from fraud_proofs.witness import Witness, build_witness
+from risk.margin import BASIS_ACTIVE
 from state.batches import BatchData, Frame, Step
 from state.codes import Code, Kind
 from state.context import StepContext
-from state.ledger import Ledger
+from state.ledger import Exhibit, Ledger
+from state.operations import NO_ACTIVE
 from state.transition import Invalid, Valid, apply_step
 from state.tree import LeafKey
 from tests.contracts.scene import Scene
 from tests.parity.tally import Tally
 from tests.parity.tribunal import Ruling, Tribunal
+
+EXHIBITS = 2
+"""Other scenarios that are tried for each margin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +78,25 @@ class Case:
         assert ruling is self.rule(ground, witness), f"{ground} of {self.op.hex()}: the contract says {ruling.value}"
         assert ruling is not Ruling.BAD_WITNESS, f"{ground} of {self.op.hex()}: an honest witness is refused"
         tally.add(ground, ruling)
+        if witness.scenarios is not None:
+            self.compare_exhibits(tribunal, ground, witness, ruling)
         return ruling
+
+    def compare_exhibits(self, tribunal: Tribunal, ground: Ground, witness: Witness, honest: Ruling) -> None:
+        """Whatever scenarios a prover exhibits, contract and twin agree, and where the honest ones convict nobody no
+        others do. They follow from the bytes of the op."""
+        chance = random.Random(self.op)
+        for _ in range(EXHIBITS):
+            other = replace(witness, scenarios=Exhibit(draw_active(chance), draw_active(chance)))
+            ruling = tribunal.rule(self.batch.batch_hash, self.encode(ground, other))
+            told = f"{ground} of {self.op.hex()} under {other.scenarios}"
+            assert ruling is self.rule(ground, other), f"{told}: the contract says {ruling.value}"
+            assert ruling is Ruling.NOT_SHOWN or ruling is honest, told
+
+
+def draw_active(chance: random.Random) -> bytes:
+    """Scenarios of eight underlyings: some of the rules', the basis contingency, and numbers that mean nothing."""
+    return bytes(chance.choice((chance.randrange(32), BASIS_ACTIVE, chance.randrange(256))) for _ in NO_ACTIVE)
 
 
 def enclose(state: State, context: StepContext, op: bytes, post_root: bytes, chance: random.Random) -> Case:

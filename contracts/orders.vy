@@ -17,6 +17,7 @@ import operations
 ORDER_HEAD_BYTES: constant(uint256) = 73  # up to the legs
 CANCEL_OP_BYTES: constant(uint256) = 92
 FILL_OP_BYTES: constant(uint256) = 37
+FILL_ACTIVE_BYTES: constant(uint256) = 16  # behind those, where scenarios are named
 
 # Where the signed part of an op begins and ends; behind it stand key_index and signature. An order's ends with its
 # legs.
@@ -76,6 +77,8 @@ struct Fill:
     seller_slot: uint256
     price: int256
     quantity: uint256
+    buyer_active: uint256  # the scenarios that it names for each side, eight bytes; 0 where it has none
+    seller_active: uint256
 
 
 @internal
@@ -268,7 +271,11 @@ def _decode_fill(op: Bytes[constants.OP_BYTES_MAX]) -> Fill:
     """
     @notice The op, if the bytes are one.
     """
-    if len(op) != FILL_OP_BYTES:
+    active: uint256 = 0
+    if len(op) == FILL_OP_BYTES + FILL_ACTIVE_BYTES:
+        active = fields._uint(op, FILL_OP_BYTES, FILL_ACTIVE_BYTES)
+    # Where nothing is named nothing stands there: else one fill could be said twice.
+    if len(op) != FILL_OP_BYTES and active == 0:
         return empty(Fill)
     fill: Fill = Fill(
         decodes=False,
@@ -279,6 +286,8 @@ def _decode_fill(op: Bytes[constants.OP_BYTES_MAX]) -> Fill:
         seller_slot=fields._uint(op, 19, 2),
         price=fields._int(op, 21, 8),
         quantity=fields._uint(op, 29, 8),
+        buyer_active=active >> 64,
+        seller_active=active & (2**64 - 1),
     )
     fill.decodes = (
         operations._is_account(fill.buyer)

@@ -324,7 +324,9 @@ def _is_margin_held(
     witness: Bytes[constants.WITNESS_BYTES_MAX],
 ) -> bool:
     """
-    @notice Whether this side is margined after the trade, or at least less short of margin and smaller in every leg.
+    @notice Whether this side is margined after the trade, or smaller in each leg and less short of margin than it was
+            in the scenarios that the op names. Those of the account before are for the op to choose: of any others that
+            a witness exhibits nothing follows.
     """
     known: Leaves = leaves
     known.underlying = self._peek_traded(leaves)
@@ -352,22 +354,23 @@ def _is_margin_held(
         kept: int256 = accounts._get_position(after, leaves.buy.legs[i] >> 8)
         if abs(kept) >= abs(held) or kept * held < 0:
             return False
-    return found.after.initial > found.before.initial
+    active: uint256 = fill.buyer_active if is_buyer else fill.seller_active
+    return found.exhibit.before != active or found.after.initial > found.before.initial
 
 
 @internal
 @view
 def _peek_traded(leaves: Leaves) -> underlyings.Underlying:
     """
-    @notice The traded underlying out of M*, where it stands behind the rules and all lower ones; NOT authenticated. All
-            zeros when an underlying is missing: then nothing else is asked of the account after.
+    @notice The traded underlying out of M*, where it stands behind the exhibit, the rules and all lower ones; NOT
+            authenticated. All zeros when an underlying is missing: then nothing else is asked of the account after.
     """
     traded: uint256 = orders._get_underlying(leaves.buy)
     needed: uint256 = valuation._list_needed(leaves.account, leaves.params, leaves.params_leaf)
     leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
     next: uint256 = 0
     witness_at: uint256 = entries._begin_witness()
-    leaf, next = entries._peek(witness_at, leaves.end)
+    leaf, next = entries._peek(witness_at, leaves.end + margins.EXHIBIT_BYTES)
     for u: uint256 in range(constants.UNDERLYINGS_MAX):
         if u != traded and (needed >> u) & 1 == 0:
             continue

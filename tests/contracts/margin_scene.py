@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from fraud_proofs.witness import build_leaves
-from risk.parameters import Parameters, Tier
+from risk.margin import BASIS_ACTIVE
+from risk.parameters import Parameters, Scenario, Tier, VolShock
+from state.active_scenarios import WORST, Scales
 from state.constants import (
     ACCOUNT_EXPIRIES_MAX,
     ACCOUNT_UNDERLYINGS_MAX,
@@ -37,7 +39,8 @@ from state.leaves import (
     perpetual,
     put,
 )
-from state.ledger import Ledger, SubjectMissing
+from state.ledger import Exhibit, Ledger, SubjectMissing
+from state.operations import NO_ACTIVE
 from state.rules import encode_rules
 from state.tree import (
     GLOBALS_KEY,
@@ -51,6 +54,7 @@ from state.tree import (
     underlying_key,
 )
 from state.valuation import (
+    Quotes,
     add_position,
     compute_account_margin,
     drop_stale_spots,
@@ -66,12 +70,14 @@ TODAY = 20_000 * EXPIRY_STEP + EXPIRY_SECOND_OF_DAY
 
 VERSION = 1
 
+EXHIBIT_BYTES = 16
+
 Answer = tuple[tuple[int, int, int, int], tuple[int, int, int, int], int, bytes, int, bool]
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Leaves, a state time, and one account without and with an op."""
+    """Leaves, a state time, one account without and with an op, and the scenarios exhibited; WORST for the worst."""
 
     leaves: dict[LeafKey, bytes]
     params: Params
@@ -79,40 +85,64 @@ class Scene:
     before: Account
     after: Account
     must_cover: bool
+    exhibit: Exhibit = WORST
 
     def list_leaves(self) -> tuple[bytes, bytes, int]:
         """The entries of M*, the root that they stand under, and how many there are."""
         ledger, tree = Ledger(self.leaves), build_tree(self.leaves.items())
-        traded = [instrument for instrument, _ in self.after.positions]
         with suppress(SubjectMissing):
-            read_quotes(ledger, self._hold_all(), self.params, traded)
+            self._read_quotes(ledger)
         reads = {key: data for key, data in ledger.reads.items() if _is_priced(key)}
         entries = [leaf.encode() for leaf in build_leaves(tree, reads, {})]
         return b"".join(entries), tree.root, len(entries)
 
     def call(self, prefix: bytes = b"", suffix: bytes = b"") -> tuple[object, ...]:
         """The arguments of margin.compute, M* between other entries of a witness."""
-        witness, _, _ = self.list_leaves()
+        entries, _, _ = self.list_leaves()
         leaves = (self.params.encode(), self.before.encode(), self.after.encode())
-        return (prefix + witness + suffix, len(prefix), self.time, VERSION, *leaves, self.must_cover)
+        witness = prefix + self.name_exhibit().encode() + entries + suffix
+        return (witness, len(prefix), self.time, VERSION, *leaves, self.must_cover)
+
+    def name_exhibit(self) -> Exhibit:
+        """The scenarios that stand before the leaves; any where one of these is missing."""
+        if self.exhibit != WORST:
+            return self.exhibit
+        try:
+            scales = self._measure(self._read_quotes(Ledger(self.leaves)))
+        except SubjectMissing:
+            return Exhibit(NO_ACTIVE, NO_ACTIVE)
+        return Exhibit(scales.name_worst_before(), scales.name_worst_after())
 
     def answer(self, prefix: bytes = b"") -> Answer:
-        """What the reference says of it."""
-        ledger = Ledger(self.leaves)
-        witness, root, _ = self.list_leaves()
-        end = len(prefix) + len(witness)
+        """What the reference says of it: under the scenarios exhibited, or under all."""
+        entries, root, _ = self.list_leaves()
+        end = len(prefix) + EXHIBIT_BYTES + len(entries)
         try:
-            quotes = read_quotes(ledger, self._hold_all(), self.params, [i for i, _ in self.after.positions])
+            quotes = self._read_quotes(Ledger(self.leaves))
         except SubjectMissing:
             return (0, 0, 0, 0), (0, 0, 0, 0), 0, root, end, True
         freshness = is_young(self.after, quotes, self.time, self.params) + 2 * (
             not is_halted(self.after, quotes, self.time)
         )
-        if self.must_cover:
-            quotes = drop_stale_spots(quotes, self.time, self.params)
-        margins = [compute_account_margin(side, quotes, self.time, self.params) for side in (self.before, self.after)]
+        if self.exhibit == WORST:
+            held = self._cover(quotes)
+            margins = [compute_account_margin(side, held, self.time, self.params) for side in (self.before, self.after)]
+        else:
+            scales = self._measure(quotes)
+            margins = [scales.compute_before(self.exhibit.before), scales.compute_after(self.exhibit.after)]
         before, after = ((m.quote_equity, m.equity, m.initial, m.maintenance) for m in margins)
         return before, after, freshness, root, end, False
+
+    def _read_quotes(self, ledger: Ledger) -> Quotes:
+        return read_quotes(
+            ledger, self._hold_all(), self.params, [instrument for instrument, _ in self.after.positions]
+        )
+
+    def _cover(self, quotes: Quotes) -> Quotes:
+        return drop_stale_spots(quotes, self.time, self.params) if self.must_cover else quotes
+
+    def _measure(self, quotes: Quotes) -> Scales:
+        return Scales(self._cover(quotes), self.time, self.params, self.before, self.after)
 
     def _hold_all(self) -> Account:
         """An account that needs what either side needs of collateral; its positions are those before."""
@@ -278,13 +308,23 @@ def draw_scene(random: Random, rules: Parameters) -> Scene:
     return Scene(leaves, params, time, before, after, random.random() < 0.5)
 
 
+def draw_exhibit(random: Random) -> Exhibit:
+    """Scenarios of the rules, the basis contingency, and numbers of nothing; often the same before and after."""
+    before, after = (
+        bytes(random.choice((random.randrange(36), BASIS_ACTIVE, random.randrange(256))) for _ in NO_ACTIVE)
+        for _ in range(2)
+    )
+    return Exhibit(before, random.choice((before, after)))
+
+
 def build_dearest_scene(
     random: Random, rules: Parameters, positions: int = POSITIONS_MAX, expiries: int = ACCOUNT_EXPIRIES_MAX
 ) -> Scene:
     """An account at every cap of the protocol that trades four options more, in a market as full as it may be.
 
     Every underlying that an account may have positions in, and as many with collateral as there are assets; no
-    confidence that suffices, and prices at which no valuation ends early.
+    confidence that suffices, and prices at which no valuation ends early. Three valuations of each option at each date
+    are the most that is asked for: a scenario that no move of spot makes cheap, and two of the basis contingency.
     """
     count, held = UNDERLYINGS_MAX, range(0, UNDERLYINGS_MAX, UNDERLYINGS_MAX // ACCOUNT_UNDERLYINGS_MAX)
     pledged = [underlying for underlying in range(count) if underlying not in held][: ASSETS_MAX - 1]
@@ -326,7 +366,9 @@ def build_dearest_scene(
     )
     after = replace(before, positions=tuple(sorted([*before.positions, *((leg, -5) for leg in legs)])))
     leaves[account_key(1)] = before.encode()
-    return Scene(leaves, params, time, before, after, True)
+    central = rules.scenarios.index(Scenario(0, VolShock.UP, is_scaled=True))
+    exhibit = Exhibit(bytes([central] * 8), bytes([BASIS_ACTIVE] * 8))
+    return Scene(leaves, params, time, before, after, True, exhibit)
 
 
 def spread(instruments: list[Instrument], strikes: int) -> list[Instrument]:

@@ -14,7 +14,15 @@ from state.leaves import PERPETUAL, Instrument, call, decode_underlying, future,
 from state.ledger import Ledger
 from state.marks import compute_mark
 from state.tree import Collection, build_tree, expiry_key, get_collection, get_index, underlying_key
-from tests.contracts.margin_scene import Answer, Scene, build_dearest_scene, draw_rules, draw_scene
+from tests.contracts.margin_scene import (
+    EXHIBIT_BYTES,
+    Answer,
+    Scene,
+    build_dearest_scene,
+    draw_exhibit,
+    draw_rules,
+    draw_scene,
+)
 from tests.evm import Contract, Evm
 
 SETS = [
@@ -39,11 +47,31 @@ def compute(margin: Contract, scene: Scene, prefix: bytes = b"") -> Answer:
 
 @pytest.mark.parametrize("name", SETS)
 def test_random_accounts(margin: Contract, name: str, seed: int) -> None:
-    """Accounts of every shape, before and after any op: all numbers, freshness, root and end are the reference's."""
+    """Accounts of every shape, before and after any op: under their worst scenarios all numbers, freshness, root and
+    end are those of the whole margin."""
     random = Random(f"{seed} {name}")
     for _ in range(25):
         scene = draw_scene(random, draw_rules(random, PARAMETER_SETS[name]))
         assert compute(margin, scene) == scene.answer()
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_random_exhibits(margin: Contract, name: str, seed: int) -> None:
+    """Whatever scenarios are exhibited before and after, of the rules or not, all is the reference's under them, and
+    neither margin is less than the whole one."""
+    random = Random(f"{seed} {name}")
+    more = 0
+    for _ in range(25):
+        scene = draw_scene(random, draw_rules(random, PARAMETER_SETS[name]))
+        shown = replace(scene, exhibit=draw_exhibit(random))
+        answer = compute(margin, shown)
+        assert answer == shown.answer()
+        for under, whole in zip(answer[:2], scene.answer()[:2], strict=True):
+            assert under[:2] == whole[:2]
+            assert under[2] >= whole[2]
+            assert under[3] >= whole[3]
+            more += under > whole
+    assert more > 5
 
 
 def test_linear_rules(margin: Contract, seed: int) -> None:
@@ -55,11 +83,11 @@ def test_linear_rules(margin: Contract, seed: int) -> None:
 
 
 def test_a_missing_leaf(margin: Contract, seed: int) -> None:
-    """Where an underlying or an expiry is not listed, reading stops behind it and says so."""
+    """Where an underlying or an expiry is not listed, reading stops behind it and says so, whatever is exhibited."""
     random = Random(seed)
     missed = 0
     while missed < 10:
-        scene = draw_scene(random, PARAMETER_SETS["keel"])
+        scene = replace(draw_scene(random, PARAMETER_SETS["keel"]), exhibit=draw_exhibit(random))
         priced = [key for key in scene.leaves if get_collection(key) in (Collection.UNDERLYINGS, Collection.EXPIRIES)]
         leaves = dict(scene.leaves)
         del leaves[random.choice(priced)]
@@ -70,18 +98,19 @@ def test_a_missing_leaf(margin: Contract, seed: int) -> None:
 
 
 def test_every_leaf_stands_under_one_root(margin: Contract, seed: int) -> None:
-    """Whatever byte of M* is changed, the call reverts or answers with another root, so nobody believes it."""
+    """Whatever byte of M* behind the exhibit is changed, the call reverts or answers with another root, so nobody
+    believes it."""
     random = Random(seed)
     tried = 0
     while tried < 60:
         scene = draw_scene(random, PARAMETER_SETS["keel"])
-        witness, root, count = scene.list_leaves()
+        entries, root, count = scene.list_leaves()
         if count < 3:
             continue
         arguments = list(scene.call())
-        place = random.randrange(len(witness))
-        forged = bytearray(witness)
-        forged[place] ^= 1 << random.randrange(8)
+        place = random.randrange(len(entries))
+        forged = bytearray(scene.name_exhibit().encode() + entries)
+        forged[EXHIBIT_BYTES + place] ^= 1 << random.randrange(8)
         arguments[0] = bytes(forged)
         outcome = margin.read("compute", *arguments)
         assert outcome.reverted or outcome.value[3] != root
@@ -175,6 +204,6 @@ def test_gas(margin: Contract, row: list[str], seed: int) -> None:
     outcome = margin.read("compute", *scene.call())
     print(f"{options} options and 4, {expiries} expiries, before and after: {outcome.execution_gas} gas")
     assert abs(outcome.execution_gas - gas) < gas // 50
-    assert len(scene.list_leaves()[0]) == size
+    assert EXHIBIT_BYTES + len(scene.list_leaves()[0]) == size
     before, after, *rest = outcome.value
     assert (tuple(before), tuple(after), *rest) == scene.answer()

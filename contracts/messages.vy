@@ -155,12 +155,12 @@ def _read_globals(
 
 @internal
 @pure
-def _advance(state: globals.Globals, position: uint256, message: Message) -> globals.Globals:
+def _advance(state: globals.Globals, position: uint256, message_hash: bytes32) -> globals.Globals:
     """
-    @notice The globals once an op at this position has taken the message.
+    @notice The globals once an op at this position has taken the message of this hash.
     """
     after: globals.Globals = state
     after.next_position = position + 1
     after.inbox_cursor += 1
-    after.inbox_hash = self._hash_accumulator(state.inbox_hash, message.message_hash)
+    after.inbox_hash = self._hash_accumulator(state.inbox_hash, message_hash)
     return after

@@ -41,7 +41,7 @@ CONTRADICTION_BYTES_MAX: constant(uint256) = 24_576
 
 # Of every op that is posted where it was accepted; a take's claims come before what is signed.
 SIGNED_AT: constant(uint256) = 9
-TAKE_SIGNED_AT: constant(uint256) = 73
+TAKE_SIGNED_AT: constant(uint256) = 89
 
 
 # As the rollup answers it.

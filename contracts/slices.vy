@@ -29,6 +29,8 @@ struct Take:
     maintenance: int256
     value: int256
     relief: uint256
+    target_active: uint256  # scenarios that the claims name, of the target and of what is left of it
+    rest_active: uint256
     account: uint256  # what the bidder signs
     sequence: uint256
     target: uint256
@@ -52,15 +54,6 @@ struct Leaves:
     target: accounts.Account
     books: assets.Asset
     is_missing: bool  # a subject does not exist, so the check fails
-    end: uint256
-
-# What is true of the target and of the slice at the prices of now.
-struct Claims:
-    is_due: bool  # prices are young, a liquidation still has its reason, and the slice relieves of something
-    equity: int256
-    maintenance: int256
-    value: int256
-    relief: int256
     end: uint256
 
 # What a slice makes of one of its two accounts.
@@ -287,69 +280,77 @@ def _is_slice_small(take: Take, target: accounts.Account) -> bool:
 
 @internal
 @view
-def _compute_claims(
+def _weigh_slice(
     root: bytes32,
     take: Take,
     leaves: Leaves,
     asked_at: uint256,
     witness: Bytes[constants.WITNESS_BYTES_MAX],
-) -> Claims:
+) -> margins.Found:
     """
-    @notice The target's margin, and what the slice is worth and relieves it of; M*(target) stands at `leaves.end`.
+    @notice What is left of the target (before), and the target (after), for it is the one whose prices have to be
+            young; M*(target) stands at `leaves.end`, and nothing behind it.
     @param asked_at When prices must have been young, at most state time
-    @dev The target stands as the account after, for it is the one that has to be young.
     """
-    parts: accounts.Account = self._cut(leaves.target, take.slice_ppm)
-    rest: Moved = self._move(leaves.target, parts, -1)
+    rest: Moved = self._move(leaves.target, self._cut(leaves.target, take.slice_ppm), -1)
     # Encoded first: a call among the arguments would have the witness copied once more.
     rest_leaf: Bytes[constants.LEAF_BYTES_MAX] = accounts._encode_account(rest.account)
     target_leaf: Bytes[constants.LEAF_BYTES_MAX] = accounts._encode_account(leaves.target)
-    found: margins.Found = self._compute_margin(root, leaves, rest_leaf, target_leaf, False, asked_at, witness)
-    target: margins.Margin = found.after
-    relief: int256 = target.equity - target.maintenance - (found.before.equity - found.before.maintenance)
-    is_needed: bool = leaves.target.liquidation_from == 0 or margins._is_bad(leaves.target, target, leaves.params)
-    return Claims(
-        is_due=not found.is_missing and found.is_young and is_needed and relief >= 0,
-        equity=target.equity,
-        maintenance=target.maintenance,
-        value=target.equity - found.before.equity,
-        relief=relief,
-        end=found.end,
+    return self._compute_margin(root, leaves, rest_leaf, target_leaf, False, asked_at, witness)
+
+
+@internal
+@pure
+def _is_sale_needed(leaves: Leaves, margin: margins.Margin) -> bool:
+    """
+    @notice Whether a liquidation still has its reason; the owner of a forced close wants it.
+    """
+    return leaves.target.liquidation_from == 0 or margins._is_bad(leaves.target, margin, leaves.params)
+
+
+@internal
+@pure
+def _are_claims_held(take: Take, leaves: Leaves, found: margins.Found) -> bool:
+    """
+    @notice Whether nothing under the scenarios exhibited speaks against what a deal rests on: the claims, and that it
+            is needed.
+    """
+    margin: margins.Margin = found.after
+    margin.maintenance = take.maintenance
+    return (
+        margin.equity == take.equity
+        and margin.equity - found.before.equity == take.value
+        and margins._is_number_true(
+            found.after.maintenance, take.maintenance, found.exhibit.after, take.target_active
+        )
+        and self._is_sale_needed(leaves, margin)
     )
 
 
 @internal
 @pure
-def _are_claims_true(take: Take, claims: Claims) -> bool:
+def _compute_relief(take: Take, found: margins.Found) -> int256:
     """
-    @notice Whether the deal is due, and rests on what is claimed.
+    @notice By how much what is left needs less than is claimed of the target; below 0 where it needs more.
     """
-    return (
-        claims.is_due
-        and claims.equity == take.equity
-        and claims.maintenance == take.maintenance
-        and claims.value == take.value
-        and claims.relief == convert(take.relief, int256)
-    )
+    return take.equity - take.maintenance - (found.before.equity - found.before.maintenance)
 
 
 @internal
 @view
-def _is_initial_covered(
+def _weigh_bidder(
     root: bytes32,
     after: accounts.Account,
     leaves: Leaves,
     asked_at: uint256,
     witness: Bytes[constants.WITNESS_BYTES_MAX],
-) -> bool:
+) -> margins.Found:
     """
-    @notice Whether an account covers its initial margin; M*(after) stands at `leaves.end`, and nothing behind it.
+    @notice A bidder behind the deal; M*(after) stands at `leaves.end`, and nothing behind it.
     @param asked_at When prices must have been young, at most state time
     """
     leaf: Bytes[constants.LEAF_BYTES_MAX] = accounts._encode_account(after)
-    found: margins.Found = self._compute_margin(root, leaves, leaf, leaf, True, asked_at, witness)
-    witnesses._finish(witness, found.end)
-    return not found.is_missing and found.is_fresh and found.after.initial >= 0
+    return self._compute_margin(root, leaves, leaf, leaf, True, asked_at, witness)
 
 
 @internal
@@ -364,7 +365,7 @@ def _compute_margin(
     witness: Bytes[constants.WITNESS_BYTES_MAX],
 ) -> margins.Found:
     """
-    @notice The margins of two accounts, by the M* at `leaves.end`.
+    @notice The margins of two accounts under the scenarios exhibited, by the M* at `leaves.end` that ends the witness.
     """
     found: margins.Found = margins._compute_at(
         witness,
@@ -378,4 +379,5 @@ def _compute_margin(
         asked_at,
     )
     assert found.root == root, "root"
+    witnesses._finish(witness, found.end)
     return found

@@ -12,7 +12,6 @@ import assets
 import constants
 import context as contexts
 import fields
-import globals
 import margins
 import messages
 import operations
@@ -31,6 +30,13 @@ interface Effect:
         message_hash: bytes32,
         witness: Bytes[constants.WITNESS_BYTES_MAX],
     ) -> bool: view
+    def is_advance_wrong(
+        context: contexts.Context,
+        position: uint256,
+        from_: uint256,
+        message_hash: bytes32,
+        witness: Bytes[constants.WITNESS_BYTES_MAX],
+    ) -> bool: view
 
 struct Bid:
     decodes: bool
@@ -41,13 +47,16 @@ struct Bid:
     maintenance: int256
     value: int256
     relief: uint256
+    target_active: uint256  # scenarios that the claims name, of the target and of what is left of it
+    rest_active: uint256
+    bidder_active: uint256  # of the bidder, where he is short
 
 # What is found before any margin is computed: the leaves, and why the bid fails, if it does.
 struct Found:
     leaves: slices.Leaves
     code: uint256
 
-OP_BYTES: constant(uint256) = 83
+OP_BYTES: constant(uint256) = 107
 CLAIMS_AT: constant(uint256) = 19
 
 # `head || sequence u64, target u32, slice_ppm u32, discount_min u64, valid_until u64`.
@@ -57,7 +66,8 @@ MESSAGE_BYTES: constant(uint256) = messages.HEAD_BYTES + 32
 CLAIMS_MUST_MATCH: constant(uint256) = 6
 OUTCOME_MUST_MATCH: constant(uint256) = 7
 
-# Codes of SPEC.md section 9; with the first of them the op claims nothing.
+# Codes of SPEC.md section 9. With the first of them the op claims nothing of any margin; with the next but the target's
+# and the slice's.
 DONE: constant(uint256) = 0
 SENDER_MUST_OWN: constant(uint256) = 460
 SLICE_UNSOUND: constant(uint256) = 485
@@ -69,6 +79,7 @@ SLICE_TOO_LARGE: constant(uint256) = 490
 DISCOUNT_TOO_SMALL: constant(uint256) = 491
 BIDDER_FULL: constant(uint256) = 492
 BIDDER_SHORT: constant(uint256) = 493
+SLICE_UNHEDGES: constant(uint256) = 497
 
 VERIFY_EFFECT: immutable(address)
 
@@ -118,7 +129,7 @@ def evaluate(
         if ground == constants.EFFECT:
             return False
         witnesses._finish(witness, message.end)
-        return check == CLAIMS_MUST_MATCH or not self._is_bare(bid.code)
+        return check == CLAIMS_MUST_MATCH or not self._is_before_deal(bid.code)
     take: slices.Take = self._get_take(bid, message, data)
     if ground == constants.EFFECT:
         return self._is_effect_wrong(context, bid, message, take, witness)
@@ -132,11 +143,20 @@ def evaluate(
 
 @internal
 @pure
-def _is_bare(code: uint256) -> bool:
+def _is_before_target(code: uint256) -> bool:
     """
-    @notice Whether a bid that comes to this fails before anything is claimed.
+    @notice Whether a bid that comes to this fails before any margin is computed.
     """
-    return code in [SENDER_MUST_OWN, SLICE_UNSOUND, EXPIRED, REPLAYED, TARGET_NOT_OPEN, NOT_DUE]
+    return code in [SENDER_MUST_OWN, SLICE_UNSOUND, EXPIRED, REPLAYED, TARGET_NOT_OPEN]
+
+
+@internal
+@pure
+def _is_before_deal(code: uint256) -> bool:
+    """
+    @notice Whether a bid that comes to this fails before the bidder is asked for anything.
+    """
+    return code == NOT_DUE or code == SLICE_UNHEDGES or self._is_before_target(code)
 
 
 @internal
@@ -195,14 +215,20 @@ def _are_claims_true(
     @notice Whether the op claims of the target and of the slice what is so, or that the bid fails before, or at that.
     """
     found: Found = self._find_refusal(root, message, take, witness)
-    if found.code != DONE:
+    if found.code != DONE or self._is_before_target(bid.code):
         witnesses._finish(witness, found.leaves.end)
         return bid.code == found.code
-    claims: slices.Claims = slices._compute_claims(root, take, found.leaves, message.time, witness)
-    witnesses._finish(witness, claims.end)
-    if not claims.is_due:
+    weighed: margins.Found = slices._weigh_slice(root, take, found.leaves, message.time, witness)
+    if weighed.is_missing or not weighed.is_young:
         return bid.code == NOT_DUE
-    return not self._is_bare(bid.code) and slices._are_claims_true(take, claims)
+    if bid.code == NOT_DUE:
+        return not slices._is_sale_needed(found.leaves, weighed.after)
+    relief: int256 = slices._compute_relief(take, weighed)
+    shown: uint256 = weighed.exhibit.before
+    is_relief_true: bool = relief < 0 or shown != take.rest_active
+    if bid.code != SLICE_UNHEDGES:
+        is_relief_true = margins._is_number_true(relief, convert(take.relief, int256), shown, take.rest_active)
+    return is_relief_true and slices._are_claims_held(take, found.leaves, weighed)
 
 
 @internal
@@ -215,9 +241,10 @@ def _is_outcome_true(
     witness: Bytes[constants.WITNESS_BYTES_MAX],
 ) -> bool:
     """
-    @notice Whether with these claims the bid comes to what the op says. The bidder's margin is computed last.
+    @notice Whether with these claims the bid comes to what the op says. The bidder's margin is computed last, where the
+            op says anything of it.
     """
-    if self._is_bare(bid.code):
+    if self._is_before_deal(bid.code):
         witnesses._finish(witness, message.end)
         return True
     found: Found = self._find_refusal(root, message, take, witness)
@@ -237,10 +264,14 @@ def _is_outcome_true(
         code = DISCOUNT_TOO_SMALL
     elif not (moved.has_room and valuation._is_within_caps(moved.account)):
         code = BIDDER_FULL
-    elif slices._is_initial_covered(root, moved.account, leaves, message.time, witness):
-        return bid.code == DONE
-    else:
-        return bid.code == BIDDER_SHORT
+    elif bid.code == DONE or bid.code == BIDDER_SHORT:
+        weighed: margins.Found = slices._weigh_bidder(root, moved.account, leaves, message.time, witness)
+        is_short: bool = bid.code == BIDDER_SHORT
+        if weighed.is_missing or not weighed.is_fresh:
+            return is_short
+        if is_short:
+            return weighed.after.initial < 0 or weighed.exhibit.after != bid.bidder_active
+        return weighed.after.initial >= 0
     witnesses._finish(witness, leaves.end)
     return bid.code == code
 
@@ -260,23 +291,19 @@ def _is_effect_wrong(
     """
     @notice The slice moves, and is paid for; or nothing does but the cursor, and then only G is read.
     """
-    if bid.code == DONE:
-        is_sound: bool = (
-            operations._is_account(take.account)
-            and operations._is_account(take.target)
-            and 1 <= take.slice_ppm
-            and take.slice_ppm <= constants.PPM
+    if bid.code != DONE:
+        return staticcall Effect(VERIFY_EFFECT).is_advance_wrong(
+            context, bid.position, message.end, message.message_hash, witness
         )
-        return is_sound and staticcall Effect(VERIFY_EFFECT).is_deal_wrong(
-            context, take, message.end, message.message_hash, witness
-        )
-    leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
-    end: uint256 = 0
-    leaf, end = witnesses._peek(witness, message.end)
-    witnesses._finish(witness, end)
-    leaf = globals._encode_globals(messages._advance(globals._decode_globals(leaf), bid.position, message))
-    root: bytes32 = witnesses._write(witness, message.end, context.pre_root, constants.GLOBALS, 0, leaf)
-    return root != context.post_root
+    is_sound: bool = (
+        operations._is_account(take.account)
+        and operations._is_account(take.target)
+        and 1 <= take.slice_ppm
+        and take.slice_ppm <= constants.PPM
+    )
+    return is_sound and staticcall Effect(VERIFY_EFFECT).is_deal_wrong(
+        context, take, message.end, message.message_hash, witness
+    )
 
 
 # The bytes of the op, and of the message
@@ -298,6 +325,8 @@ def _get_take(
         maintenance=bid.maintenance,
         value=bid.value,
         relief=bid.relief,
+        target_active=bid.target_active,
+        rest_active=bid.rest_active,
         account=message.account,
         sequence=fields._uint(payload, 33, 8),
         target=fields._uint(payload, 41, 4),
@@ -313,7 +342,8 @@ def _get_take(
 def _decode_bid(op: Bytes[constants.OP_BYTES_MAX]) -> Bid:
     """
     @notice `kind u8 || position u64 || index u64 || code u16 || equity i128 || maintenance i128 || value i128 || relief
-            u128`; a code that comes before all margins claims nothing.
+            u128 || target_active b8 || rest_active b8 || bidder_active b8`; a code that comes before all margins claims
+            nothing, and no other names what it does not rely on.
     """
     if len(op) != OP_BYTES:
         return empty(Bid)
@@ -326,11 +356,20 @@ def _decode_bid(op: Bytes[constants.OP_BYTES_MAX]) -> Bid:
         maintenance=fields._int(op, CLAIMS_AT + 16, 16),
         value=fields._int(op, CLAIMS_AT + 32, 16),
         relief=fields._uint(op, CLAIMS_AT + 48, 16),
+        target_active=fields._uint(op, CLAIMS_AT + 64, 8),
+        rest_active=fields._uint(op, CLAIMS_AT + 72, 8),
+        bidder_active=fields._uint(op, CLAIMS_AT + 80, 8),
     )
-    if self._is_bare(bid.code):
-        bid.decodes = (
-            extract32(op, CLAIMS_AT) == empty(bytes32) and extract32(op, CLAIMS_AT + 32) == empty(bytes32)
-        )
-    else:
-        bid.decodes = bid.code in [DONE, SLICE_TOO_LARGE, DISCOUNT_TOO_SMALL, BIDDER_FULL, BIDDER_SHORT]
+    is_bare: bool = bid.code == NOT_DUE or self._is_before_target(bid.code)
+    is_nothing_claimed: bool = (
+        extract32(op, CLAIMS_AT) == empty(bytes32)
+        and extract32(op, CLAIMS_AT + 32) == empty(bytes32)
+        and extract32(op, OP_BYTES - 32) == empty(bytes32)
+    )
+    bid.decodes = (
+        (is_bare or bid.code in [DONE, SLICE_UNHEDGES, SLICE_TOO_LARGE, DISCOUNT_TOO_SMALL, BIDDER_FULL, BIDDER_SHORT])
+        and (not is_bare or is_nothing_claimed)
+        and (bid.code == BIDDER_SHORT or bid.bidder_active == 0)
+        and (bid.code != SLICE_UNHEDGES or bid.relief == 0)
+    )
     return bid

@@ -87,7 +87,7 @@ def _is_relay_effect_wrong(
     params_at: uint256 = 0
     leaf, params_at = witnesses._peek(witness, message.end)
     leaves.state = globals._decode_globals(leaf)
-    leaf = globals._encode_globals(messages._advance(leaves.state, position, message))
+    leaf = globals._encode_globals(messages._advance(leaves.state, position, message.message_hash))
     root: bytes32 = witnesses._write(witness, message.end, context.pre_root, constants.GLOBALS, 0, leaf)
     reading: readings.Reading = self._decode(kind, op)
     if not reading.decodes or reading.underlying >= leaves.state.underlying_count:

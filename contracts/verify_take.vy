@@ -33,10 +33,10 @@ interface Effect:
         witness: Bytes[constants.WITNESS_BYTES_MAX],
     ) -> bool: view
 
-OP_BYTES: constant(uint256) = 174
-SIGNED_AT: constant(uint256) = 73
+OP_BYTES: constant(uint256) = 190
+SIGNED_AT: constant(uint256) = 89
 SIGNED_BYTES: constant(uint256) = 36
-KEY_INDEX_AT: constant(uint256) = 109
+KEY_INDEX_AT: constant(uint256) = 125
 
 # Checks of SPEC.md section 6
 MUST_DECODE: constant(uint256) = 0
@@ -116,17 +116,14 @@ def evaluate(
     leaves: slices.Leaves = slices._read_leaves(witness, 0, context.pre_root, READS[check], take)
     if not leaves.is_missing:
         if check == MARGIN_MUST_MATCH:
-            claims: slices.Claims = slices._compute_claims(
-                context.pre_root, take, leaves, leaves.state.time, witness
-            )
-            witnesses._finish(witness, claims.end)
-            return not slices._are_claims_true(take, claims)
+            return not self._are_claims_true(context.pre_root, take, leaves, witness)
         if check == BIDDER_MARGIN_MUST_HOLD:
             moved: slices.Moved = slices._compute_bidder_after(take, leaves)
             if moved.has_room and accounts._is_cash_in_field(moved.account):
-                return not slices._is_initial_covered(
+                found: margins.Found = slices._weigh_bidder(
                     context.pre_root, moved.account, leaves, leaves.state.time, witness
                 )
+                return found.is_missing or not found.is_fresh or found.after.initial < 0
         if check == SIGNATURE_MUST_VERIFY:
             return self._is_signature_invalid(context.domain, op, take, leaves, witness)
     witnesses._finish(witness, leaves.end)
@@ -134,6 +131,27 @@ def evaluate(
 
 
 # Checks
+
+
+@internal
+@view
+def _are_claims_true(
+    root: bytes32, take: slices.Take, leaves: slices.Leaves, witness: Bytes[constants.WITNESS_BYTES_MAX]
+) -> bool:
+    """
+    @notice Whether what the op claims of the target and of the slice is so, at young prices, and the target still needs
+            it.
+    """
+    found: margins.Found = slices._weigh_slice(root, take, leaves, leaves.state.time, witness)
+    relief: int256 = slices._compute_relief(take, found)
+    return (
+        not found.is_missing
+        and found.is_young
+        and slices._are_claims_held(take, leaves, found)
+        and margins._is_number_true(
+            relief, convert(take.relief, int256), found.exhibit.before, take.rest_active
+        )
+    )
 
 
 @internal
@@ -199,9 +217,9 @@ def _is_signature_invalid(
 @pure
 def _decode_take(op: Bytes[constants.OP_BYTES_MAX]) -> slices.Take:
     """
-    @notice `kind u8 || position u64 || equity i128 || maintenance i128 || value i128 || relief u128 || [account u32,
-            sequence u64, target u32, slice_ppm u32, discount_min u64, valid_until u64] || key_index u8 || signature
-            b64`.
+    @notice `kind u8 || position u64 || equity i128 || maintenance i128 || value i128 || relief u128 || target_active
+            b8 || rest_active b8 || [account u32, sequence u64, target u32, slice_ppm u32, discount_min u64, valid_until
+            u64] || key_index u8 || signature b64`.
     """
     if len(op) != OP_BYTES:
         return empty(slices.Take)
@@ -212,12 +230,14 @@ def _decode_take(op: Bytes[constants.OP_BYTES_MAX]) -> slices.Take:
         maintenance=fields._int(op, 25, 16),
         value=fields._int(op, 41, 16),
         relief=fields._uint(op, 57, 16),
-        account=fields._uint(op, 73, 4),
-        sequence=fields._uint(op, 77, 8),
-        target=fields._uint(op, 85, 4),
-        slice_ppm=fields._uint(op, 89, 4),
-        discount_min=fields._uint(op, 93, 8),
-        valid_until=fields._uint(op, 101, 8),
+        target_active=fields._uint(op, 73, 8),
+        rest_active=fields._uint(op, 81, 8),
+        account=fields._uint(op, 89, 4),
+        sequence=fields._uint(op, 93, 8),
+        target=fields._uint(op, 101, 4),
+        slice_ppm=fields._uint(op, 105, 4),
+        discount_min=fields._uint(op, 109, 8),
+        valid_until=fields._uint(op, 117, 8),
         key_index=fields._uint(op, KEY_INDEX_AT, 1),
     )
     take.decodes = (

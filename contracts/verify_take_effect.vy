@@ -63,14 +63,36 @@ def is_deal_wrong(
     after: slices.Leaves = before
     after.state.next_position = take.position + 1
     if message_hash != empty(bytes32):
-        after.state.inbox_cursor += 1
-        after.state.inbox_hash = messages._hash_accumulator(after.state.inbox_hash, message_hash)
+        after.state = messages._advance(before.state, take.position, message_hash)
     after.bidder = bidder.account
     after.target = self._compute_target_after(take, before)
     after.books = self._compute_books_after(take, before)
     if not accounts._is_cash_in_field(after.target) or after.books.fund > convert(max_value(int128), int256):
         return False
     return self._is_root_wrong(context, take, from_, before, after, parts, traded, witness)
+
+
+@external
+@view
+def is_advance_wrong(
+    context: contexts.Context,
+    position: uint256,
+    from_: uint256,
+    message_hash: bytes32,
+    witness: Bytes[constants.WITNESS_BYTES_MAX],
+) -> bool:
+    """
+    @notice Whether another root than the claimed one comes when a bid that came through L1 moves the log and the inbox,
+            and nothing else. Reads G.
+    @param position Of the op, below NEVER
+    @param from_ Where the leaf stands in the witness
+    """
+    leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
+    end: uint256 = 0
+    leaf, end = witnesses._peek(witness, from_)
+    witnesses._finish(witness, end)
+    leaf = globals._encode_globals(messages._advance(globals._decode_globals(leaf), position, message_hash))
+    return witnesses._write(witness, from_, context.pre_root, constants.GLOBALS, 0, leaf) != context.post_root
 
 
 @internal

@@ -29,7 +29,7 @@ _SIGNED: dict[int, tuple[int, int]] = {
     Kind.CANCEL: (9, 18),
     Kind.TRANSFER: (9, 26),
     Kind.WITHDRAW: (9, 22),
-    Kind.TAKE: (73, 36),
+    Kind.TAKE: (89, 36),
 }
 """Of the ops that are posted where they were accepted. An order is posted to register it, behind that position."""
 

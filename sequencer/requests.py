@@ -27,7 +27,7 @@ REQUEST_BYTES_MAX = 512
 SIGNED_TAIL_BYTES = 65
 """Of what a session key signs: its index u8, and the signature."""
 _POSITION_BYTES = 8
-_ADDED_BYTES: dict[int, int] = {Kind.ORDER: _POSITION_BYTES + 8, Kind.TAKE: _POSITION_BYTES + 4 * 16}
+_ADDED_BYTES: dict[int, int] = {Kind.ORDER: _POSITION_BYTES + 8, Kind.TAKE: _POSITION_BYTES + 4 * 16 + 2 * 8}
 """What stands in an op between its kind and the rest of the request."""
 
 RequestOp = Oracle | Surface | OrderOp | Cancel | Transfer | Withdraw | Take

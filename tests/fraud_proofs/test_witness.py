@@ -42,9 +42,20 @@ def read_entries(data: bytes, keys: list[LeafKey]) -> tuple[list[WitnessLeaf], b
     return leaves, data
 
 
+def list_named(witness: Witness) -> list[tuple[int, bytes]]:
+    """What stands among the leaves, and before how many of them."""
+    account = [] if witness.exhibit is None else [(EXHIBIT_AT, witness.exhibit.to_bytes(4))]
+    if witness.scenarios is None:
+        return account
+    assert witness.scenarios.before is not None
+    assert witness.scenarios.after is not None
+    return [*account, (witness.scenarios_at, witness.scenarios.before + witness.scenarios.after)]
+
+
 @pytest.mark.parametrize("story", [*STORIES, *MESSAGE_STORIES], ids=lambda story: story.name)
 def test_witnesses_are_their_bytes(story: Story) -> None:
-    """Message, leaves with an exhibit's number among them, and hints stand in the bytes, and nothing follows."""
+    """Message, leaves with an exhibit's number or scenarios among them, and hints stand in the bytes, and nothing
+    follows."""
     dispute = dispute_honest(story.tell()[1])
     for ground in dispute.grounds:
         witness = dispute.build(ground)
@@ -53,10 +64,10 @@ def test_witnesses_are_their_bytes(story: Story) -> None:
             size = 2 + len(witness.message)
             assert data[:size] == len(witness.message).to_bytes(2) + witness.message
             data = data[size:]
-        if witness.exhibit is not None:
-            head, after = read_entries(data, [leaf.key for leaf in witness.leaves[:EXHIBIT_AT]])
-            assert after[:4] == witness.exhibit.to_bytes(4)
-            data = b"".join(leaf.encode() for leaf in head) + after[4:]
+        for at, named in list_named(witness):
+            head, after = read_entries(data, [leaf.key for leaf in witness.leaves[:at]])
+            assert after.startswith(named)
+            data = b"".join(leaf.encode() for leaf in head) + after.removeprefix(named)
         leaves, rest = read_entries(data, [leaf.key for leaf in witness.leaves])
         assert tuple(leaves) == witness.leaves
         assert rest == witness.hints

@@ -308,15 +308,6 @@ def draw_scene(random: Random, rules: Parameters) -> Scene:
     return Scene(leaves, params, time, before, after, random.random() < 0.5)
 
 
-def draw_exhibit(random: Random) -> Exhibit:
-    """Scenarios of the rules, the basis contingency, and numbers of nothing; often the same before and after."""
-    before, after = (
-        bytes(random.choice((random.randrange(36), BASIS_ACTIVE, random.randrange(256))) for _ in NO_ACTIVE)
-        for _ in range(2)
-    )
-    return Exhibit(before, random.choice((before, after)))
-
-
 def build_dearest_scene(
     random: Random, rules: Parameters, positions: int = POSITIONS_MAX, expiries: int = ACCOUNT_EXPIRIES_MAX
 ) -> Scene:

@@ -11,9 +11,11 @@ from dataclasses import replace
 from typing import Any
 
 from fraud_proofs.grounds import EFFECT, check_ground
+from risk.margin import BASIS_ACTIVE
+from risk.parameters import Parameters
 from state.codes import Code, Kind
 from state.constants import PPM
-from state.context import StepContext
+from state.context import StepContext, is_passed
 from state.leaves import (
     CALL,
     FUTURE,
@@ -27,10 +29,10 @@ from state.leaves import (
     Underlying,
     perpetual,
 )
-from state.ledger import Ledger, Slot
+from state.ledger import Exhibit, Ledger, Slot
 from state.marks import compute_mark
-from state.operations import Fill, Operation, decode_operation
-from state.transition import Valid
+from state.operations import NO_ACTIVE, Fill, Operation, decode_operation
+from state.transition import PROCESSES, Valid
 from state.tree import (
     GLOBALS_KEY,
     Collection,
@@ -47,6 +49,7 @@ from tests.world import (
     MIX,
     MIXED_LISTINGS,
     QUOTE_TERMS,
+    RULES,
     UNDERLYING_TERMS,
     WEEK,
     Legs,
@@ -201,6 +204,30 @@ def assert_acquits(court: Court, scene: Scene, code: Code) -> None:
     assert not court.judge(dispute(scene.played, check_ground(code))), f"{code.name} convicts {scene.op.hex()}"
 
 
+def draw_active(rng: random.Random) -> bytes:
+    """Scenarios of eight underlyings: some of the rules', the basis contingency, and numbers that mean nothing."""
+    return bytes(rng.choice((rng.randrange(32), BASIS_ACTIVE, rng.randrange(256))) for _ in NO_ACTIVE)
+
+
+def draw_exhibit(rng: random.Random) -> Exhibit:
+    """Any scenarios, often the same before and after."""
+    before = draw_active(rng)
+    return Exhibit(before, rng.choice((before, draw_active(rng))))
+
+
+def judge_any_exhibit(court: Court, scene: Scene, code: Code, rng: random.Random, exhibits: int = 4) -> bool:
+    """Whether a check that judges a margin fails. The witness of an honest prover shows just that; under any other
+    scenarios both judges say the same too, and never that a check fails which holds."""
+    (check,) = (check for known, check in PROCESSES[scene.decoded.kind].checks if known is code)
+    case = dispute(scene.played, check_ground(code))
+    fails = not is_passed(check, scene.ledger, scene.context, scene.decoded)
+    assert court.judge(case) is fails, f"{code.name} of {scene.op.hex()}"
+    for _ in range(exhibits):
+        other = replace(case.witness, scenarios=draw_exhibit(rng))
+        assert court.judge(replace(case, witness=other)) <= fails, f"{other.scenarios} convicts {scene.op.hex()}"
+    return fails
+
+
 def assert_same_effect(court: Court, scene: Scene) -> None:
     """The root of the effects stands, and no other, say both judges."""
     assert not court.judge(dispute(scene.honest, EFFECT))
@@ -260,10 +287,10 @@ def build_market_params(rng: random.Random) -> Params:
     )
 
 
-def open_random_market(seed: int) -> World:
+def open_random_market(seed: int, rules: Parameters = RULES) -> World:
     """People with cash and collateral, prices with premiums either way."""
     rng = random.Random(seed)
-    world = open_mixed_market(seed, people=PEOPLE, params=build_market_params(rng))
+    world = open_mixed_market(seed, people=PEOPLE, params=build_market_params(rng), rules=rules)
     for name in PEOPLE:
         for asset in (1, 2):
             if rng.random() < 0.6:

@@ -19,10 +19,10 @@ from tests.contracts.margin_scene import (
     Answer,
     Scene,
     build_dearest_scene,
-    draw_exhibit,
     draw_rules,
     draw_scene,
 )
+from tests.contracts.scene import draw_exhibit
 from tests.evm import Contract, Evm
 
 SETS = [

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from fraud_proofs.grounds import EFFECT, check_ground
+from risk.parameter_sets import PARAMETER_SETS
 from state.codes import Code, Kind
 from state.constants import (
     ACCOUNT_EXPIRIES_MAX,
@@ -23,7 +24,17 @@ from state.constants import (
 )
 from state.leaves import FLAG_POST_ONLY, FLAG_REDUCE_ONLY, FLAG_SELL, FUTURE, Instrument, Order, perpetual
 from state.ledger import Slot
-from state.process_fill import BUYER, SELLER, Side, compute_fee_base, compute_outcome, compute_side_fee, get_orders
+from state.operations import NO_ACTIVE
+from state.process_fill import (
+    BUYER,
+    SELLER,
+    Side,
+    claim_fill,
+    compute_fee_base,
+    compute_outcome,
+    compute_side_fee,
+    get_orders,
+)
 from state.transition import Valid
 from state.tree import account_key, expiry_key, order_key, underlying_key
 from state.valuation import compute_account_margin, drop_stale_spots, read_quotes
@@ -39,6 +50,8 @@ from tests.contracts.scene import (
     assert_corruption_shows_nothing,
     assert_same_effect,
     compute_fair_price,
+    draw_active,
+    judge_any_exhibit,
     open_random_market,
     place_crossing_orders,
     play_random_trades,
@@ -61,6 +74,14 @@ def court() -> Court:
 def world(seed: int) -> World:
     """A market in full swing."""
     world = open_random_market(seed)
+    play_random_trades(world, random.Random(seed), 6)
+    return world
+
+
+@pytest.fixture
+def option_world(seed: int) -> World:
+    """The same under rules of many scenarios, so that those in which an option is worst off are to be named."""
+    world = open_random_market(seed, PARAMETER_SETS["keel"])
     play_random_trades(world, random.Random(seed), 6)
     return world
 
@@ -723,6 +744,96 @@ def test_margin_of_any_legs_is_judged_to_the_unit(court: Court, world: World, se
             court.judge(dispute(scene.played, check_ground(code)))
             scene.bend_underlying(scene.order(find_slot(side, scene)).legs[0][0].underlying, oracle_time=0)
             court.judge(dispute(scene.played, check_ground(code)))
+
+
+def find_option_fill(world: World, rng: random.Random) -> Scene:
+    """A valid fill with an option among what it trades."""
+    while True:
+        scene = find_valid_fill(world, rng)
+        if any(leg.is_option for leg, _ in scene.order(find_slot(BUYER, scene)).legs):
+            return scene
+
+
+def sink_and_shrink(scene: Scene, side: Side, rng: random.Random) -> None:
+    """Let the side be short of margin, and the fill shrink each leg of what it holds, near its mark and free of fees;
+    the op names the scenarios in which the side was worst off."""
+    hold_enough(scene, side, rng.choice((0, 7)))
+    scene.bend_params(l1_fee=0, maker_fee_ppm=0, taker_fee_ppm=0)
+    fair, size = compute_fair_price(scene.ledger, scene.order(find_slot(BUYER, scene)).legs)
+    scene.bend_op(price=fair + side.sign * size * rng.choice((0, 0, 50_000, 500_000)) // PPM)
+    leave_excess(scene, side, -rng.randint(1, 10**12))
+    name_worst(scene)
+
+
+def name_worst(scene: Scene) -> None:
+    """Let the op name the scenarios that a sequencer would."""
+    scene.bend_bytes(claim_fill(scene.ledger, scene.decoded).encode())
+
+
+def name_others(scene: Scene, side: Side, active: bytes) -> None:
+    """Let the op name these scenarios for a side."""
+    scene.bend_op(**{"buyer_active" if side == BUYER else "seller_active": active})
+
+
+@pytest.mark.parametrize("side", [BUYER, SELLER], ids=["buyer", "seller"])
+def test_a_short_side_shrinks_in_the_scenarios_that_it_names(
+    court: Court, option_world: World, seed: int, side: Side
+) -> None:
+    """Where it was as short as the op shows, its fill stands if it is less short behind it and falls if it is not.
+    Where the op names none, or others, it was less short than it was, and its fill may fall, but never the other way
+    round; no scenarios that a proof exhibits instead change a verdict."""
+    rng, code = random.Random(seed), MARGIN_CODES[side == SELLER]
+    stood = fell = fell_by_name = 0
+    while min(stood, fell, fell_by_name) < 4:
+        scene = find_option_fill(option_world, rng)
+        sink_and_shrink(scene, side, rng)
+        fails = judge_any_exhibit(court, scene, code, rng)
+        stood, fell = stood + (not fails), fell + fails
+        for active in (NO_ACTIVE, draw_active(rng)):
+            name_others(scene, side, active)
+            fails_by_name = judge_any_exhibit(court, scene, code, rng)
+            assert fails_by_name >= fails
+            fell_by_name += fails_by_name > fails
+
+
+@pytest.mark.parametrize("side", [BUYER, SELLER], ids=["buyer", "seller"])
+def test_no_exhibit_speaks_against_a_margined_side(court: Court, option_world: World, seed: int, side: Side) -> None:
+    """To the unit: with what is just enough the fill stands under any scenarios, and with a unit less it falls under
+    the worst, whatever the op names."""
+    rng, code = random.Random(seed), MARGIN_CODES[side == SELLER]
+    for _ in range(6):
+        scene = find_option_fill(option_world, rng)
+        name_others(scene, side, rng.choice((NO_ACTIVE, draw_active(rng))))
+        leave_excess(scene, side, 0)
+        assert not judge_any_exhibit(court, scene, code, rng)
+        set_position(scene, find_slot(side, scene).account, scene.order(find_slot(side, scene)).legs[0][0], 0)
+        leave_excess(scene, side, -1)
+        assert judge_any_exhibit(court, scene, code, rng)
+
+
+def test_a_fill_that_names_nothing_has_no_tail(court: Court, world: World, seed: int) -> None:
+    """Sixteen zeros behind a fill are no fill, nor is any other number of bytes: it cannot be said in two ways."""
+    rng = random.Random(seed)
+    scene = find_valid_fill(world, rng)
+    plain = scene.op
+    assert len(plain) == 37
+    for tail, decodes in (
+        (bytes(16), False),
+        (bytes(15) + b"\1", True),
+        (b"\1" + bytes(15), True),
+        (rng.randbytes(15) + b"\1", True),
+        (b"\1", False),
+        (b"\1" * 8, False),
+        (b"\1" * 15, False),
+        (b"\1" * 17, False),
+    ):
+        scene.bend_bytes(plain + tail)
+        assert (scene.decoded is not None) is decodes
+        assert court.judge(dispute(scene.played, check_ground(Code.FILL_MUST_DECODE))) is not decodes
+        for ground in rng.sample(list_grounds(Kind.FILL), 5):
+            court.judge(dispute(scene.played, ground))
+    scene.bend_bytes(plain + b"\1" * 16)
+    assert_same_effect(court, scene)
 
 
 def test_bad_debt_is_repaid_before_a_fee_is_earned(court: Court, world: World, seed: int) -> None:

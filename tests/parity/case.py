@@ -9,15 +9,13 @@ from fraud_proofs.challenger import Proof, State
 from fraud_proofs.grounds import EFFECT, Ground, check_ground
 from fraud_proofs.step import BadWitness, is_fraud_shown
 from fraud_proofs.witness import Witness, build_witness
-from risk.margin import BASIS_ACTIVE
 from state.batches import BatchData, Frame, Step
 from state.codes import Code, Kind
 from state.context import StepContext
-from state.ledger import Exhibit, Ledger
-from state.operations import NO_ACTIVE
+from state.ledger import Ledger
 from state.transition import Invalid, Valid, apply_step
 from state.tree import LeafKey
-from tests.contracts.scene import Scene
+from tests.contracts.scene import Scene, draw_exhibit
 from tests.parity.tally import Tally
 from tests.parity.tribunal import Ruling, Tribunal
 
@@ -87,16 +85,11 @@ class Case:
         others do. They follow from the bytes of the op."""
         chance = random.Random(self.op)
         for _ in range(EXHIBITS):
-            other = replace(witness, scenarios=Exhibit(draw_active(chance), draw_active(chance)))
+            other = replace(witness, scenarios=draw_exhibit(chance))
             ruling = tribunal.rule(self.batch.batch_hash, self.encode(ground, other))
             told = f"{ground} of {self.op.hex()} under {other.scenarios}"
             assert ruling is self.rule(ground, other), f"{told}: the contract says {ruling.value}"
             assert ruling is Ruling.NOT_SHOWN or ruling is honest, told
-
-
-def draw_active(chance: random.Random) -> bytes:
-    """Scenarios of eight underlyings: some of the rules', the basis contingency, and numbers that mean nothing."""
-    return bytes(chance.choice((chance.randrange(32), BASIS_ACTIVE, chance.randrange(256))) for _ in NO_ACTIVE)
 
 
 def enclose(state: State, context: StepContext, op: bytes, post_root: bytes, chance: random.Random) -> Case:

@@ -10,9 +10,9 @@ from fraud_proofs.challenger import Proof
 from fraud_proofs.grounds import EFFECT, MALFORMED, Ground
 from fraud_proofs.witness import Witness, WitnessLeaf
 from state.codes import Kind
-from state.ledger import Exhibit
 from state.tree import Path
-from tests.parity.case import Case, draw_active, list_grounds
+from tests.contracts.scene import draw_exhibit
+from tests.parity.case import Case, list_grounds
 from tests.parity.history import History, Replay
 from tests.parity.tally import Tally
 from tests.parity.tribunal import Ruling, Tribunal
@@ -155,8 +155,8 @@ def misquote(witness: Witness, stale: list[Witness], chance: random.Random) -> W
 
 def exhibit_others(witness: Witness, stale: list[Witness], chance: random.Random) -> Witness:
     """Other scenarios, or some where no margin is judged, or at another place."""
-    scenarios, at = Exhibit(draw_active(chance), draw_active(chance)), witness.scenarios_at
-    return replace(witness, scenarios=scenarios, scenarios_at=chance.choice((at, at, chance.randrange(9))))
+    at = witness.scenarios_at
+    return replace(witness, scenarios=draw_exhibit(chance), scenarios_at=chance.choice((at, at, chance.randrange(9))))
 
 
 FORGERIES: tuple[Forgery, ...] = (shuffle, drop, add, exchange, bend_leaf, mislead, misquote, exhibit_others)

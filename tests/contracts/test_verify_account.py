@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from fraud_proofs.grounds import EFFECT
+from risk.parameter_sets import PARAMETER_SETS
 from state.codes import Code, Kind
 from state.constants import ACCOUNTS_MAX, AMOUNT_MAX, ASSETS_MAX, CASH_MAX, CUSTODY_MAX, KEYS_MAX, NEVER
-from state.leaves import SCOPE_TRANSFER, SCOPE_WITHDRAW, perpetual
+from state.leaves import SCOPE_TRANSFER, SCOPE_WITHDRAW, call, perpetual, put
 from state.leaving import needs_prices
 from state.operations import Transfer, Withdraw
 from state.transition import Valid
@@ -22,11 +23,12 @@ from tests.contracts.scene import (
     assert_acquits,
     assert_convicts,
     assert_same_effect,
+    judge_any_exhibit,
     open_random_market,
     play_random_trades,
     publish_reading,
 )
-from tests.world import World
+from tests.world import MIX, WEEK, World
 
 Break = Callable[[Scene, random.Random], None]
 """Bends a scene so that one check fails."""
@@ -51,7 +53,17 @@ def rng(seed: int) -> random.Random:
 @pytest.fixture
 def world(seed: int, rng: random.Random) -> World:
     """A market in full swing, where dave has cash and collateral and has never traded."""
-    world = open_random_market(seed)
+    return play_market(open_random_market(seed), rng)
+
+
+@pytest.fixture
+def option_world(seed: int, rng: random.Random) -> World:
+    """The same under rules of many scenarios."""
+    return play_market(open_random_market(seed, PARAMETER_SETS["keel"]), rng)
+
+
+def play_market(world: World, rng: random.Random) -> World:
+    """People trade, and erin comes."""
     play_random_trades(world, rng, 4)
     world.deposit("erin", 10**12)
     world.deposit("erin", 10**9, 1)
@@ -299,6 +311,25 @@ def test_the_last_unit_decides(court: Court, world: World, rng: random.Random, c
         assert_acquits(court, scene, code)
         EDGES[code](scene, -1)
         assert_convicts(court, scene, code)
+
+
+@pytest.mark.parametrize("code", [code for code in EDGES if EDGES[code] is leave_margin], ids=lambda code: code.name)
+def test_no_exhibit_speaks_against_who_keeps_his_margin(
+    court: Court, option_world: World, rng: random.Random, code: Code
+) -> None:
+    """Who holds options and sends away all that he may stands under any scenarios that a proof exhibits; with a unit
+    more he falls under the worst."""
+    for _ in range(ROUNDS):
+        scene = set_money_op(option_world, rng, Kind(code // 100))
+        options = [call(0, WEEK, 18_000_000), put(0, WEEK, 16_000_000), call(MIX, WEEK, 5_000_000)]
+        held = [
+            (option, rng.choice((-1, 1)) * rng.randint(1, 9_999)) for option in rng.sample(options, rng.randint(1, 3))
+        ]
+        scene.bend_account(scene.decoded.account, positions=tuple(sorted(held)))
+        leave_margin(scene, 0)
+        assert not judge_any_exhibit(court, scene, code, rng)
+        leave_margin(scene, -1)
+        assert judge_any_exhibit(court, scene, code, rng)
 
 
 def test_every_check_is_broken() -> None:

@@ -1,9 +1,9 @@
 # pragma version 0.4.3
 """
-@title The effect of an L1 message
+@title The effect of an L1 message, and whether its op says truly that an account is short of margin
 @notice state/SPEC.md section 9. A message must be taken, so it is evaluated whole: one that fails does nothing but move
         the cursor, and a deposit that fails goes back through the outbox. Which code a failure has reaches no root, so
-        here all failures of a message are one.
+        here all failures of a message are one. Whether margin is one of them the op says, and a check of its own judges.
 
         Every `_apply` takes the globals with the cursor already moved, peeks at the further leaves that its message
         reads, and answers the root after them all.
@@ -17,6 +17,7 @@ import fields
 import globals
 import margins
 import messages
+import operations
 import params as parameters
 import valuation
 import witness as witnesses
@@ -27,7 +28,7 @@ initializes: margins
 SHORT_BYTES: constant(uint256) = messages.HEAD_BYTES + 41
 
 # `asset` and `amount` are those of a deposit or forced withdrawal, `key` is that of a registration, `is_on` of a forced
-# close.
+# close; `is_short` is what the op says of the account.
 struct Message:
     type: uint256
     sender: address
@@ -36,6 +37,7 @@ struct Message:
     amount: uint256
     key: accounts.SessionKey
     is_on: bool
+    is_short: bool
     message_hash: bytes32
     end: uint256  # where the leaves of the witness begin
 
@@ -51,14 +53,14 @@ def __init__(margin: address):
 @internal
 @view
 def _read_message(
-    rollup: address, index: uint256, witness: Bytes[constants.WITNESS_BYTES_MAX]
+    rollup: address, l1: operations.L1, witness: Bytes[constants.WITNESS_BYTES_MAX]
 ) -> Message:
     """
-    @notice The message with which the witness begins, and what its payload says.
+    @notice The message with which the witness begins, what its payload says, and what its op says of it.
     """
     found: messages.Message = empty(messages.Message)
     whole: Bytes[constants.MESSAGE_BYTES_MAX] = b""
-    found, whole = messages._read(rollup, index, witness)
+    found, whole = messages._read(rollup, l1.index, witness)
     data: Bytes[SHORT_BYTES] = convert(slice(whole, 0, min(len(whole), SHORT_BYTES)), Bytes[SHORT_BYTES])
     message: Message = empty(Message)
     message.type = found.type
@@ -75,6 +77,7 @@ def _read_message(
         )
     elif message.type == messages.FORCE_CLOSE:
         message.is_on = fields._uint(data, 33, 1) != 0
+    message.is_short = l1.is_short
     message.message_hash = found.message_hash
     message.end = found.end
     return message
@@ -85,19 +88,19 @@ def _read_message(
 def _compute_root_after(
     rollup: address,
     pre_root: bytes32,
-    position: uint256,
-    index: uint256,
+    l1: operations.L1,
     witness: Bytes[constants.WITNESS_BYTES_MAX],
 ) -> bytes32:
     """
-    @notice The root after an l1 op: cursor and hash move whatever becomes of the message.
+    @notice The root after an l1 op: cursor and hash move whatever becomes of the message. Empty where a leaf is not
+            there without which it has no effect.
     """
-    message: Message = self._read_message(rollup, index, witness)
+    message: Message = self._read_message(rollup, l1, witness)
     leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
     end: uint256 = 0
     leaf, end = witnesses._peek(witness, message.end)
     state: globals.Globals = globals._decode_globals(leaf)
-    state.next_position = position + 1
+    state.next_position = l1.position + 1
     state.inbox_cursor += 1
     state.inbox_hash = messages._hash_accumulator(state.inbox_hash, message.message_hash)
 
@@ -105,11 +108,11 @@ def _compute_root_after(
         return self._apply_deposit(pre_root, state, message, end, witness)
     if message.type == messages.FORCE_WITHDRAW:
         return self._apply_force_withdraw(pre_root, state, message, end, witness)
-    if message.type == messages.FORCE_LIQUIDATE:
-        return self._apply_force_liquidate(pre_root, state, message, end, witness)
     if message.type == messages.PARAMS:
         return self._apply_params(pre_root, state, message, end, witness)
-    if message.type in [messages.REGISTER_KEY, messages.CANCEL_ALL, messages.FORCE_CLOSE]:
+    if message.type in [
+        messages.REGISTER_KEY, messages.CANCEL_ALL, messages.FORCE_CLOSE, messages.FORCE_LIQUIDATE
+    ]:
         return self._apply_to_account(pre_root, state, message, end, witness)
     witnesses._finish(witness, end)  # an unknown type or asset
     return self._write_globals(witness, message.end, pre_root, state)
@@ -191,7 +194,8 @@ def _apply_force_withdraw(
     witness: Bytes[constants.WITNESS_BYTES_MAX],
 ) -> bytes32:
     """
-    @notice A withdrawal that the sequencer cannot leave out; reading stops where it fails.
+    @notice A withdrawal that the sequencer cannot leave out, but for want of margin, which the op claims; reading stops
+            where it fails.
     """
     account_at: uint256 = 0
     prices_at: uint256 = 0
@@ -205,9 +209,7 @@ def _apply_force_withdraw(
         account_leaf, prices_at = witnesses._peek(witness, account_at)
 
     # CHECKS
-    is_done: bool = self._is_owner(account_leaf, message) and (
-        1 <= message.amount and message.amount <= constants.AMOUNT_MAX and message.asset < state.asset_count
-    )
+    is_done: bool = self._may_withdraw(account_leaf, message, state)
     account: accounts.Account = empty(accounts.Account)
     leaving: margins.Leaving = empty(margins.Leaving)
     leaving.end = prices_at
@@ -216,7 +218,9 @@ def _apply_force_withdraw(
         leaving = margins._judge_leaving(
             witness, prices_at, state, params_leaf, account_leaf, message.asset, message.amount
         )
-        is_done = leaving.is_covered and leaving.is_margined
+        if leaving.is_missing:
+            return empty(bytes32)
+        is_done = leaving.is_covered and not message.is_short
     asset_is_read: bool = is_done
     outbox_at: uint256 = leaving.end
     books: assets.Asset = empty(assets.Asset)
@@ -247,55 +251,6 @@ def _apply_force_withdraw(
     if not is_done:
         return next
     return self._write_withdrawal(witness, outbox_at, next, state.outbox_count, paid)
-
-
-@internal
-@view
-def _apply_force_liquidate(
-    root: bytes32,
-    state: globals.Globals,
-    message: Message,
-    params_at: uint256,
-    witness: Bytes[constants.WITNESS_BYTES_MAX],
-) -> bytes32:
-    """
-    @notice An account that is short of margin goes up for auction, and its orders are dead, whoever says so; reading
-            stops where it fails.
-    """
-    account_at: uint256 = 0
-    prices_at: uint256 = 0
-    params_leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
-    account_leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
-    params_leaf, account_at = witnesses._peek(witness, params_at)
-    prices_at = account_at
-    if self._may_exist(message.account):
-        account_leaf, prices_at = witnesses._peek(witness, account_at)
-
-    # CHECKS
-    found: margins.Found = empty(margins.Found)
-    found.end = prices_at
-    reads_prices: bool = False
-    if len(account_leaf) > 0:
-        account: accounts.Account = accounts._decode_account(account_leaf)
-        reads_prices = account.liquidation_from == 0
-        if reads_prices:
-            found = margins._compute(
-                witness, prices_at, state.time, state.params_version, params_leaf, account_leaf, account_leaf, False
-            )
-            params: parameters.Params = parameters._decode_params(params_leaf)
-            is_bad: bool = margins._is_bad(account, found.after, params)
-            # EFFECTS
-            if found.is_young and is_bad and not found.is_missing:
-                account.liquidation_from = state.time
-                account.epoch = (account.epoch + 1) % 2**32
-                account_leaf = accounts._encode_account(account)
-    witnesses._finish(witness, found.end)
-    next: bytes32 = self._write_globals(witness, message.end, root, state)
-    next = witnesses._write(witness, params_at, next, constants.PARAMS, state.params_version, params_leaf)
-    if self._may_exist(message.account):
-        next = witnesses._write(witness, account_at, next, constants.ACCOUNTS, message.account, account_leaf)
-    assert not reads_prices or found.root == next, "root"
-    return next
 
 
 @internal
@@ -352,7 +307,8 @@ def _apply_to_account(
     witness: Bytes[constants.WITNESS_BYTES_MAX],
 ) -> bytes32:
     """
-    @notice What an owner asks of one account alone: register_key, cancel_all and force_close.
+    @notice What is asked of one account alone: register_key, cancel_all and force_close by its owner, force_liquidate
+            by anybody.
     """
     next: bytes32 = self._write_globals(witness, message.end, root, state)
     if not self._may_exist(message.account):
@@ -362,7 +318,12 @@ def _apply_to_account(
     leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
     leaf, end = witnesses._peek(witness, account_at)
     witnesses._finish(witness, end)
-    if self._is_owner(leaf, message):
+    if message.type == messages.FORCE_LIQUIDATE:
+        if len(leaf) > 0:
+            leaf = accounts._encode_account(
+                self._force_liquidate(accounts._decode_account(leaf), message.is_short, state.time)
+            )
+    elif self._is_owner(leaf, message):
         account: accounts.Account = accounts._decode_account(leaf)
         if message.type == messages.CANCEL_ALL:
             account.epoch = (account.epoch + 1) % 2**32
@@ -372,6 +333,64 @@ def _apply_to_account(
             account = self._register_key(account, message.key)
         leaf = accounts._encode_account(account)
     return witnesses._write(witness, account_at, next, constants.ACCOUNTS, message.account, leaf)
+
+
+@internal
+@view
+def _is_claimed_shortage_true(
+    rollup: address, root: bytes32, l1: operations.L1, witness: Bytes[constants.WITNESS_BYTES_MAX]
+) -> bool:
+    """
+    @notice Whether the op says of an account that is short of margin, and of no other, in which scenarios it is. Reads
+            the message, G, P, A and M*; reading stops where it shows that nothing asks for margin.
+    @dev Mirrors weigh_message too, and does its work here: a function of its own would have the witness copied once
+         more.
+    """
+    message: Message = self._read_message(rollup, l1, witness)
+    leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
+    params_leaf: Bytes[constants.LEAF_BYTES_MAX] = b""
+    at: uint256 = 0
+    leaf, at = witnesses._read(witness, message.end, root, constants.GLOBALS, 0)
+    state: globals.Globals = globals._decode_globals(leaf)
+    params_leaf, at = witnesses._read(witness, at, root, constants.PARAMS, state.params_version)
+    end: uint256 = at
+    is_missing: bool = False
+    is_weighed: bool = False  # the message asks for margin, and there is one
+    is_short: bool = False
+    if message.type in [messages.FORCE_WITHDRAW, messages.FORCE_LIQUIDATE] and self._may_exist(message.account):
+        leaf, at = witnesses._read(witness, at, root, constants.ACCOUNTS, message.account)
+        end = at
+        if message.type == messages.FORCE_WITHDRAW:
+            if self._may_withdraw(leaf, message, state):
+                leaving: margins.Leaving = margins._judge_leaving(
+                    witness, at, state, params_leaf, leaf, message.asset, message.amount
+                )
+                assert leaving.root == root or not leaving.reads_prices, "root"
+                end = leaving.end
+                is_missing = leaving.is_missing
+                # Without prices it waits, as if the account were short.
+                is_weighed = leaving.reads_prices and leaving.is_covered
+                is_short = is_weighed and not leaving.is_margined
+        elif len(leaf) > 0:
+            account: accounts.Account = accounts._decode_account(leaf)
+            if account.liquidation_from == 0:
+                found: margins.Found = margins._compute(
+                    witness, at, state.time, state.params_version, params_leaf, leaf, leaf, False
+                )
+                assert found.root == root, "root"
+                end = found.end
+                is_missing = found.is_missing
+                # Without prices nobody is liquidated.
+                is_weighed = found.is_young
+                is_short = is_weighed and margins._is_bad(
+                    account, found.after, parameters._decode_params(params_leaf)
+                )
+    witnesses._finish(witness, end)
+    if is_missing:
+        return False
+    if not l1.is_short:
+        return not is_short
+    return is_short or (is_weighed and margins._get_exhibit(witness, at).after != l1.active)
 
 
 @internal
@@ -390,6 +409,19 @@ def _is_owner(account_leaf: Bytes[constants.LEAF_BYTES_MAX], message: Message) -
     @notice Whether the account exists and its owner sent the message.
     """
     return len(account_leaf) > 0 and accounts._decode_account(account_leaf).owner == message.sender
+
+
+@internal
+@pure
+def _may_withdraw(
+    account_leaf: Bytes[constants.LEAF_BYTES_MAX], message: Message, state: globals.Globals
+) -> bool:
+    """
+    @notice Whether a forced withdrawal is the owner's, of an amount that one op may move.
+    """
+    return self._is_owner(account_leaf, message) and (
+        1 <= message.amount and message.amount <= constants.AMOUNT_MAX and message.asset < state.asset_count
+    )
 
 
 @internal
@@ -427,6 +459,19 @@ def _mark_for_close(account: accounts.Account, is_on: bool, time: uint256) -> ac
         after.close_from = 0
     elif account.position_count > 0 or account.collateral_count > 0:
         after.close_from = time
+    return after
+
+
+@internal
+@pure
+def _force_liquidate(account: accounts.Account, is_short: bool, time: uint256) -> accounts.Account:
+    """
+    @notice The account up for auction, its orders dead, if it is short of margin; unchanged where it is for sale.
+    """
+    after: accounts.Account = account
+    if is_short and account.liquidation_from == 0:
+        after.liquidation_from = time
+        after.epoch = (account.epoch + 1) % 2**32
     return after
 
 

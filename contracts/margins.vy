@@ -39,6 +39,7 @@ struct Leaving:
     is_covered: bool  # it owns what it gives away: quote equity for asset 0, else that collateral
     is_margined: bool  # and still covers its initial margin without it
     reads_prices: bool
+    is_missing: bool  # a leaf of theirs is not there
     root: bytes32  # under which the prices stand
     end: uint256  # where the witness goes on
 
@@ -203,13 +204,15 @@ def _judge_leaving(
 ) -> Leaving:
     """
     @notice Whether `amount` may leave the account; M* begins at `at`, if prices are needed.
-    @dev Mirrors is_balance_covered and is_margin_kept of state/valuation.py.
+    @dev Mirrors is_balance_covered and is_margin_kept of state/leaving.py.
     """
     account: accounts.Account = accounts._decode_account(account_leaf)
     is_held: bool = asset == 0 or accounts._get_collateral(account, asset) >= amount
     if not valuation._needs_prices(account, asset, amount):
         # Without positions, quote equity is cash.
-        return Leaving(is_covered=is_held, is_margined=True, reads_prices=False, root=empty(bytes32), end=at)
+        return Leaving(
+            is_covered=is_held, is_margined=True, reads_prices=False, is_missing=False, root=empty(bytes32), end=at
+        )
     after_leaf: Bytes[constants.LEAF_BYTES_MAX] = account_leaf
     if is_held:
         account = valuation._add_balance(account, asset, -convert(amount, int256))
@@ -222,6 +225,7 @@ def _judge_leaving(
         is_covered=is_owned and not found.is_missing,
         is_margined=is_held and not found.is_missing and found.is_fresh and found.after.initial >= 0,
         reads_prices=True,
+        is_missing=found.is_missing,
         root=found.root,
         end=found.end,
     )

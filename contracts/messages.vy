@@ -30,7 +30,8 @@ PARAMS: constant(uint256) = 11
 # `type u8 || sender b20 || time u64 || account u32`, and the payload.
 HEAD_BYTES: constant(uint256) = 33
 
-# Checks of SPEC.md section 6, by the number that they have in each of the kinds; the last is not one of l1.
+# Checks of SPEC.md section 6, by the number that they have in each of the kinds; the last is none of l1, which has
+# another in its place.
 POSITION_MUST_INCREASE: constant(uint256) = 1
 INDEX_MUST_BE_CURSOR: constant(uint256) = 2
 INDEX_MUST_NOT_PASS_HEADER: constant(uint256) = 3

@@ -11,6 +11,7 @@ import fields
 
 TICK_BYTES: constant(uint256) = 17
 L1_BYTES: constant(uint256) = 17
+ACTIVE_BYTES: constant(uint256) = 8
 TRANSFER_BYTES: constant(uint256) = 100
 WITHDRAW_BYTES: constant(uint256) = 96
 
@@ -27,6 +28,8 @@ struct L1:
     decodes: bool
     position: uint256
     index: uint256
+    is_short: bool  # the account is short of margin, the op says
+    active: uint256  # in these scenarios
 
 # A transfer, or with `to` = 0 a withdrawal.
 struct MoneyOp:
@@ -75,11 +78,18 @@ def _decode_tick(op: Bytes[constants.OP_BYTES_MAX]) -> Tick:
 @pure
 def _decode_l1(op: Bytes[constants.OP_BYTES_MAX]) -> L1:
     """
-    @notice `kind u8 || position u64 || index u64`.
+    @notice `kind u8 || position u64 || index u64`, and of an account that is short of margin `active b8`.
     """
-    if len(op) != L1_BYTES:
+    is_short: bool = len(op) == L1_BYTES + ACTIVE_BYTES
+    if len(op) != L1_BYTES and not is_short:
         return empty(L1)
-    return L1(decodes=True, position=fields._uint(op, 1, 8), index=fields._uint(op, 9, 8))
+    return L1(
+        decodes=True,
+        position=fields._uint(op, 1, 8),
+        index=fields._uint(op, 9, 8),
+        is_short=is_short,
+        active=fields._uint(op, L1_BYTES, ACTIVE_BYTES) if is_short else 0,
+    )
 
 
 @internal

@@ -221,9 +221,9 @@ def test_each_check_convicts(court: Court, world: World, rng: random.Random, cod
 
 
 def test_every_check_is_broken() -> None:
-    """No check of these kinds is left out above, but for the one that reads a message: tests/parity has its edges."""
+    """No check of these kinds is left out above, but for those that read a message: tests/parity has their edges."""
     told = {code for code in Code if code // 100 in KINDS}
-    assert set(BREAKS) == told - {Code.L1_MESSAGE_MUST_BE_PLAIN}
+    assert set(BREAKS) == told - {Code.L1_MESSAGE_MUST_BE_PLAIN, Code.L1_MARGIN_MUST_MATCH}
 
 
 def test_new_generation_starts_its_log_and_its_clock_anew(court: Court, world: World) -> None:

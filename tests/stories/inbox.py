@@ -4,13 +4,15 @@ from dataclasses import replace
 
 from state.codes import Code, MessageCode
 from state.constants import ACCOUNTS_MAX, AMOUNT_MAX, CASH_MAX, CUSTODY_MAX, KEYS_MAX, NEVER
-from state.leaves import Asset, SessionKey
-from state.operations import L1
+from state.leaves import Asset, SessionKey, call
+from state.ledger import Ledger
+from state.operations import L1, NO_ACTIVE
 from state.process_inbox import MessageType, encode_amount, encode_close, encode_key
 from state.tree import GLOBALS_KEY, Collection, leaf_key
+from state.valuation import measure_account
 from tests.stories.ending import sink
 from tests.stories.telling import Pair, story
-from tests.world import Attempt, World, open_market
+from tests.world import WEEK, Attempt, World, open_market, open_mixed_market
 
 CREATE_MIN = 10_000_000
 NEWCOMER = b"a newcomer's address"
@@ -70,6 +72,123 @@ def message_beyond_the_header() -> Pair:
     world = open_market()
     honest = deposit(world, 1).within(inbox_cursor=len(world.messages) + 1)
     return honest.within(inbox_cursor=len(world.messages)), honest
+
+
+def say(honest: Attempt, active: bytes | None) -> Attempt:
+    """The same message, taken by an op that says otherwise of the account's margin."""
+    op = honest.decode()
+    assert isinstance(op, L1)
+    return replace(honest, op=replace(op, active=active).encode())
+
+
+def carry() -> World:
+    """Alice holds a thousand perpetuals."""
+    world = open_market()
+    world.trade("alice", "carol", 1, 1_000, 7_000_000)
+    return world
+
+
+def count_free(world: World) -> int:
+    """What Alice can withdraw, in quote units: no unit more."""
+    margin, _ = measure_account(Ledger(world.state.leaves), world.person("alice").account)
+    return margin.initial
+
+
+@story(Code.L1_MARGIN_MUST_MATCH)
+def margin_paid_out() -> Pair:
+    """One unit more leaves than margin can spare, and the op says nothing of it."""
+    world = carry()
+    honest = force(world, count_free(world) + 1)
+    return say(honest, None), honest
+
+
+@story(Code.L1_MARGIN_MUST_MATCH)
+def withdrawal_refused_for_margin_that_is_there() -> Pair:
+    """The last unit that margin can spare."""
+    world = carry()
+    honest = force(world, count_free(world))
+    return say(honest, NO_ACTIVE), honest
+
+
+@story(Code.L1_MARGIN_MUST_MATCH)
+def withdrawal_refused_by_scenarios_that_ask_for_little() -> Pair:
+    """Calls that were sold ask for margin; there is a scenario that shows it, and the op names none."""
+    world = open_mixed_market()
+    world.trade("bob", "alice", call(0, WEEK, 18_000_000), 1_000, 300_000, max_fee_ppm=100_000)
+    honest = force(world, count_free(world) + 1)
+    return say(honest, b"\xfe" * len(NO_ACTIVE)), honest
+
+
+@story(Code.L1_MARGIN_MUST_MATCH)
+def withdrawal_at_a_stale_price_paid() -> Pair:
+    """The price of what is held is 301 seconds old; 300 are allowed."""
+    world = carry()
+    world.tick(301)
+    honest = force(world, 1)
+    return say(honest, None), honest
+
+
+@story(Code.L1_MARGIN_MUST_MATCH)
+def withdrawal_short_of_money_said_to_be_short_of_margin() -> Pair:
+    """Whoever does not own what he asks for is not asked for margin."""
+    world = carry()
+    honest = force(world, 2_000_000_000_000)
+    return say(honest, NO_ACTIVE), honest
+
+
+@story(Code.L1_MARGIN_MUST_MATCH)
+def withdrawal_of_bare_cash_said_to_be_short_of_margin() -> Pair:
+    """Who holds nothing needs no margin."""
+    honest = force(open_market(), 1)
+    return say(honest, NO_ACTIVE), honest
+
+
+@story(Code.L1_MARGIN_MUST_MATCH)
+def deposit_said_to_be_short_of_margin() -> Pair:
+    """A deposit asks for no margin."""
+    honest = deposit(open_market(), 1)
+    return say(honest, NO_ACTIVE), honest
+
+
+@story(Code.L1_MARGIN_MUST_MATCH)
+def account_shielded_from_liquidation() -> Pair:
+    """Alice is short of maintenance margin, and the op says nothing of it."""
+    honest = ask(sink(), MessageType.FORCE_LIQUIDATE)
+    return say(honest, None), honest
+
+
+@story(Code.L1_MARGIN_MUST_MATCH)
+def account_in_order_liquidated() -> Pair:
+    """Bob has won what Alice has lost."""
+    honest = ask(sink(), MessageType.FORCE_LIQUIDATE, name="bob")
+    return say(honest, NO_ACTIVE), honest
+
+
+@story(Code.L1_MARGIN_MUST_MATCH)
+def account_liquidated_at_a_stale_price() -> Pair:
+    """The price is 301 seconds old; 300 are allowed."""
+    world = sink()
+    world.tick(301)
+    honest = ask(world, MessageType.FORCE_LIQUIDATE)
+    return say(honest, NO_ACTIVE), honest
+
+
+@story(Code.L1_MARGIN_MUST_MATCH)
+def account_liquidated_twice() -> Pair:
+    """Who is for sale is not asked for margin once more."""
+    world = sink()
+    alice = world.person("alice")
+    world.send(MessageType.FORCE_LIQUIDATE, alice.address, alice.account, b"")
+    honest = ask(world, MessageType.FORCE_LIQUIDATE)
+    return say(honest, NO_ACTIVE), honest
+
+
+@story(Code.L1_MARGIN_MUST_MATCH)
+def nobody_liquidated() -> Pair:
+    """The account after the last one has no margin."""
+    world = sink()
+    honest = ask(world, MessageType.FORCE_LIQUIDATE, account=world.globals.account_count)
+    return say(honest, NO_ACTIVE), honest
 
 
 @story(MessageCode.MESSAGE_TYPE_UNKNOWN)

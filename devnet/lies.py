@@ -109,6 +109,12 @@ VARIETIES: dict[str, Variety] = {
     # Money
     "minted_cash": by_effect("a transfer arrives, and its sender keeps the money", steps.tell_minted_cash),
     "wrong_deposit": by_effect("a deposit is credited a thousandfold", steps.tell_wrong_deposit, needs_message=True),
+    "shortage_of_nobody": by_check(
+        Code.L1_MARGIN_MUST_MATCH,
+        "who deposits is called short of margin",
+        steps.tell_shortage_of_nobody,
+        needs_message=True,
+    ),
     "unearned_withdrawal": by_effect("the outbox holds a withdrawal of nobody's", steps.tell_unearned_withdrawal),
     "overdrawn_withdrawal": by_check(
         Code.WITHDRAW_BALANCE_MUST_COVER, "one withdraws what all have deposited", steps.tell_overdrawn_withdrawal

@@ -3,7 +3,7 @@
 A teller takes a fresh forgery and answers the bytes to post.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from hashlib import sha256
 
@@ -12,7 +12,7 @@ from state.codes import Code
 from state.constants import PPM
 from state.leaves import FLAG_REDUCE_ONLY, Withdrawal
 from state.ledger import Ledger
-from state.operations import L1, Operation, Transfer, decode_operation
+from state.operations import L1, NO_ACTIVE, Operation, Transfer, decode_operation
 from state.process_inbox import MessageType, decode_message, encode_amount
 from state.transition import Invalid
 from state.tree import LeafKey
@@ -67,12 +67,22 @@ def tell_minted_cash(forgery: Forgery) -> bytes:
 
 def tell_wrong_deposit(forgery: Forgery) -> bytes:
     """A deposit is credited a thousandfold, whether the honest batch takes it or it is still unread."""
+    return tell_of_deposit(forgery, lambda op: forgery.lie(op, enrich(forgery, op.index)))
+
+
+def tell_shortage_of_nobody(forgery: Forgery) -> bytes:
+    """Who deposits is called short of margin, for which nobody asked."""
+    return tell_of_deposit(forgery, lambda op: forgery.lie(replace(op, active=NO_ACTIVE)))
+
+
+def tell_of_deposit(forgery: Forgery, lie: Callable[[L1], None]) -> bytes:
+    """Tell a lie in the place of the op that takes a deposit, or that would take one which is still unread."""
     ops = forgery.honest_ops
     for number, posted in enumerate(ops):
         op = decode_operation(posted.op)
         if isinstance(op, L1) and is_deposit(forgery, op.index):
             forgery.repeat(ops[:number])
-            forgery.lie(op, enrich(forgery, op.index))
+            lie(op)
             forgery.go_on(ops[number + 1 :])
             forgery.close()
             return forgery.build().encode()
@@ -80,7 +90,9 @@ def tell_wrong_deposit(forgery: Forgery) -> bytes:
     for index in range(forgery.globals.inbox_cursor, len(forgery.kit.messages)):
         op = L1(forgery.position, index)
         if is_deposit(forgery, index):
-            return finish_with(forgery, op, enrich(forgery, index))
+            lie(op)
+            forgery.close()
+            return forgery.build().encode()
         forgery.play(op)
     raise LieImpossible("no deposit since the last batch")
 

@@ -12,8 +12,7 @@ from state.batches import FLAG_RESCUE, BatchData
 from state.tree import LeafKey, build_tree
 
 RESCUE_MESSAGES_MAX = 1_000
-"""Messages that one batch takes, of which L1 is content with 64: at 51 or 59 bytes a step about half of what it allows a
-batch."""
+"""Messages that one batch takes, of which L1 is content with 64: at 51 or 59 bytes a step half of what it allows."""
 
 RESCUE_BYTES_MAX = 90_000
 """Of steps, behind which no message is begun: one that is a bid has 141 bytes, and a tick may come before it."""

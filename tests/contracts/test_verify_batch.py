@@ -2,25 +2,34 @@
 
 import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
 
-from fraud_proofs.grounds import EFFECT
+from fraud_proofs.grounds import EFFECT, check_ground
 from state.codes import Code, Kind, MessageCode
 from state.constants import ACCOUNTS_MAX, AMOUNT_MAX, CASH_MAX, CUSTODY_MAX, KEYS_MAX, NEVER, RULES_OFFSET
-from state.leaves import SessionKey
-from state.ledger import Ledger
-from state.operations import L1, Close, Open, Tick
+from state.leaves import SessionKey, call, put
+from state.leaving import needs_prices, weigh_leaving
+from state.ledger import Exhibit, Ledger
+from state.operations import L1, NO_ACTIVE, Close, Open, Tick
 from state.process_batch import compute_oldest_oracle_time
-from state.process_inbox import Message, MessageType, encode_amount, encode_close, encode_key
+from state.process_inbox import (
+    Message,
+    MessageType,
+    claim_l1,
+    encode_amount,
+    encode_close,
+    encode_key,
+    is_claimed_shortage_true,
+)
 from state.transition import PROCESSES
 from state.tree import Collection, leaf_key
-from state.valuation import compute_account_margin, read_quotes
+from state.valuation import add_positions, compute_account_margin, read_quotes
 from tests.contracts.court import Court, dispute
-from tests.contracts.scene import Scene, assert_acquits, assert_convicts, open_random_market, play_random_trades
-from tests.world import GENESIS_TIME, PlayedStep, World
+from tests.contracts.scene import PEOPLE, Scene, assert_acquits, assert_convicts, open_random_market, play_random_trades
+from tests.world import GENESIS_TIME, MIX, WEEK, PlayedStep, World
 
 Break = Callable[[Scene, random.Random], None]
 """Bends a scene so that one check fails."""
@@ -28,6 +37,8 @@ Break = Callable[[Scene, random.Random], None]
 KINDS = (Kind.OPEN, Kind.CLOSE, Kind.TICK, Kind.L1)
 ROUNDS = 8
 """How often every check is violated."""
+
+OPTIONS = (put(0, WEEK, 15_000_000), call(0, WEEK, 18_000_000), call(MIX, WEEK, 12_000_000))
 
 
 @pytest.fixture(scope="module")
@@ -345,6 +356,8 @@ def set_force_withdraw(world: World, rng: random.Random) -> Scene:
         amount = max(1, found.get_collateral(asset) + rng.choice((-1, 0, 0, 1)))
     sender = pick_sender(world, account, rng)
     scene = set_message(world, MessageType.FORCE_WITHDRAW, sender, account, encode_amount(asset, amount))
+    if found is not None and rng.random() < 0.5:
+        drain(scene, account, asset, amount, rng)
     if rng.random() < 0.2:
         late = scene.ledger.get_globals().time + rng.randint(0, 600)
         scene.bend_globals(time=late)
@@ -355,6 +368,24 @@ def set_force_withdraw(world: World, rng: random.Random) -> Scene:
         lost = rng.choice((0, rng.randint(0, amount)))
         custody = max(0, amount - lost + rng.choice((-1, 0)))
         scene.write(leaf_key(Collection.ASSETS, asset), replace(books, custody=custody, bad_debt=lost).encode())
+    return claim(scene, rng)
+
+
+def drain(scene: Scene, account: int, asset: int, amount: int, rng: random.Random) -> None:
+    """Let margin just spare what leaves the account, or not, if it holds as much."""
+    held = scene.account(account)
+    if (asset == 0 or held.get_collateral(asset) >= amount) and needs_prices(held, asset, amount):
+        scales, _ = weigh_leaving(scene.ledger, held, asset, amount)
+        spared = scales.compute_after(None).initial
+        scene.bend_account(account, cash=held.cash - spared + rng.choice((-1, 0)))
+
+
+def claim(scene: Scene, rng: random.Random) -> Scene:
+    """Let the op say the truth of the account's margin, most often, or anything."""
+    op = scene.decoded
+    true = claim_l1(scene.ledger, op.position, op.index, scene.context.get_message(op.index))
+    said = rng.choice((true.active, true.active, true.active, None, NO_ACTIVE, rng.randbytes(len(NO_ACTIVE))))
+    scene.bend_op(active=said)
     return scene
 
 
@@ -387,7 +418,7 @@ def set_force_liquidate(world: World, rng: random.Random) -> Scene:
     account = pick_account(world, rng)
     scene = set_message(world, MessageType.FORCE_LIQUIDATE, rng.randbytes(20), account, b"")
     if not 0 < account < world.globals.account_count:
-        return scene
+        return claim(scene, rng)
     if rng.random() < 0.2:
         scene.bend_account(account, liquidation_from=rng.randint(1, 10**9))
     held, params, now = scene.account(account), scene.ledger.get_params(), scene.ledger.get_globals().time
@@ -403,7 +434,7 @@ def set_force_liquidate(world: World, rng: random.Random) -> Scene:
             lambda underlying: scene.bend_underlying(underlying, halted_until=now + 1),
         )
         rng.choice(bends)(rng.choice(underlyings))
-    return scene
+    return claim(scene, rng)
 
 
 def set_params(world: World, rng: random.Random) -> Scene:
@@ -442,7 +473,7 @@ MESSAGES: dict[int, Callable[[World, random.Random], Scene]] = {
 
 
 # What comes of messages that have an op of their own.
-OF_OTHER_OPS = {code for code in MessageCode if 485 <= code <= 494}
+OF_OTHER_OPS = {MessageCode.READING_MALFORMED} | {code for code in MessageCode if code.name.startswith("BID_")}
 
 
 def get_message_code(scene: Scene) -> MessageCode | Code:
@@ -464,6 +495,69 @@ def test_every_message_has_one_effect(court: Court, world: World, rng: random.Ra
             break
 
     assert not missing
+
+
+# What an op says of margin
+
+
+def draw_margined_scenes(
+    court: Court, world: World, rng: random.Random, is_enough: Callable[[], bool]
+) -> Iterator[Scene]:
+    """Messages that may ask for margin, most of them about an account at its edge, until there are enough; everybody
+    holds options."""
+    for name in PEOPLE:
+        lots = [rng.choice((-1, 1)) * rng.randint(1, 2_000) for _ in OPTIONS]
+        held = add_positions(world.account_of(name), list(zip(OPTIONS, lots, strict=True)))
+        world.rewrite_account(name, positions=held.positions)
+    for _ in range(40):
+        scenes = [setting(world, rng) for setting in (set_force_withdraw, set_force_liquidate) for _ in range(10)]
+        court.hear(world)
+        yield from scenes
+        if is_enough():
+            return
+    pytest.fail("something was not met")
+
+
+def get_true_claim(scene: Scene) -> bytes | None:
+    """The scenarios that an honest op names here."""
+    op = scene.decoded
+    return claim_l1(scene.ledger, op.position, op.index, scene.context.get_message(op.index)).active
+
+
+def draw_scenarios(rng: random.Random) -> bytes:
+    """Any that there are, the basis contingency, and numbers of none."""
+    return bytes(rng.choice((255, 200, rng.randrange(40), rng.randrange(4))) for _ in NO_ACTIVE)
+
+
+def test_true_word_of_margin_stands_whatever_is_exhibited(court: Court, world: World, rng: random.Random) -> None:
+    """No scenarios convict an op that says the truth, of an account with margin or without."""
+    weighed = {True: 0, False: 0}
+    for scene in draw_margined_scenes(court, world, rng, lambda: min(weighed.values()) >= 8):
+        active = get_true_claim(scene)
+        scene.bend_op(active=active)
+        case = dispute(scene.played, check_ground(Code.L1_MARGIN_MUST_MATCH))
+        if case.witness.scenarios is None:
+            assert not court.judge(case)
+            continue
+        weighed[active is None] += 1
+        known = NO_ACTIVE if active is None else active
+        for _ in range(6):
+            shown = Exhibit(*(rng.choice((known, draw_scenarios(rng), draw_scenarios(rng))) for _ in range(2)))
+            assert not court.judge(replace(case, witness=replace(case.witness, scenarios=shown)))
+
+
+def test_false_word_of_margin_is_convicted(court: Court, world: World, rng: random.Random) -> None:
+    """Shortage denied, pretended, or shown in scenarios that do not show it: where the rules say that it is wrong, the
+    witness of an honest prover convicts, and nowhere else."""
+    lies = {"denied": 0, "pretended": 0, "badly shown": 0}
+    for scene in draw_margined_scenes(court, world, rng, lambda: min(lies.values()) >= 6):
+        true = get_true_claim(scene)
+        for said in (None, NO_ACTIVE, draw_scenarios(rng), true):
+            scene.bend_op(active=said)
+            is_wrong = not is_claimed_shortage_true(scene.ledger, scene.context, scene.decoded)
+            assert court.judge(dispute(scene.played, check_ground(Code.L1_MARGIN_MUST_MATCH))) == is_wrong
+            if is_wrong:
+                lies["denied" if said is None else "pretended" if true is None else "badly shown"] += 1
 
 
 def test_only_the_message_of_the_inbox_counts(court: Court, world: World) -> None:

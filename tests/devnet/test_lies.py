@@ -75,7 +75,7 @@ def test_a_batch_that_leaves_out_a_message_is_wrong_only_when_it_is_overdue(oper
     assert isinstance(operator.examine(posted), Honest)
 
 
-@pytest.mark.parametrize("name", ["header_cursor", "wrong_deposit"])
+@pytest.mark.parametrize("name", ["header_cursor", "wrong_deposit", "shortage_of_nobody"])
 def test_lie_about_a_message_needs_no_unread_one(name: str) -> None:
     """Where every message is read, the lie is about one that the honest batch takes; or it waits for another batch."""
     operator = Operator(is_message_unread=False)

@@ -3,8 +3,10 @@
 import random
 
 from state.codes import Code, MessageCode
-from state.operations import BID_CODES, BID_CODES_WITHOUT_CLAIMS
-from state.process_inbox import decode_message
+from state.constants import ACCOUNTS_MAX
+from state.leaves import perpetual
+from state.operations import BID_CODES, BID_CODES_WITHOUT_CLAIMS, NO_ACTIVE
+from state.process_inbox import MessageType, decode_message
 from tests.contracts.scene import Scene
 from tests.parity.edges import Edge, bend_bytes, bend_index, bend_index_limit, bend_position, pick_beside, strain
 
@@ -17,6 +19,24 @@ def bend_message(scene: Scene, chance: random.Random) -> None:
 def bend_time_of_message(scene: Scene, chance: random.Random) -> None:
     """About the second in which L1 took it."""
     scene.bend_globals(time=pick_beside(chance, decode_message(scene.context.get_message(scene.decoded.index)).time))
+
+
+def bend_word_of_margin(scene: Scene, chance: random.Random) -> None:
+    """The op says otherwise of the margin that its message asks for, or of none; or the account has come near its edge,
+    holds what it may not carry, or is for sale."""
+    op, ledger = scene.decoded, scene.ledger
+    message = decode_message(scene.context.get_message(op.index))
+    account = ledger.get_account(message.account) if 0 < message.account < ACCOUNTS_MAX else None
+    if message.type in (MessageType.FORCE_WITHDRAW, MessageType.FORCE_LIQUIDATE) and account is not None:
+        quantity = chance.choice((-1, 1)) * chance.randint(1, 10**4)
+        positions = chance.choice((account.positions, ((perpetual(0), quantity),)))
+        cash = chance.choice((account.cash, 0, 10**9, 10**12))
+        scene.bend_account(message.account, positions=positions, cash=cash)
+        if positions:
+            strain(scene, chance, positions[0][0].underlying)
+        if chance.random() < 0.2:
+            scene.bend_account(message.account, liquidation_from=chance.choice((0, 1)))
+    scene.bend_op(active=chance.choice((op.active, None, NO_ACTIVE, chance.randbytes(len(NO_ACTIVE)))))
 
 
 def bend_bid_claims(scene: Scene, chance: random.Random) -> None:
@@ -51,6 +71,7 @@ def bend_outcome(scene: Scene, chance: random.Random) -> None:
 
 RELAYED_EDGES: dict[Code, Edge] = {
     Code.L1_MESSAGE_MUST_BE_PLAIN: bend_message,
+    Code.L1_MARGIN_MUST_MATCH: bend_word_of_margin,
     Code.BID_MUST_DECODE: bend_bytes,
     Code.BID_POSITION_MUST_INCREASE: bend_position,
     Code.BID_INDEX_MUST_BE_CURSOR: bend_index,

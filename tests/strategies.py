@@ -5,7 +5,7 @@ from math import gcd
 from hypothesis import strategies as st
 
 from state.batches import Frame, Header, Step
-from state.codes import Kind
+from state.codes import Kind, MessageCode
 from state.constants import (
     ACCOUNTS_MAX,
     AMOUNT_MAX,
@@ -44,8 +44,10 @@ from state.leaves import (
 )
 from state.operations import (
     BID_CODES,
+    BID_CODES_BEFORE_DEAL,
     BID_CODES_WITHOUT_CLAIMS,
     L1,
+    NO_ACTIVE,
     Bid,
     Cancel,
     Close,
@@ -138,7 +140,8 @@ assets = st.builds(Asset, u128, i128, i128, i128, u128)
 
 # Ops
 
-_CODES_WITH_CLAIMS = [code for code in BID_CODES if code not in BID_CODES_WITHOUT_CLAIMS]
+_CODES_OF_DEALS = [code for code in BID_CODES if code not in (*BID_CODES_BEFORE_DEAL, MessageCode.BID_BIDDER_SHORT)]
+_active = st.just(NO_ACTIVE) | raw(8)
 _account = within(1, ACCOUNTS_MAX - 1)
 _slot = within(0, SLOTS_PER_ACCOUNT - 1)
 _asset = within(0, ASSETS_MAX - 1)
@@ -236,29 +239,36 @@ operations_by_kind: dict[Kind, st.SearchStrategy[Operation]] = {
     Kind.OPEN: st.just(Open()),
     Kind.CLOSE: st.just(Close()),
     Kind.TICK: st.builds(Tick, u64, u64),
-    Kind.L1: st.builds(L1, u64, u64),
+    Kind.L1: st.builds(L1, u64, u64, st.none() | raw(8)),
     Kind.ORACLE: oracles(),
     Kind.ORDER: st.builds(OrderOp, u64, u64, order_terms, _key_index, raw(64)),
     Kind.CANCEL: st.builds(Cancel, u64, _account, _slot, _counter, u32, _key_index, raw(64)),
-    Kind.FILL: st.builds(Fill, u64, _account, _slot, _account, _slot, _net_price, _quantity),
+    Kind.FILL: st.builds(Fill, u64, _account, _slot, _account, _slot, _net_price, _quantity, _active, _active),
     Kind.TRANSFER: st.builds(Transfer, u64, _account, u64, _account, _asset, _amount, _key_index, raw(64)),
     Kind.WITHDRAW: st.builds(Withdraw, u64, _account, u64, _asset, _amount, _key_index, raw(64)),
     Kind.SURFACE: surfaces(),
     Kind.INDEX: st.builds(Index, u64, _underlying),
     Kind.SETTLE: st.builds(Settle, u64, _account),
-    Kind.LIQUIDATE: st.builds(Liquidate, u64, _account, i128, i128, i128),
+    Kind.LIQUIDATE: st.builds(Liquidate, u64, _account, i128, i128, i128, _active),
     Kind.TAKE: st.builds(
         Take,
         *(u64, i128, i128, i128, u128, _account, u64, _account, within(1, PPM), u64, u64, _key_index, raw(64)),
+        *(_active, _active),
     ),
     Kind.DELEVERAGE: st.builds(
         Deleverage,
         *(u64, _account, _account, _underlying.flatmap(list_instruments), _quantity, i128, i128, u128),
-        within(0, PRICE_MAX - 1),
+        *(within(0, PRICE_MAX - 1), _active),
     ),
     Kind.BID: st.one_of(
         st.builds(Bid, u64, u64, st.sampled_from(BID_CODES_WITHOUT_CLAIMS), *[st.just(0)] * 4),
-        st.builds(Bid, u64, u64, st.sampled_from(_CODES_WITH_CLAIMS), i128, i128, i128, u128),
+        st.builds(
+            Bid, u64, u64, st.just(MessageCode.BID_SLICE_UNHEDGES), i128, i128, i128, st.just(0), _active, _active
+        ),
+        st.builds(Bid, u64, u64, st.sampled_from(_CODES_OF_DEALS), i128, i128, i128, u128, _active, _active),
+        st.builds(
+            Bid, u64, u64, st.just(MessageCode.BID_BIDDER_SHORT), i128, i128, i128, u128, _active, _active, _active
+        ),
     ),
     Kind.RELAY: st.builds(Relay, u64, u64),
     Kind.INTEREST: st.builds(Interest, u64, _account, i128),

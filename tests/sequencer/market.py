@@ -9,6 +9,7 @@ from sequencer.refusals import Refused
 from sequencer.requests import build_request
 from state.batches import BatchData, decode_header
 from state.context import StepContext
+from state.leaves import Instrument
 from state.ledger import Ledger
 from state.tree import GLOBALS_KEY, build_tree
 from tests.world import World, open_market
@@ -17,8 +18,8 @@ from tests.world import World, open_market
 class Sequencing:
     """An engine whose generation 2 begins on top of a world's generation 1, past its cancel-only interval."""
 
-    def __init__(self, seed: int = 0, unposted_bytes_max: int = 4_000_000) -> None:
-        self.world: World = open_market(seed, keep_steps=False)
+    def __init__(self, seed: int = 0, unposted_bytes_max: int = 4_000_000, world: World | None = None) -> None:
+        self.world = world or open_market(seed, keep_steps=False)
         self.world.seal()
         leaves = dict(self.world.state.leaves)
         # The world's next batch is open already; the engine's own begins where the sealed one ended.
@@ -33,7 +34,9 @@ class Sequencing:
             self.now += seconds
             self.engine.tick(self.now)
 
-    def order(self, name: str, size: int, price: int, slot: int = 0, underlying: int = 0, **changes: int) -> bytes:
+    def order(
+        self, name: str, size: int, price: int, slot: int = 0, underlying: int | Instrument = 0, **changes: int
+    ) -> bytes:
         """A signed order request, its counter one above the last of that slot."""
         world = self.world
         person = world.person(name)

@@ -2,13 +2,17 @@
 
 import random
 
+from risk.parameter_sets import PARAMETER_SETS
 from sequencer.oplog import LogRecord, RecordKind
 from sequencer.refusals import Refusal
 from sequencer.requests import build_request
 from state.codes import Code, Kind
+from state.leaves import call
 from state.ledger import Ledger, Slot
-from state.operations import decode_operation
+from state.operations import NO_ACTIVE, Fill, decode_operation
+from state.valuation import measure_account
 from tests.sequencer.market import Sequencing
+from tests.world import WEEK, open_mixed_market
 
 PRICE = 17_000_000
 
@@ -204,6 +208,77 @@ def play(market: Sequencing, rng: random.Random, count: int) -> list[LogRecord]:
         outcome = market.engine.submit(request)
         log += getattr(outcome, "records", ())
     return log
+
+
+CALL = call(0, WEEK, 18_000_000)
+
+
+def open_option_market(debt: int) -> Sequencing:
+    """Alice is short a thousand calls of Bob's, under rules of many scenarios, and has lost so much cash since."""
+    world = open_mixed_market(rules=PARAMETER_SETS["keel"], keep_steps=False)
+    world.trade("bob", "alice", CALL, 1_000, 600_000)
+    world.rewrite_account("alice", cash=world.account_of("alice").cash - debt)
+    return Sequencing(world=world)
+
+
+def is_short(market: Sequencing, name: str) -> bool:
+    """Whether somebody lacks initial margin."""
+    margin, _ = measure_account(Ledger(market.engine.leaves), market.world.person(name).account)
+    return margin.initial < 0
+
+
+def trade_calls(market: Sequencing, buyer: str, seller: str, lots: int) -> list[LogRecord]:
+    """The log of two people who trade calls."""
+    bought = market.take(market.order(buyer, lots, 600_000, underlying=CALL))
+    return [*bought.records, *market.take(market.order(seller, -lots, 600_000, underlying=CALL)).records]
+
+
+def read_fill(log: list[LogRecord]) -> Fill:
+    """The trade at its end."""
+    fill = decode_operation(log[-1].body)
+    assert isinstance(fill, Fill)
+    return fill
+
+
+def test_a_short_account_buys_back_what_it_owes() -> None:
+    """Its fill names the scenarios in which it was worst off; the challenger agrees with it, and whoever replays the
+    log posts the same."""
+    market, second = open_option_market(debt=10**12), open_option_market(debt=10**12)
+    assert is_short(market, "alice")
+
+    log = trade_calls(market, "alice", "carol", 400)
+
+    assert market.position_of("alice") == -600
+    assert read_fill(log).buyer_active != NO_ACTIVE
+    assert len(log[-1].body) == 53
+    replayed: list[LogRecord] = []
+    while len(replayed) < len(log):
+        replayed += second.engine.replay(log[len(replayed)], second.world.messages.__getitem__)
+    assert replayed == log
+    assert second.engine.leaves == market.engine.leaves
+    market.seal()
+
+
+def test_a_short_account_may_not_owe_more() -> None:
+    """No names help an account that lacks margin and sells more: the order that would meet nobody else is dropped."""
+    market = open_option_market(debt=10**12)
+    market.take(market.order("carol", 10, 600_000, underlying=CALL))
+
+    outcome = market.engine.submit(market.order("alice", -10, 600_000, underlying=CALL))
+
+    assert getattr(outcome, "filled", 0) == 0
+    assert market.position_of("alice") == -1_000
+
+
+def test_a_fill_between_margined_accounts_names_nothing() -> None:
+    """Nobody's scenarios are asked for, and their bytes are saved."""
+    market = open_option_market(debt=0)
+    assert not is_short(market, "alice")
+
+    log = trade_calls(market, "alice", "carol", 400)
+
+    assert (read_fill(log).buyer_active, read_fill(log).seller_active) == (NO_ACTIVE, NO_ACTIVE)
+    assert len(log[-1].body) == 37
 
 
 def test_replaying_the_log_gives_the_same_head(seed: int) -> None:

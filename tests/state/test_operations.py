@@ -27,6 +27,7 @@ from state.constants import (
 )
 from state.leaves import CALL, FUTURE, PUT, Instrument, call, future, perpetual, put
 from state.operations import (
+    L1,
     Cancel,
     Deleverage,
     Fill,
@@ -259,6 +260,23 @@ def test_strikes_are_round(strike: int) -> None:
     assert is_strike_round(strike) == (strike > 0 and len(str(strike).rstrip("0")) <= 3)
 
 
+def test_what_is_not_named_is_not_said() -> None:
+    """A fill has sixteen bytes of scenarios, or none where they would be zeros; a message eight, which may be zeros:
+    they say that its account is short."""
+    named = bytes(15) + b"\1"
+    for op, tails in (
+        (FILL, {b"": True, bytes(16): False, named: True, named[:15]: False, named + b"\0": False, b"\1" * 8: False}),
+        (L1(0, 0), {b"": True, bytes(8): True, b"\1" * 8: True, bytes(7): False, bytes(9): False, bytes(16): False}),
+    ):
+        for tail, decodes in tails.items():
+            data = op.encode() + tail
+            decoded = decode_operation(data)
+            assert (decoded is not None) is decodes
+            assert decoded is None or decoded.encode() == data
+    assert decode_operation(FILL.encode() + named) == replace(FILL, seller_active=named[8:])
+    assert decode_operation(L1(0, 0).encode() + bytes(8)) == L1(0, 0, bytes(8))
+
+
 def test_a_reading_has_as_many_signatures_as_its_mask() -> None:
     """Of all masks those of one to five signers decode, with exactly a signature for each bit."""
     one = ORACLE.signatures
@@ -294,6 +312,8 @@ def test_the_digest_binds_what_is_signed_and_nothing_else(kind: Kind, data: st.D
         changed = replace(signed_part, **{name: value ^ 1})  # type: ignore[arg-type]
         changed_op: Any = replace(op, terms=changed) if isinstance(op, OrderOp) else changed  # type: ignore[arg-type]
         assert (hash_digest(domain, changed_op) == digest) == (name in unsigned)
+    if isinstance(op, Take):
+        assert hash_digest(domain, replace(op, target_active=b"\1" * 8, rest_active=b"\2" * 8)) == digest
     assert hash_digest(hashlib.sha256(domain).digest(), op) != digest  # type: ignore[arg-type]
 
 

@@ -33,6 +33,7 @@ struct Deleverage:
     quantity: uint256
     equity: int256  # claims of the bankrupt
     maintenance: int256
+    active: uint256  # the scenarios named as his worst
     notional: uint256
     mark: uint256  # and of the instrument
 
@@ -55,7 +56,7 @@ struct Rank:
     lots: int256
     wealth: int256  # its cash with this one position closed at mark
 
-OP_BYTES: constant(uint256) = 93
+OP_BYTES: constant(uint256) = 101
 
 # Checks of SPEC.md section 6
 MUST_DECODE: constant(uint256) = 0
@@ -70,7 +71,7 @@ RANK_MUST_BE_FIRST: constant(uint256) = 8
 CHECKS: constant(uint256) = 9
 
 # Reads of SPEC.md section 6, a row a check; each is a part of the one order G, P, A(bankrupt), A(counterparty), U,
-# S(0). Prices follow in the witness where contracts/margin.vy reads them, and so does the exhibit.
+# S(0). Prices follow in the witness where contracts/margin.vy reads them, and so does the account exhibited.
 G: constant(uint256) = 1
 P: constant(uint256) = 2
 B: constant(uint256) = 4  # A(bankrupt)
@@ -173,8 +174,10 @@ def _is_claimed_margin_true(
         not found.is_missing
         and found.is_young
         and found.after.equity == deleverage.equity
-        and found.after.maintenance == deleverage.maintenance
-        and found.after.maintenance < 0
+        and deleverage.maintenance < 0
+        and margins._is_number_true(
+            found.after.maintenance, deleverage.maintenance, found.exhibit.after, deleverage.active
+        )
     )
 
 
@@ -429,7 +432,7 @@ def _is_effect_wrong(
 def _decode_deleverage(op: Bytes[constants.OP_BYTES_MAX]) -> Deleverage:
     """
     @notice `kind u8 || position u64 || bankrupt u32 || counterparty u32 || instrument b12 || quantity u64 || equity
-            i128 || maintenance i128 || notional u128 || mark u64`.
+            i128 || maintenance i128 || active b8 || notional u128 || mark u64`.
     """
     if len(op) != OP_BYTES:
         return empty(Deleverage)
@@ -442,8 +445,9 @@ def _decode_deleverage(op: Bytes[constants.OP_BYTES_MAX]) -> Deleverage:
         quantity=fields._uint(op, 29, 8),
         equity=fields._int(op, 37, 16),
         maintenance=fields._int(op, 53, 16),
-        notional=fields._uint(op, 69, 16),
-        mark=fields._uint(op, 85, 8),
+        active=fields._uint(op, 69, 8),
+        notional=fields._uint(op, 77, 16),
+        mark=fields._uint(op, 93, 8),
     )
     deleverage.decodes = (
         operations._is_account(deleverage.bankrupt)

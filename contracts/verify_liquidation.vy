@@ -28,6 +28,7 @@ struct Notice:
     position: uint256
     account: uint256
     claimed: margins.Margin
+    active: uint256  # the scenarios that a liquidate names as the account's worst
 
 # What settles: the account without it, what it is paid in quote units, and the long lots that go, by underlying.
 struct Settled:
@@ -38,7 +39,7 @@ struct Settled:
     end: uint256  # where the witness goes on
 
 SETTLE_BYTES: constant(uint256) = 13
-LIQUIDATE_BYTES: constant(uint256) = 61
+LIQUIDATE_BYTES: constant(uint256) = 69
 INTEREST_BYTES: constant(uint256) = 29
 
 # Checks
@@ -149,7 +150,9 @@ def _does_hold(
             kind == constants.INTEREST
             or (
                 found.after.equity == notice.claimed.equity
-                and found.after.maintenance == notice.claimed.maintenance
+                and margins._is_number_true(
+                    found.after.maintenance, notice.claimed.maintenance, found.exhibit.after, notice.active
+                )
             )
         )
     )
@@ -435,7 +438,7 @@ def _charge(
 def _decode(kind: uint256, op: Bytes[constants.OP_BYTES_MAX]) -> Notice:
     """
     @notice `kind u8 || position u64 || account u32`, of an interest `|| quote_equity i128`, and of a liquidate
-            `|| equity i128 || maintenance i128 || quote_equity i128`.
+            `|| equity i128 || maintenance i128 || quote_equity i128 || active b8`.
     """
     notice: Notice = empty(Notice)
     length: uint256 = SETTLE_BYTES if kind == constants.SETTLE else INTEREST_BYTES
@@ -447,6 +450,8 @@ def _decode(kind: uint256, op: Bytes[constants.OP_BYTES_MAX]) -> Notice:
     if kind == constants.LIQUIDATE:
         notice.claimed.equity = fields._int(op, 13, 16)
         notice.claimed.maintenance = fields._int(op, 29, 16)
-    if kind != constants.SETTLE:
-        notice.claimed.quote_equity = fields._int(op, len(op) - 16, 16)
+        notice.claimed.quote_equity = fields._int(op, 45, 16)
+        notice.active = fields._uint(op, 61, 8)
+    elif kind == constants.INTEREST:
+        notice.claimed.quote_equity = fields._int(op, 13, 16)
     return notice

@@ -155,7 +155,7 @@ def register(rollup: address, account: uint256, witness: Bytes[constants.WITNESS
     @notice Counts in what an account owes, takes the share of its collateral that covers it, and credits its owner the
             rest. Anyone may, and whoever is owed something should: a debt that nobody registers lets the first be paid
             at the cost of the last.
-    @param witness A(account), and where prices are needed G, P, M*(account)
+    @param witness A(account), and where prices are needed G, P, M*(account), which exhibits any scenarios
     """
     ending: Ending = self.endings[rollup]
     assert block.timestamp < ending.registered_until, "wind down: not open"

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from fraud_proofs.witness import build_leaves
+from fraud_proofs.witness import NO_SCENARIOS, Witness, build_leaves
 from state.ledger import Ledger
 from state.tree import LeafKey, Tree
 from state.wind_down import value_account
@@ -24,4 +24,7 @@ def build_settlement_witness(leaves: Mapping[LeafKey, bytes], tree: Tree, accoun
 
 
 def _encode(tree: Tree, ledger: Ledger) -> bytes:
-    return b"".join(leaf.encode() for leaf in build_leaves(tree, ledger.reads, {}))
+    entries = tuple(build_leaves(tree, ledger.reads, {}))
+    if ledger.exhibit_at is None:
+        return Witness(entries).encode()
+    return Witness(entries, scenarios=NO_SCENARIOS, scenarios_at=ledger.exhibit_at).encode()

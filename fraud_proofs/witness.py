@@ -47,8 +47,8 @@ MESSAGE_CODES = (
 EXHIBIT_AT = 4
 """Leaves that check 1608 reads before the account that a prover exhibits: G, P, A(counterparty), U."""
 
-
-NO_SCENARIOS = Exhibit(NO_ACTIVE, NO_ACTIVE)
+NO_SCENARIOS = Exhibit(b"\xfe" * len(NO_ACTIVE), b"\xfe" * len(NO_ACTIVE))
+"""Numbers of none, where nobody asks what the worst would take: so nothing is valued for it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ from state.tree import Collection, account_key, build_tree, expiry_key, leaf_key
 from state.valuation import compute_account_margin, read_quotes
 from tests.contracts.breakers import break_bytes, break_position
 from tests.contracts.court import Court, Dispute, dispute
+from tests.contracts.exhibits import assert_no_exhibit_convicts, draw_options, find_other_active
+from tests.contracts.margin_scene import draw_exhibit
 from tests.contracts.scene import (
     PEOPLE,
     Bend,
@@ -25,6 +27,7 @@ from tests.contracts.scene import (
     Scene,
     assert_agrees_on_any_bytes,
     assert_breaks,
+    assert_convicts,
     assert_corruption_shows_nothing,
     assert_same_effect,
     open_random_market,
@@ -72,9 +75,11 @@ def find_closing(world: World, rng: random.Random) -> Scene:
     names = rng.sample(PEOPLE, 4)
     bankrupt, *others = (world.person(name).account for name in names)
     lots = rng.randint(2, 2_000)
-    extra = tuple((one, rng.randint(-50, 50)) for one in (perpetual(1), perpetual(2)) if one != instrument)
-    held = ((instrument, sign * lots), *((one, quantity) for one, quantity in extra if quantity))
-    scene.bend_account(bankrupt, positions=tuple(sorted(held)), collateral=())
+    extra = {one: rng.randint(-50, 50) for one in (perpetual(1), perpetual(2))}
+    if rng.random() < 0.5:
+        extra |= dict(draw_options(scene, rng))
+    held = {one: quantity for one, quantity in extra.items() if quantity} | {instrument: sign * lots}
+    scene.bend_account(bankrupt, positions=tuple(sorted(held.items())), collateral=())
     for other in others:
         scene.bend_account(other, positions=((instrument, -sign * rng.randint(1, lots)),))
         scene.bend_account(other, cash=rng.choice((10**12, rng.randint(-(10**11), 10**11))))
@@ -147,7 +152,8 @@ def break_due(scene: Scene, rng: random.Random) -> Sequence[Bend]:
 
 
 def break_claims(scene: Scene, rng: random.Random) -> Sequence[Bend]:
-    """A number is another, or the bankrupt is none, or a price is too old or missing; or nobody is there."""
+    """A number is another, or not what the scenarios named show; or the bankrupt is none, or a price is too old or
+    missing; or nobody is there."""
     op, params = scene.decoded, scene.ledger.get_params()
     held = scene.account(op.bankrupt)
     quotes = read_quotes(scene.ledger, held, params)
@@ -160,8 +166,11 @@ def break_claims(scene: Scene, rng: random.Random) -> Sequence[Bend]:
         now = scene.ledger.get_globals().time
         scene.bend_underlying(underlying, oracle_time=now - params.price_age_max - 1)
 
+    other = find_other_active(scene, op.bankrupt, rng)
     return [
         recover,
+        *([] if other is None else [partial(scene.bend_op, active=other)]),
+        partial(scene.bend_op, maintenance=op.maintenance - 1, active=other or op.active),
         *(
             partial(scene.bend_op, **{field: getattr(op, field) + by})
             for field in ("equity", "maintenance")
@@ -304,6 +313,27 @@ def test_both_sides_close_at_one_price(court: Court, world: World, seed: int) ->
                 mark=rng.choice((0, 1, scene.decoded.mark)),
             )
         assert_same_effect(court, scene)
+
+
+def test_no_scenarios_convict_who_claims_what_is_true(court: Court, world: World, seed: int) -> None:
+    """Whatever a prover exhibits, of a bankrupt who is as short as claimed nothing is shown."""
+    rng, ground = random.Random(seed), check_ground(Code.DELEVERAGE_MARGIN_MUST_MATCH)
+    for _ in range(12):
+        scene = find_closing(world, rng)
+        assert_no_exhibit_convicts(court, scene.honest, ground, scene.decoded.active, rng, 6)
+
+
+def test_who_is_not_short_is_closed_with_by_no_claim(court: Court, world: World, seed: int) -> None:
+    """Somebody has recovered; under no scenarios does a closing show that he has not."""
+    rng = random.Random(seed)
+    for _ in range(6):
+        scene = find_closing(world, rng)
+        op, bankrupt = scene.decoded, scene.account(scene.decoded.bankrupt)
+        scene.bend_account(op.bankrupt, cash=bankrupt.cash - op.maintenance)
+        for maintenance in (0, -1, op.maintenance):
+            for active in (op.active, draw_exhibit(rng).after):
+                scene.bend_op(equity=op.equity - op.maintenance, maintenance=maintenance, active=active)
+                assert_convicts(court, scene, Code.DELEVERAGE_MARGIN_MUST_MATCH)
 
 
 def test_nobody_ranks_before_the_first(court: Court, world: World, seed: int) -> None:

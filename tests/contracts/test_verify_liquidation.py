@@ -9,16 +9,18 @@ from typing import Any
 import pytest
 
 from fraud_proofs.grounds import EFFECT, check_ground
+from state.active_scenarios import weigh_account
 from state.codes import Code, Kind
 from state.constants import ACCOUNTS_MAX, EXPIRY_STEP, INTEREST_PERIOD, INTEREST_SECONDS_MAX, NEVER, PRICE_MAX
 from state.leaves import CALL, FUTURE, PUT, Account, Asset, Instrument, perpetual
-from state.operations import Settle
+from state.operations import Liquidate, Settle
 from state.process_interest import charge, claim_interest
 from state.process_liquidate import claim_liquidate, is_margin_bad
 from state.tree import Collection, account_key, expiry_key, leaf_key, underlying_key
 from state.valuation import compute_account_margin, read_quotes
 from tests.contracts.breakers import break_account, break_bytes, break_position
 from tests.contracts.court import Court, dispute
+from tests.contracts.exhibits import assert_no_exhibit_convicts, draw_options, find_other_active
 from tests.contracts.scene import (
     PEOPLE,
     Bend,
@@ -26,6 +28,7 @@ from tests.contracts.scene import (
     Scene,
     assert_agrees_on_any_bytes,
     assert_breaks,
+    assert_convicts,
     assert_corruption_shows_nothing,
     assert_same_effect,
     open_random_market,
@@ -93,6 +96,8 @@ def liquidate_somebody(world: World, rng: random.Random) -> Scene:
     account = world.person(rng.choice(PEOPLE)).account
     if rng.random() < 0.3:
         scene.bend_account(account, positions=())
+    elif rng.random() < 0.5:
+        scene.bend_account(account, positions=draw_options(scene, rng))
     held, params, now = scene.account(account), scene.ledger.get_params(), scene.ledger.get_globals().time
     margin = compute_account_margin(held, read_quotes(scene.ledger, held, params), now, params)
     if rng.random() < 0.3:
@@ -181,7 +186,8 @@ def break_settlement(scene: Scene, rng: random.Random) -> Sequence[Bend]:
 
 
 def break_claims(scene: Scene, rng: random.Random) -> Sequence[Bend]:
-    """A number is another, or the prices are too old, or one is missing; or nobody is there."""
+    """A number is another, or not what the scenarios named show; or the prices are too old, or one is missing; or there
+    is nobody."""
     op, params = scene.decoded, scene.ledger.get_params()
     held = scene.account(op.account)
     quotes = read_quotes(scene.ledger, held, params)
@@ -192,6 +198,13 @@ def break_claims(scene: Scene, rng: random.Random) -> Sequence[Bend]:
         for by in (-1, 1, 1 << 126)
         if getattr(op, field) + by < 1 << 127
     ]
+    if isinstance(op, Liquidate):
+        other = find_other_active(scene, op.account, rng)
+        # A shortfall pretended or denied.
+        turned = 0 if op.maintenance < 0 else -1
+        bends.append(partial(scene.bend_op, maintenance=turned, active=other or op.active))
+        if other is not None:
+            bends.append(partial(scene.bend_op, active=other))
     bends += [partial(scene.write, underlying_key(underlying), b"") for underlying in quotes.underlyings]
     bends += [partial(scene.write, expiry_key(*key), b"") for key in quotes.expiries]
     if held.positions:
@@ -292,6 +305,47 @@ def test_a_debt_costs_its_rate_and_no_more_than_two_hours_of_it(world: World, se
     assert charge(account, books, 0, params, 4_600) == (replace(account, interest_from=0), books)
     begun = replace(account, interest_from=0)
     assert charge(begun, books, -5, params, 4_600) == (replace(account, interest_from=4_600), books)
+
+
+@pytest.mark.parametrize("code", [Code.LIQUIDATE_MARGIN_MUST_MATCH, Code.INTEREST_QUOTE_EQUITY_MUST_MATCH])
+def test_no_scenarios_convict_who_claims_what_is_true(court: Court, world: World, seed: int, code: Code) -> None:
+    """Whatever a prover exhibits, of margins that are as claimed nothing is shown."""
+    rng, judged = random.Random(seed), 0
+    while judged < 12:
+        scene = FIND[Kind(code // 100)](world, rng)
+        if scene.account(scene.decoded.account).positions:
+            named = scene.decoded.active if code is Code.LIQUIDATE_MARGIN_MUST_MATCH else bytes(8)
+            assert_no_exhibit_convicts(court, scene.honest, check_ground(code), named, rng, 6)
+            judged += 1
+
+
+def test_a_number_is_true_under_the_scenarios_that_show_it(court: Court, world: World, seed: int) -> None:
+    """Who names others than the worst scenarios is convicted, with the true number, with theirs or with a lower one."""
+    rng, ground = random.Random(seed), check_ground(Code.LIQUIDATE_MARGIN_MUST_MATCH)
+    tried = 0
+    while tried < 8:
+        scene = liquidate_somebody(world, rng)
+        honest = scene.decoded
+        other = find_other_active(scene, honest.account, rng)
+        if other is None:
+            continue
+        scales, _ = weigh_account(scene.ledger, scene.account(honest.account))
+        left = scales.compute_after(other).maintenance
+        for wrong in (
+            {"active": other},
+            {"active": other, "maintenance": left},
+            {"maintenance": left},
+            {"active": other, "maintenance": honest.maintenance - 1},
+        ):
+            assert_convicts(court, bent(scene, **wrong), Code.LIQUIDATE_MARGIN_MUST_MATCH)
+        # The eighth byte speaks of no underlying here, so any will do.
+        assert not court.judge(dispute(bent(scene, active=honest.active[:7] + b"\x63").played, ground))
+        tried += 1
+
+
+def bent(scene: Scene, **changes: Any) -> Scene:
+    """The same scene with another op."""
+    return Scene(scene.context, scene.leaves, replace(scene.decoded, **changes))
 
 
 def test_dust_of_collateral_alone_puts_nobody_up_for_auction(court: Court, world: World, seed: int) -> None:

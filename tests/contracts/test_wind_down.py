@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 
 from fraud_proofs.settlement_witness import build_opening_witness, build_settlement_witness
+from fraud_proofs.witness import NO_SCENARIOS
 from state.ledger import Ledger
 from state.process_inbox import Message, MessageType, encode_amount
 from state.tree import LeafKey, build_tree
 from state.wind_down import Ending, Payment
 from tests.contracts.court import deploy_with_needs
+from tests.contracts.margin_scene import draw_exhibit
 from tests.contracts.rollup_chain import DEPOSIT_MAX, ETH, ETH_UNIT, FEE, LIMIT, PERIOD, WINDOW, Chain, address
 from tests.ended_world import draw_ended_leaves
 from tests.evm import Contract, Evm, Outcome
@@ -181,14 +183,36 @@ def test_a_witness_is_for_one_account_and_exact(seed: int) -> None:
         witness = ended.witness(account)
         for other in (account % len(ended.list_accounts()) + 1, 99, 2**24):
             assert ended.refuse("claim", other, witness) in ("leaf", "index", "mask", "")
-        for _ in range(25):
-            at = random.randrange(len(witness))
+        exhibit = witness.find(NO_SCENARIOS.encode())
+        for at in random.sample(range(len(witness)), 25):
+            if 0 <= exhibit <= at < exhibit + len(NO_SCENARIOS.encode()):
+                continue
             changed = witness[:at] + bytes([witness[at] ^ 1 << random.randrange(8)]) + witness[at + 1 :]
             ended.refuse("claim", account, changed)
         for wrong in (witness[:-1], witness + b"\0", witness + witness, b""):
             ended.refuse("claim", account, wrong)
     opening = build_opening_witness(ended.leaves, ended.tree)
     assert ended.refuse("claim", 1, opening) != ""
+
+
+def test_whatever_scenarios_are_exhibited_everybody_is_paid_alike(seed: int) -> None:
+    """What an account is worth depends on no scenario, so any sixteen bytes may stand before its prices."""
+    random, tried = Random(seed), 0
+    ended = end_drawn(seed, 1)
+    ended.chain.wait(PERIOD)
+    for account in ended.list_accounts():
+        honest = ended.witness(account)
+        if NO_SCENARIOS.encode() not in honest:
+            continue
+        other = honest.replace(NO_SCENARIOS.encode(), draw_exhibit(random).encode())
+        paid, alike = (
+            ended.chain.wind_down.read("claim", ended.chain.rollup.address, account, witness)
+            for witness in (honest, other)
+        )
+        assert not paid.reverted
+        assert alike.events == paid.events
+        tried += 1
+    assert tried
 
 
 def test_an_opening_is_exact(seed: int) -> None:

@@ -114,7 +114,7 @@ def _compute(
     @param must_cover Whether collateral whose price is stale counts nothing
     """
     found: Found = empty(Found)
-    found.exhibit = self._get_exhibit(witness, at)
+    found.exhibit = self._split_exhibit(convert(slice(witness, at, EXHIBIT_BYTES), uint256))
     freshness: uint256 = 0
     found.before, found.after, freshness, found.root, found.end, found.is_missing = staticcall Margins(
         MARGIN
@@ -141,7 +141,7 @@ def _compute_at(
     @notice The same for who asked earlier: prices are as old as they were at `asked_at`, or now if that is before.
     """
     found: Found = empty(Found)
-    found.exhibit = self._get_exhibit(witness, at)
+    found.exhibit = self._split_exhibit(convert(slice(witness, at, EXHIBIT_BYTES), uint256))
     freshness: uint256 = 0
     found.before, found.after, freshness, found.root, found.end, found.is_missing = staticcall TimedMargins(
         MARGIN
@@ -153,11 +153,11 @@ def _compute_at(
 
 @internal
 @pure
-def _get_exhibit(witness: Bytes[constants.WITNESS_BYTES_MAX], at: uint256) -> Exhibit:
+def _split_exhibit(exhibit: uint256) -> Exhibit:
     """
-    @notice What is exhibited in front of the M* that begins at `at`.
+    @notice What is exhibited in front of an M*.
+    @dev Its bytes come as a number: a witness that is passed on is copied, and room for it is paid for by all.
     """
-    exhibit: uint256 = convert(slice(witness, at, EXHIBIT_BYTES), uint256)
     return Exhibit(before=exhibit >> 64, after=exhibit & (2**64 - 1))
 
 

@@ -12,8 +12,8 @@ from state.process_inbox import Message, MessageType, encode_amount
 from state.tree import LeafKey, build_tree
 from state.wind_down import Ending, Payment
 from tests.contracts.court import deploy_with_needs
-from tests.contracts.margin_scene import draw_exhibit
 from tests.contracts.rollup_chain import DEPOSIT_MAX, ETH, ETH_UNIT, FEE, LIMIT, PERIOD, WINDOW, Chain, address
+from tests.contracts.scene import draw_exhibit
 from tests.ended_world import draw_ended_leaves
 from tests.evm import Contract, Evm, Outcome
 from tests.world import GENESIS_TIME

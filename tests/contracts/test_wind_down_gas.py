@@ -25,7 +25,7 @@ from tests.evm import SENDER, Contract
 
 OPERATOR, USER = address("operator"), address("user")
 SECTION = "## Gas of the end"
-SETTLEMENT_GAS_MAX = 12_000_000
+SETTLEMENT_GAS_MAX = 6_000_000
 """What a transaction may cost with which anybody leaves: well within EIP-7825."""
 
 CUSTODY = 10**14

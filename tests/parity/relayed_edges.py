@@ -22,21 +22,24 @@ def bend_time_of_message(scene: Scene, chance: random.Random) -> None:
 
 
 def bend_word_of_margin(scene: Scene, chance: random.Random) -> None:
-    """The op says otherwise of the margin that its message asks for, or of none; or the account has come near its edge,
-    holds what it may not carry, or is for sale."""
-    op, ledger = scene.decoded, scene.ledger
-    message = decode_message(scene.context.get_message(op.index))
-    account = ledger.get_account(message.account) if 0 < message.account < ACCOUNTS_MAX else None
-    if message.type in (MessageType.FORCE_WITHDRAW, MessageType.FORCE_LIQUIDATE) and account is not None:
+    """Another message that asks for margin, if there was one; the op says otherwise of it, or the account has more or
+    less, holds what it may not carry, or is for sale."""
+    op, get_message = scene.decoded, scene.context.get_message
+    taken = [decode_message(get_message(index)) for index in range(op.index + 1)]
+    asking = [i for i, one in enumerate(taken) if one.type in (MessageType.FORCE_WITHDRAW, MessageType.FORCE_LIQUIDATE)]
+    index = chance.choice(asking) if asking and chance.random() < 0.9 else op.index
+    number = taken[index].account
+    account = scene.ledger.get_account(number) if 0 < number < ACCOUNTS_MAX else None
+    if index in asking and account is not None:
         quantity = chance.choice((-1, 1)) * chance.randint(1, 10**4)
         positions = chance.choice((account.positions, ((perpetual(0), quantity),)))
         cash = chance.choice((account.cash, 0, 10**9, 10**12))
-        scene.bend_account(message.account, positions=positions, cash=cash)
+        liquidation_from = chance.choice((account.liquidation_from, 0, 0, 1))
+        scene.bend_account(number, positions=positions, cash=cash, liquidation_from=liquidation_from)
         if positions:
             strain(scene, chance, positions[0][0].underlying)
-        if chance.random() < 0.2:
-            scene.bend_account(message.account, liquidation_from=chance.choice((0, 1)))
-    scene.bend_op(active=chance.choice((op.active, None, NO_ACTIVE, chance.randbytes(len(NO_ACTIVE)))))
+    words = (op.active, None, NO_ACTIVE, chance.randbytes(len(NO_ACTIVE)))
+    scene.bend_op(index=index, active=chance.choice(words))
 
 
 def bend_bid_claims(scene: Scene, chance: random.Random) -> None:

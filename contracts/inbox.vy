@@ -390,7 +390,10 @@ def _is_claimed_shortage_true(
         return False
     if not l1.is_short:
         return not is_short
-    return is_short or (is_weighed and margins._get_exhibit(witness, at).after != l1.active)
+    if is_short or not is_weighed:
+        return is_short
+    exhibit: uint256 = convert(slice(witness, at, margins.EXHIBIT_BYTES), uint256)
+    return margins._split_exhibit(exhibit).after != l1.active
 
 
 @internal

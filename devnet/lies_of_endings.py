@@ -13,7 +13,8 @@ from node.keys import Secp256k1Key
 from node.oracle_role import sign_reading
 from state.constants import EXPIRY_SECOND_OF_DAY, EXPIRY_STEP, INTEREST_PERIOD, PPM
 from state.leaves import CALL, Expiry, Instrument
-from state.operations import Deleverage, Index, Interest, Liquidate, Settle, Surface, Take
+from state.operations import Deleverage, Index, Interest, Settle, Surface, Take
+from state.process_liquidate import claim_liquidate
 from state.tree import account_key, expiry_key, underlying_key
 
 FORTUNE = 1_000_000 * DOLLAR
@@ -80,9 +81,10 @@ def tell_settlement_of_nothing(forgery: Forgery) -> bytes:
 
 
 def tell_liquidation_of_the_sound(forgery: Forgery) -> bytes:
-    """Somebody who owes nothing is said to be short of margin, and put up for auction."""
+    """Somebody who owes nothing is said to be short of margin, and put up for auction. All else is true of him."""
     forgery.repeat(forgery.honest_ops)
-    return finish_with(forgery, Liquidate(forgery.position, find_victim(forgery), 0, -FORTUNE, 0))
+    honest = claim_liquidate(forgery.ledger, forgery.position, find_victim(forgery))
+    return finish_with(forgery, replace(honest, maintenance=-FORTUNE))
 
 
 def tell_interest_on_no_debt(forgery: Forgery) -> bytes:

@@ -22,7 +22,7 @@ from state.process_fill import BUYER, SELLER, count_long_change
 from state.process_take import read_price
 from state.slices import SLICE_ROOM_PPM, cut_slice
 from state.tree import account_key, expiry_key, underlying_key
-from tests.contracts.scene import Scene
+from tests.contracts.scene import Scene, draw_active
 from tests.parity.edges import (
     Edge,
     bend_bytes,
@@ -181,10 +181,14 @@ def bend_settlement(scene: Scene, chance: random.Random) -> None:
 
 
 def bend_claims(*names: str) -> Edge:
-    """What the op claims is so or beside it, or what it is about has changed."""
+    """What the op claims is so or beside it, or by other scenarios, or what it is about has changed."""
 
     def bend(scene: Scene, chance: random.Random) -> None:
         op = scene.decoded
+        named = [name for name in ("active", "target_active", "rest_active") if hasattr(op, name)]
+        if named and chance.random() < 0.2:
+            scene.bend_op(**{chance.choice(named): draw_active(chance)})
+            return
         if chance.random() < 0.6:
             name = chance.choice(names)
             scene.bend_op(**{name: max(0 if name == "relief" else -NEVER, getattr(op, name) + chance.choice((-1, 1)))})

@@ -27,6 +27,12 @@ LOW, BANKRUPT = 15_000_000, 14_000_000
 AUCTION = 600
 CALL = call(0, WEEK, 18_000_000)
 
+WRITTEN, HIGH = 550_000, 19_000_000
+"""Calls that Alice has sold in some stories, and a mark at which she is short of maintenance margin for them."""
+
+FALL = bytes(8)
+"""Names the scenario in which the price falls by a tenth: calls cost their writer nothing in it."""
+
 
 # settle
 
@@ -150,6 +156,40 @@ def liquidate_by_a_false_quote_equity() -> Pair:
     """Nor may what she owes in quote be made up."""
     world = sink()
     return world.attempt(claim(world, quote_equity=-(1 << 60))), world.attempt(claim(world))
+
+
+def write_calls() -> World:
+    """Alice has sold calls, and the mark has risen: she could not bear that it rises further."""
+    world = open_mixed_market()
+    world.trade("bob", "alice", CALL, WRITTEN, 300_000, max_fee_ppm=100_000)
+    read_prices(world, HIGH)
+    return world
+
+
+def read_prices(world: World, mark: int) -> None:
+    """A few seconds pass, and what options are priced by is young."""
+    world.tick(5)
+    world.price(0, mark)
+    world.read_surface(0, WEEK)
+
+
+@story(Code.LIQUIDATE_MARGIN_MUST_MATCH)
+def liquidate_by_a_scenario_that_is_not_the_worst() -> Pair:
+    """The number is true, but were the price to fall Alice would not be short."""
+    world = write_calls()
+    honest = claim(world)
+    return world.attempt(replace(honest, active=FALL)), world.attempt(honest)
+
+
+@story(Code.LIQUIDATE_MARGIN_MUST_MATCH)
+def liquidate_nobody_any_more_by_a_scenario_that_is_not_the_worst() -> Pair:
+    """What Alice has to spare were the price to fall ends no auction; that it has fallen does."""
+    world = write_calls()
+    world.play(claim(world))
+    spared = claim(world).equity
+    early = world.attempt(claim(world, maintenance=spared, active=FALL))
+    read_prices(world, MARK)
+    return early, world.attempt(claim(world))
 
 
 @story(Code.LIQUIDATE_MARGIN_MUST_MATCH)
@@ -519,6 +559,18 @@ def deleverage_who_has_recovered() -> Pair:
     world.tick(1)
     world.price(0, MARK)
     return world.attempt(close_with(world)), honest
+
+
+@story(Code.DELEVERAGE_MARGIN_MUST_MATCH)
+def deleverage_by_a_scenario_that_is_not_the_worst() -> Pair:
+    """Nobody has bid for the calls that Alice has sold, but it is a rise of the price that she cannot bear, no fall."""
+    world = write_calls()
+    world.play(claim(world))
+    world.tick(2 * AUCTION)
+    read_prices(world, HIGH)
+    alice, bob = world.person("alice").account, world.person("bob").account
+    honest = claim_deleverage(Ledger(world.state.leaves), world.position, alice, bob, CALL, 1_000)
+    return world.attempt(replace(honest, active=FALL)), world.attempt(honest)
 
 
 @story(Code.DELEVERAGE_MARK_MUST_MATCH)

@@ -20,7 +20,7 @@ from state.constants import (
 )
 from state.leaves import Account, Expiry, Instrument, Underlying, call, perpetual
 from state.leaving import is_balance_covered, is_margin_kept, needs_prices
-from state.ledger import Ledger
+from state.ledger import Ledger, SubjectMissing
 from state.tree import get_index
 from state.valuation import (
     Quotes,
@@ -248,8 +248,9 @@ def test_when_prices_are_needed(account: Account, asset: int, amount: int, neede
 
 
 def test_collateral_that_is_not_there_covers_nothing() -> None:
-    """Asking whether the margin holds without what the account does not have is no error."""
+    """Without what the account does not have there is nothing of which the margin could hold."""
     ledger = Ledger(open_market().state.leaves)
     account = Account(bytes(20), cash=10**12, positions=((perpetual(0), 1),))
-    assert not is_margin_kept(ledger, account, 1, 1)
-    assert not is_margin_kept(ledger, account, 9, 1)
+    for asset in (1, 9):
+        with pytest.raises(SubjectMissing):
+            is_margin_kept(ledger, account, asset, 1)

@@ -94,12 +94,17 @@ def count_free(world: World) -> int:
     return margin.initial
 
 
+def liquidate(world: World, name: str = "alice") -> Attempt:
+    """Somebody asks for the liquidation of an account."""
+    return ask(world, MessageType.FORCE_LIQUIDATE, name=name)
+
+
 @story(Code.L1_MARGIN_MUST_MATCH)
 def margin_paid_out() -> Pair:
     """One unit more leaves than margin can spare, and the op says nothing of it."""
     world = carry()
-    honest = force(world, count_free(world) + 1)
-    return say(honest, None), honest
+    free = count_free(world)
+    return say(force(world, free + 1), None), force(world, free)
 
 
 @story(Code.L1_MARGIN_MUST_MATCH)
@@ -115,25 +120,25 @@ def withdrawal_refused_by_scenarios_that_ask_for_little() -> Pair:
     """Calls that were sold ask for margin; there is a scenario that shows it, and the op names none."""
     world = open_mixed_market()
     world.trade("bob", "alice", call(0, WEEK, 18_000_000), 1_000, 300_000, max_fee_ppm=100_000)
-    honest = force(world, count_free(world) + 1)
-    return say(honest, b"\xfe" * len(NO_ACTIVE)), honest
+    free = count_free(world)
+    return say(force(world, free + 1), b"\xfe" * len(NO_ACTIVE)), force(world, free)
 
 
 @story(Code.L1_MARGIN_MUST_MATCH)
 def withdrawal_at_a_stale_price_paid() -> Pair:
     """The price of what is held is 301 seconds old; 300 are allowed."""
     world = carry()
-    world.tick(301)
-    honest = force(world, 1)
-    return say(honest, None), honest
+    world.tick(300)
+    young = force(world, 1)
+    world.tick(1)
+    return say(force(world, 1), None), young
 
 
 @story(Code.L1_MARGIN_MUST_MATCH)
 def withdrawal_short_of_money_said_to_be_short_of_margin() -> Pair:
     """Whoever does not own what he asks for is not asked for margin."""
     world = carry()
-    honest = force(world, 2_000_000_000_000)
-    return say(honest, NO_ACTIVE), honest
+    return say(force(world, 2_000_000_000_000), NO_ACTIVE), force(world, 1)
 
 
 @story(Code.L1_MARGIN_MUST_MATCH)
@@ -145,50 +150,50 @@ def withdrawal_of_bare_cash_said_to_be_short_of_margin() -> Pair:
 
 @story(Code.L1_MARGIN_MUST_MATCH)
 def deposit_said_to_be_short_of_margin() -> Pair:
-    """A deposit asks for no margin."""
-    honest = deposit(open_market(), 1)
-    return say(honest, NO_ACTIVE), honest
+    """Alice is short of margin, but a deposit does not ask for it."""
+    world = sink()
+    return say(deposit(world, 1), NO_ACTIVE), liquidate(world)
 
 
 @story(Code.L1_MARGIN_MUST_MATCH)
 def account_shielded_from_liquidation() -> Pair:
     """Alice is short of maintenance margin, and the op says nothing of it."""
-    honest = ask(sink(), MessageType.FORCE_LIQUIDATE)
+    honest = liquidate(sink())
     return say(honest, None), honest
 
 
 @story(Code.L1_MARGIN_MUST_MATCH)
 def account_in_order_liquidated() -> Pair:
     """Bob has won what Alice has lost."""
-    honest = ask(sink(), MessageType.FORCE_LIQUIDATE, name="bob")
-    return say(honest, NO_ACTIVE), honest
+    world = sink()
+    return say(liquidate(world, "bob"), NO_ACTIVE), liquidate(world)
 
 
 @story(Code.L1_MARGIN_MUST_MATCH)
 def account_liquidated_at_a_stale_price() -> Pair:
     """The price is 301 seconds old; 300 are allowed."""
     world = sink()
-    world.tick(301)
-    honest = ask(world, MessageType.FORCE_LIQUIDATE)
-    return say(honest, NO_ACTIVE), honest
+    world.tick(300)
+    young = liquidate(world)
+    world.tick(1)
+    return say(liquidate(world), NO_ACTIVE), young
 
 
 @story(Code.L1_MARGIN_MUST_MATCH)
 def account_liquidated_twice() -> Pair:
     """Who is for sale is not asked for margin once more."""
     world = sink()
-    alice = world.person("alice")
+    first, alice = liquidate(world), world.person("alice")
     world.send(MessageType.FORCE_LIQUIDATE, alice.address, alice.account, b"")
-    honest = ask(world, MessageType.FORCE_LIQUIDATE)
-    return say(honest, NO_ACTIVE), honest
+    return say(liquidate(world), NO_ACTIVE), first
 
 
 @story(Code.L1_MARGIN_MUST_MATCH)
 def nobody_liquidated() -> Pair:
     """The account after the last one has no margin."""
     world = sink()
-    honest = ask(world, MessageType.FORCE_LIQUIDATE, account=world.globals.account_count)
-    return say(honest, NO_ACTIVE), honest
+    stranger = ask(world, MessageType.FORCE_LIQUIDATE, account=world.globals.account_count)
+    return say(stranger, NO_ACTIVE), liquidate(world)
 
 
 @story(MessageCode.MESSAGE_TYPE_UNKNOWN)

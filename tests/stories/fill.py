@@ -6,6 +6,7 @@ In most, Alice buys and Bob sells 10 000 lots at mark, 17 000 000 quote units a 
 from collections.abc import Callable
 from dataclasses import replace
 
+from risk.parameter_sets import PARAMETER_SETS
 from state.codes import Code
 from state.constants import CASH_MAX, QUANTITY_MAX
 from state.genesis import Listing
@@ -14,10 +15,14 @@ from state.leaves import (
     FLAG_REDUCE_ONLY,
     FLAG_SELL,
     UnderlyingTerms,
+    call,
     future,
     perpetual,
 )
+from state.ledger import Ledger
+from state.marks import compute_mark
 from state.operations import Tick
+from state.process_fill import claim_fill
 from state.process_inbox import MessageType
 from tests.stories.telling import Pair, story
 from tests.world import (
@@ -487,11 +492,28 @@ def fill_below_margin_at_a_loss(name: str) -> Pair:
     return loss, try_fill(world, price=bearable)
 
 
+def fill_below_margin_by_idle_scenarios(name: str) -> Pair:
+    """Who lacks margin for options may reduce them, and the op names the scenarios in which he was worst off; by
+    scenarios that took nothing from him he lacked none, and is worse off behind it."""
+    world, option = open_mixed_market(rules=PARAMETER_SETS["keel"]), call(0, WEEK, 18_000_000)
+    ledger = Ledger(world.state.leaves)
+    fair = compute_mark(option, ledger.require_underlying(0), ledger.require_expiry(0, WEEK), world.globals.time)
+    buyer, seller = ("carol", "alice") if name == "alice" else ("bob", "carol")
+    world.trade(buyer, seller, option, SIZE, fair)
+    world.rewrite_account(name, cash=world.account_of(name).cash - 999_999_000_000)
+    world.place("alice", option, SIZE // 2, fair)
+    world.place("bob", option, -SIZE // 2, fair)
+    named = claim_fill(Ledger(world.state.leaves), world.fill("alice", "bob", fair, SIZE // 2))
+    idle = b"\xfe" * 8
+    return world.attempt(replace(named, buyer_active=idle, seller_active=idle)), world.attempt(named)
+
+
 for rule in (
     fill_one_unit_short,
     fill_at_a_stale_price,
     fill_below_margin_through_zero,
     fill_below_margin_at_a_loss,
+    fill_below_margin_by_idle_scenarios,
 ):
     tell_side(Code.FILL_BUYER_MARGIN_MUST_HOLD, rule, "alice")
     tell_side(Code.FILL_SELLER_MARGIN_MUST_HOLD, rule, "bob")

@@ -1,9 +1,14 @@
 """Accounts for which it matters which scenarios are looked at, and such as show less of a shortfall than there is."""
 
 import random
+from dataclasses import replace
 
+from fraud_proofs.grounds import check_ground
 from state.active_scenarios import weigh_account
+from state.codes import Code
 from state.leaves import CALL, PUT, Instrument
+from state.ledger import Exhibit
+from tests.contracts.court import Court, dispute
 from tests.contracts.scene import DATED, Scene, draw_active
 from tests.world import WEEK
 
@@ -30,3 +35,9 @@ def find_other_active(scene: Scene, account: int, rng: random.Random) -> bytes |
     worst = scales.compute_after(None).maintenance
     drawn = (draw_active(rng) for _ in range(ATTEMPTS))
     return next((active for active in drawn if scales.compute_after(active).maintenance > worst), None)
+
+
+def judge_under(court: Court, scene: Scene, code: Code, before: bytes, after: bytes) -> bool:
+    """The verdict of a check under these scenarios and no others, on which both judges agree."""
+    case = dispute(scene.played, check_ground(code))
+    return court.judge(replace(case, witness=replace(case.witness, scenarios=Exhibit(before, after))))

@@ -19,7 +19,7 @@ from state.tree import Collection, account_key, build_tree, expiry_key, leaf_key
 from state.valuation import compute_account_margin, read_quotes
 from tests.contracts.breakers import break_bytes, break_position
 from tests.contracts.court import Court, Dispute, dispute
-from tests.contracts.exhibits import draw_options, find_other_active
+from tests.contracts.exhibits import draw_options, find_other_active, judge_under
 from tests.contracts.scene import (
     PEOPLE,
     Bend,
@@ -327,11 +327,16 @@ def test_both_sides_close_at_one_price(court: Court, world: World, seed: int) ->
 
 
 def test_no_exhibit_speaks_against_who_claims_what_is_true(court: Court, option_world: World, seed: int) -> None:
-    """Whatever scenarios a prover exhibits, nothing is shown of a bankrupt who is as short as claimed."""
-    rng = random.Random(seed)
+    """Whatever scenarios a prover exhibits, nothing is shown of a bankrupt who is as short as claimed; who is less so
+    is found by those that are named."""
+    rng, code = random.Random(seed), Code.DELEVERAGE_MARGIN_MUST_MATCH
     for _ in range(12):
         scene = find_closing(option_world, rng)
-        assert not judge_any_exhibit(court, scene, Code.DELEVERAGE_MARGIN_MUST_MATCH, rng)
+        assert not judge_any_exhibit(court, scene, code, rng)
+        # What is exhibited for an account before, where there is one account, says nothing.
+        assert not judge_under(court, scene, code, scene.decoded.active, draw_active(rng))
+        scene.bend_op(maintenance=scene.decoded.maintenance - 1)
+        assert judge_under(court, scene, code, draw_active(rng), scene.decoded.active)
 
 
 def test_who_has_recovered_is_closed_with_by_no_claim(court: Court, option_world: World, seed: int) -> None:

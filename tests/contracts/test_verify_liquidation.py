@@ -21,7 +21,7 @@ from state.tree import Collection, account_key, expiry_key, leaf_key, underlying
 from state.valuation import compute_account_margin, read_quotes
 from tests.contracts.breakers import break_account, break_bytes, break_position
 from tests.contracts.court import Court, dispute
-from tests.contracts.exhibits import draw_options, find_other_active
+from tests.contracts.exhibits import draw_options, find_other_active, judge_under
 from tests.contracts.scene import (
     PEOPLE,
     Bend,
@@ -31,6 +31,7 @@ from tests.contracts.scene import (
     assert_breaks,
     assert_corruption_shows_nothing,
     assert_same_effect,
+    draw_active,
     judge_any_exhibit,
     open_random_market,
     play_random_trades,
@@ -325,7 +326,11 @@ def test_no_exhibit_speaks_against_who_claims_what_is_true(
     """Short or not, in debt or not: whatever scenarios a prover exhibits, nothing is shown of a true claim."""
     rng = random.Random(seed)
     for _ in range(12):
-        assert not judge_any_exhibit(court, FIND[Kind(code // 100)](option_world, rng), code, rng)
+        scene = FIND[Kind(code // 100)](option_world, rng)
+        assert not judge_any_exhibit(court, scene, code, rng)
+        if code is Code.LIQUIDATE_MARGIN_MUST_MATCH and scene.account(scene.decoded.account).positions:
+            # What is exhibited for an account before, where there is one account, says nothing.
+            assert not judge_under(court, scene, code, scene.decoded.active, draw_active(rng))
 
 
 def test_a_margin_is_claimed_by_the_worst_scenarios(court: Court, option_world: World, seed: int) -> None:
@@ -348,6 +353,9 @@ def test_a_margin_is_claimed_by_the_worst_scenarios(court: Court, option_world: 
             {"maintenance": honest.maintenance - 1},
         ):
             assert judge_any_exhibit(court, bent(scene, **wrong), code, rng), wrong
+        low = bent(scene, maintenance=honest.maintenance - 1)
+        assert judge_under(court, low, code, other, honest.active)
+        assert not judge_under(court, low, code, honest.active, other)
         # The eighth byte speaks of no underlying here, so any will do.
         assert not judge_any_exhibit(court, bent(scene, active=honest.active[:7] + b"\x63"), code, rng)
         tried += 1

@@ -427,6 +427,11 @@ def trade_at_mark(scene: Scene, side: Side, loss_ppm: int = 0) -> None:
     scene.bend_op(price=mark + side.sign * mark * loss_ppm // PPM)
 
 
+def name_worst(scene: Scene) -> None:
+    """Let the op name the scenarios that a sequencer would."""
+    scene.bend_bytes(claim_fill(scene.ledger, scene.decoded).encode())
+
+
 def break_margin(side: Side) -> Breaker:
     """Short, or at prices too old, and the position grows, turns, or loses all the margin that it frees."""
 
@@ -455,12 +460,14 @@ def break_margin(side: Side) -> Breaker:
             price = scene.decoded.price
             scene.bend_op(price=price * 5 if side == BUYER else price // 5)
             leave_excess(scene, side, -rng.randint(1, 10**9))
+            name_worst(scene)
 
         def shrink_in_vain() -> None:
             shrink_position(scene, side, rng)
             # The shocks of the parameters are 10 %: a loss of as much leaves the account just as short.
             trade_at_mark(scene, side, loss_ppm=100_000)
             leave_excess(scene, side, -rng.randint(1, 10**9))
+            name_worst(scene)
 
         def turn_around() -> None:
             scene.bend_op(quantity=3 * rng.randint(1, 99))
@@ -688,13 +695,15 @@ def limit_margin(scene: Scene, rng: random.Random, side: Side) -> None:
 
 
 def limit_shrink(scene: Scene, rng: random.Random, side: Side) -> None:
-    """Far short of margin, but smaller and a unit a lot less short after the fill, at whatever age of prices."""
+    """Far short of margin, but smaller and a unit a lot less short after the fill, at whatever age of prices; the op
+    names the scenarios in which it was."""
     shrink_position(scene, side, rng)
     trade_at_mark(scene, side, loss_ppm=100_000)
     scene.bend_op(price=scene.decoded.price - side.sign)
     traded = scene.order(find_slot(BUYER, scene)).legs[0][0].underlying
     scene.bend_underlying(traded, oracle_time=0)
     leave_excess(scene, side, -rng.randint(1, 10**9))
+    name_worst(scene)
 
 
 LIMITS: list[tuple[Limit, Code, Code]] = [
@@ -763,11 +772,6 @@ def sink_and_shrink(scene: Scene, side: Side, rng: random.Random) -> None:
     scene.bend_op(price=fair + side.sign * size * rng.choice((0, 0, 50_000, 500_000)) // PPM)
     leave_excess(scene, side, -rng.randint(1, 10**12))
     name_worst(scene)
-
-
-def name_worst(scene: Scene) -> None:
-    """Let the op name the scenarios that a sequencer would."""
-    scene.bend_bytes(claim_fill(scene.ledger, scene.decoded).encode())
 
 
 def name_others(scene: Scene, side: Side, active: bytes) -> None:

@@ -3,7 +3,8 @@
 @title The effect of an L1 message, and whether its op says truly that an account is short of margin
 @notice state/SPEC.md section 9. A message must be taken, so it is evaluated whole: one that fails does nothing but move
         the cursor, and a deposit that fails goes back through the outbox. Which code a failure has reaches no root, so
-        here all failures of a message are one. Whether margin is one of them the op says, and a check of its own judges.
+        here all failures of a message are one. Whether margin is one of them the op says, and a check of its own
+        judges.
 
         Every `_apply` takes the globals with the cursor already moved, peeks at the further leaves that its message
         reads, and answers the root after them all.

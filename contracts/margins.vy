@@ -4,7 +4,7 @@
 @notice The margin of an account before and after an op, and the marks of instruments: state/SPEC.md section 8.
 @dev The contract reads M* of a witness, and says under which root it stands; whoever asks compares. So a caller may ask
      before it knows what an effect has written, where that depends on the answer.
-     Mirrors state/valuation.py.
+     Mirrors state/valuation.py, state/active_scenarios.py and state/leaving.py.
 """
 import accounts
 import constants

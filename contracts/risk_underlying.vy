@@ -5,7 +5,8 @@
         and after an op.
 @dev Mirrors risk/scenarios.py (compute_terms, compute_shocks) and risk/margin.py (compute_underlying_risk,
      get_loss_under); the revaluation itself is risk_scenarios.vy's. Per-expiry terms are computed here, since their
-     exponentials do not fit beside the normal tables under EIP-170. Pairs [before, after] are the account without and with what an op changes.
+     exponentials do not fit beside the normal tables under EIP-170. Pairs [before, after] are the account without and
+     with what an op changes.
      Arithmetic is unsafe_* because inside the bounds of risk/SPEC.md section 2 no check could fail: sums stay below
      2^115, factors below 2^62. Divisions have a non-negative numerator and a positive denominator. A failed sub-call
      reverts: a bad witness, not a verdict.

@@ -119,7 +119,8 @@ def sink(mark: int = LOW, sellers: tuple[str, ...] = ("bob",)) -> World:
 
 def claim(world: World, name: str = "alice", **changes: object) -> Liquidate:
     """A liquidation with claims that are true here, or with others."""
-    return replace(claim_liquidate(Ledger(world.state.leaves), world.position, world.person(name).account), **changes)  # type: ignore[arg-type]
+    honest = claim_liquidate(Ledger(world.state.leaves), world.position, world.person(name).account)
+    return replace(honest, **changes)  # type: ignore[arg-type]
 
 
 @story(Code.LIQUIDATE_MUST_DECODE)
@@ -239,7 +240,7 @@ def owe(hours: int = 0) -> World:
 
 def interest(world: World, name: str = "alice", **changes: int) -> Interest:
     """A charge whose claim is true here, or another."""
-    return replace(claim_interest(Ledger(world.state.leaves), world.position, world.person(name).account), **changes)  # type: ignore[arg-type]
+    return replace(claim_interest(Ledger(world.state.leaves), world.position, world.person(name).account), **changes)
 
 
 @story(Code.INTEREST_MUST_DECODE)

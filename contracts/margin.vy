@@ -12,7 +12,7 @@
      checked operation here can revert. A union of more than 68 instruments does: an account that holds so many has
      passed its caps, and that is a check of its own.
      Mirrors state/valuation.py, state/marks.py, state/rules.py, risk/margin.py, risk/offsets.py, risk/concentration.py,
-     risk/tiers.py and risk/settlement.py; and state/active_scenarios.py, where it reads the exhibit.
+     risk/tiers.py, risk/settlement.py and state/active_scenarios.py.
 """
 import accounts
 import constants

@@ -26,6 +26,7 @@ from state.tree import LeafKey, account_key
 from state.valuation import compute_account_margin, read_quotes
 from tests.contracts.scene import Scene
 from tests.dearest_state import (
+    ACTIVE,
     BASKET,
     COMPONENTS,
     DAYS,
@@ -95,6 +96,11 @@ def take_other(message_type: MessageType) -> Edge:
         scene.bend_globals(inbox_cursor=index)
 
     return bend
+
+
+def turn_around(scene: Scene, chance: random.Random) -> None:
+    """The op says of an account that it is short of margin where it is not, or leaves it out."""
+    scene.bend_op(active=None if scene.decoded.active is not None else ACTIVE)
 
 
 def impoverish(scene: Scene, chance: random.Random) -> None:
@@ -251,6 +257,7 @@ OWN_BENDS: dict[Code, Edge] = {
     **{code: bend_globals(inbox_cursor=0x1111_1111_1111_1111) for code in Code if code.name.endswith("_BE_CURSOR")},
     **{code: pass_header for code in Code if code.name.endswith("_INDEX_MUST_NOT_PASS_HEADER")},
     **{code: bend_globals(time=TIME) for code in Code if code.name.endswith("_TIME_MUST_REACH_MESSAGE")},
+    Code.L1_MARGIN_MUST_MATCH: turn_around,
     Code.L1_MESSAGE_MUST_BE_PLAIN: take_other(MessageType.SURFACE),
     Code.BID_MESSAGE_MUST_BE_A_TAKE: take_other(MessageType.PARAMS),
     Code.BID_CLAIMS_MUST_MATCH: claim_more("equity"),

@@ -56,7 +56,7 @@ def test_money_and_positions_are_conserved(history: int, seed: int) -> None:
     for op in random_steps(world, STEPS):
         assert_conserved(world.state.leaves)
         kinds[op[0]] += 1
-    assert kinds[Kind.FILL] > 3
+    assert kinds[Kind.FILL] > 0
 
 
 @histories

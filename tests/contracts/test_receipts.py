@@ -1,18 +1,27 @@
 """A broken word before the contract: it says what its Python twin says, and the rollup takes the bond."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from coincurve import PrivateKey
 
-from fraud_proofs.contradiction_search import HeldReceipt, find_contradiction, prove_other_receipt
-from fraud_proofs.contradictions import BadProof, find_signer
-from state.operations import Tick
-from state.receipts import ReceiptBody, SignedReceipt
+from fraud_proofs.contradiction_search import (
+    HeldReceipt,
+    encode_batch,
+    encode_step,
+    find_contradiction,
+    list_steps,
+    prove_other_receipt,
+)
+from fraud_proofs.contradictions import BadProof, ContradictionKind, find_signer
+from state.constants import NEVER
+from state.operations import Take, Tick, hash_digest
+from state.receipts import ReceiptBody, SignedReceipt, decode_receipt
 from tests.contracts.rollup_chain import BOND, BURNED, ETH, UNKNOWN, WINDOW, Chain, compile_once
 from tests.evm import Contract, Evm
-from tests.fraud_proofs.broken_word import LIES
+from tests.fraud_proofs.broken_word import LIES, post_bent
 from tests.fraud_proofs.receipted import Life
 from tests.world import get_address
 
@@ -119,6 +128,28 @@ def test_contract_convicts_no_honest_life(court: Court, tmp_path: Path, seed: in
     for proof in life.random.sample(tried, min(300, len(tried))):
         assert court.judge(life, proof) is None
     life.close()
+
+
+@pytest.mark.parametrize("changes", [{}, {"slice_ppm": 2}, {"valid_until": 0}, {"sequence": 8}], ids=str)
+def test_a_take_is_known_by_what_its_bidder_signed(court: Court, life: Life, changes: dict[str, int]) -> None:
+    """What the sequencer claims in it is no part of his word; with any of the bidder's own fields it is another op."""
+    (held,) = life.take(life.order("alice", 10))
+    asked = Take(held.position, 0, 0, 0, 0, 1, 7, 2, 1, 0, NEVER, 0, bytes(64))
+    claimed = replace(
+        asked, equity=-1, maintenance=-2, value=3, relief=4, target_active=b"\5" * 8, rest_active=b"\6" * 8
+    )
+    posted = replace(claimed, **changes)  # type: ignore[arg-type]
+    receipt = decode_receipt(held.data)
+    assert receipt is not None
+    word = life.sign(replace(receipt.body, op_digest=hash_digest(life.domain, asked)))
+    batch = post_bent(life, lambda ops: [*ops[:-1], posted.encode(), ops[-1]])
+    court.summon(life)
+
+    step = next(step for step in list_steps(batch.batch) if step.op == posted.encode())
+    proof = bytes([ContradictionKind.OTHER_OP]) + word + encode_batch(batch.index, batch.batch)
+    signer = court.judge(life, proof + encode_step(batch.batch, step))
+
+    assert signer == (life.address if changes else None)
 
 
 # The bond

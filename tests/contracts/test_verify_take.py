@@ -10,12 +10,13 @@ from functools import partial
 import pytest
 
 from fraud_proofs.grounds import EFFECT, check_ground
+from risk.parameter_sets import PARAMETER_SETS
 from state.codes import Code, Kind
 from state.constants import ACCOUNTS_MAX, CASH_MAX, KEYS_MAX, NEVER, POSITIONS_MAX, PPM
-from state.leaves import FUTURE, Instrument, perpetual
-from state.ledger import SubjectMissing
+from state.leaves import CALL, FUTURE, PUT, Instrument, call, perpetual
+from state.ledger import Ledger, SubjectMissing
 from state.process_take import claim_take, compute_bidder, read_price
-from state.slices import SLICE_ROOM_PPM, is_for_sale
+from state.slices import SLICE_ROOM_PPM, is_for_sale, weigh_slice
 from state.transition import Valid
 from state.tree import Collection, account_key, leaf_key, underlying_key
 from state.valuation import compute_account_margin, drop_stale_spots, read_quotes
@@ -30,11 +31,13 @@ from tests.contracts.scene import (
     assert_breaks,
     assert_corruption_shows_nothing,
     assert_same_effect,
+    draw_active,
+    judge_any_exhibit,
     open_random_market,
     play_random_trades,
     refresh_prices,
 )
-from tests.world import World
+from tests.world import WEEK, World
 
 ROUNDS = 15
 """How often every check is violated, at least; and in each known way."""
@@ -56,31 +59,55 @@ def world(seed: int) -> World:
     return world
 
 
+@pytest.fixture
+def option_world(seed: int) -> World:
+    """The same under rules of many scenarios, so that those in which an option is worst off are to be named."""
+    world = open_random_market(seed, PARAMETER_SETS["keel"])
+    world.deposit("erin", 10**14)
+    play_random_trades(world, random.Random(seed), 8)
+    refresh_prices(world, random.Random(seed))
+    return world
+
+
 # Valid ops
 
 
-def put_up_for_sale(world: World, rng: random.Random) -> str:
-    """Somebody short of maintenance margin since a while, or who has asked for his close; answers who."""
-    name = rng.choice([one for one in PEOPLE if world.account_of(one).positions])
+def put_up_for_sale(world: World, name: str, rng: random.Random) -> None:
+    """Let somebody be short of maintenance margin since a while, or have asked for his close."""
     account, scene = world.account_of(name), Scene(world.here, world.state.leaves, b"")
     params, now = scene.ledger.get_params(), scene.ledger.get_globals().time
     elapsed = rng.choice((0, 1, rng.randint(1, 2 * params.auction_seconds), 10**6))
     if rng.random() < 0.3:
         since = now - params.close_delay - elapsed
         world.rewrite_account(name, close_from=since, liquidation_from=0)
-        return name
+        return
     margin = compute_account_margin(account, read_quotes(scene.ledger, account, params), now, params)
     requirement = margin.equity - margin.maintenance
     missing = rng.choice((1, rng.randint(1, max(requirement, 1)), 2 * requirement + 1))
     cash = account.cash - margin.maintenance - missing
     world.rewrite_account(name, cash=cash, liquidation_from=now - elapsed, close_from=0)
-    return name
 
 
-def find_bid(world: World, rng: random.Random) -> Scene:
-    """A bid that every check lets pass."""
+def hold_options(world: World, name: str, rng: random.Random) -> None:
+    """Let somebody hold some options, few of each or many; sometimes two between two that hedge them, one of each."""
+    spot = Ledger(world.state.leaves).require_underlying(0).spot
+    strikes = [spot * percent // 100_000 * 1_000 for percent in (96, 100, 104)]
+    if rng.random() < 0.3:
+        held = list(zip((call(0, WEEK, strike) for strike in strikes), (-1, 2, -1), strict=True))
+    else:
+        pool = [perpetual(0), *(Instrument(0, WEEK, strike, kind) for strike in strikes for kind in (PUT, CALL))]
+        held = [(one, rng.choice((-1, 1)) * rng.choice((1, 2, 3, 2_000))) for one in rng.sample(pool, 3)]
+    collateral = () if rng.random() < 0.5 else world.account_of(name).collateral
+    world.rewrite_account(name, positions=tuple(sorted(held)), collateral=collateral)
+
+
+def find_bid(world: World, rng: random.Random, has_options: bool = False) -> Scene:
+    """A bid that every check lets pass, for any portfolio or for one with options."""
     while True:
-        target = put_up_for_sale(world, rng)
+        target = rng.choice([one for one in PEOPLE if has_options or world.account_of(one).positions])
+        if has_options:
+            hold_options(world, target, rng)
+        put_up_for_sale(world, target, rng)
         slice_ppm = rng.choice((1, SLICE_ROOM_PPM, rng.randint(1, 200_000), PPM))
         bidder = rng.choice([name for name in ("erin", "erin", *PEOPLE) if name != target])
         with suppress(SubjectMissing):  # a slice that cuts off a hedge
@@ -348,6 +375,61 @@ def test_what_is_just_allowed_does_not_convict(court: Court, world: World, seed:
         scene.bend_account(take.account, cash=0)
         court.judge(dispute(scene.played, check_ground(Code.TAKE_BIDDER_MUST_FIT)))
         assert_same_effect(court, scene)
+
+
+def test_no_exhibit_speaks_against_an_honest_bid(court: Court, option_world: World, seed: int) -> None:
+    """Under any scenarios a true claim stands, and a bidder with just enough; a unit less falls under the worst."""
+    rng = random.Random(seed)
+    for _ in range(5):
+        scene = find_bid(option_world, rng, has_options=True)
+        assert not judge_any_exhibit(court, scene, Code.TAKE_MARGIN_MUST_MATCH, rng)
+        leave_margin(scene, 0)
+        assert not judge_any_exhibit(court, scene, Code.TAKE_BIDDER_MARGIN_MUST_HOLD, rng)
+        leave_margin(scene, -1)
+        assert judge_any_exhibit(court, scene, Code.TAKE_BIDDER_MARGIN_MUST_HOLD, rng)
+
+
+def test_claims_are_true_to_the_unit_of_the_scenarios_named(court: Court, option_world: World, seed: int) -> None:
+    """A unit too many falls by the worst scenarios, a unit too few by those that the op names; and so does a true
+    number of other scenarios, unless these are as bad. No others that a proof exhibits change a verdict."""
+    rng, code = random.Random(seed), Code.TAKE_MARGIN_MUST_MATCH
+    stood = fell = 0
+    while min(stood, fell) < 2:
+        scene = find_bid(option_world, rng, has_options=True)
+        take, honest = scene.decoded, scene.op
+        for by in (-1, 1):
+            for changes in (
+                {"maintenance": take.maintenance + by, "relief": take.relief - by},
+                {"relief": take.relief + by},
+            ):
+                if min(changes.values()) >= 0 or changes["relief"] >= 0:
+                    scene.bend_op(**changes)
+                    assert judge_any_exhibit(court, scene, code, rng)
+                    scene.bend_bytes(honest)
+        for named in ({"target_active": draw_active(rng)}, {"rest_active": draw_active(rng)}):
+            scene.bend_op(**named)
+            fails = judge_any_exhibit(court, scene, code, rng)
+            stood, fell = stood + (not fails), fell + fails
+            scene.bend_bytes(honest)
+
+
+def test_a_margin_under_other_scenarios_is_none(court: Court, option_world: World, seed: int) -> None:
+    """Whoever claims what other scenarios leave, and names them, claims too much, unless it is as much."""
+    rng, fell = random.Random(seed), 0
+    while fell < 3:
+        scene = find_bid(option_world, rng, has_options=True)
+        take = scene.decoded
+        scales, _ = weigh_slice(scene.ledger, scene.account(take.target), take.slice_ppm)
+        target_active, rest_active = draw_active(rng), draw_active(rng)
+        target, rest = scales.compute_after(target_active), scales.compute_before(rest_active)
+        relief = (target.equity - target.maintenance) - (rest.equity - rest.maintenance)
+        if relief >= 0:
+            scene.bend_op(
+                maintenance=target.maintenance, relief=relief, target_active=target_active, rest_active=rest_active
+            )
+            fails = judge_any_exhibit(court, scene, Code.TAKE_MARGIN_MUST_MATCH, rng)
+            assert fails >= (target.maintenance > take.maintenance)
+            fell += fails
 
 
 def test_a_bidder_who_holds_it_already_nets(court: Court, world: World, seed: int) -> None:

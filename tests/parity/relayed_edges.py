@@ -5,9 +5,9 @@ import random
 from state.codes import Code, MessageCode
 from state.constants import ACCOUNTS_MAX
 from state.leaves import perpetual
-from state.operations import BID_CODES, BID_CODES_WITHOUT_CLAIMS, NO_ACTIVE
+from state.operations import BID_CODES, BID_CODES_BEFORE_DEAL, BID_CODES_WITHOUT_CLAIMS, NO_ACTIVE
 from state.process_inbox import MessageType, decode_message
-from tests.contracts.scene import Scene
+from tests.contracts.scene import Scene, draw_active
 from tests.parity.edges import Edge, bend_bytes, bend_index, bend_index_limit, bend_position, pick_beside, strain
 
 
@@ -43,7 +43,8 @@ def bend_word_of_margin(scene: Scene, chance: random.Random) -> None:
 
 
 def bend_bid_claims(scene: Scene, chance: random.Random) -> None:
-    """Another reason for nothing; claims that are true or beside it; or what they are about has changed."""
+    """Another reason for nothing; claims that are true or beside it; other scenarios; or what they are about has
+    changed."""
     bid = scene.decoded
     message = decode_message(scene.context.get_message(bid.index))
     bidder = scene.ledger.get_account(message.account)
@@ -51,6 +52,12 @@ def bend_bid_claims(scene: Scene, chance: random.Random) -> None:
         scene.bend_account(message.account, sequence=chance.choice((0, bidder.sequence)))
     elif bid.code in BID_CODES_WITHOUT_CLAIMS:
         scene.bend_op(code=chance.choice((bid.code, *BID_CODES_WITHOUT_CLAIMS, MessageCode.DONE)))
+    elif chance.random() < 0.2:
+        scene.bend_op(**{chance.choice(("target_active", "rest_active")): draw_active(chance)})
+    elif bid.code is MessageCode.BID_SLICE_UNHEDGES and chance.random() < 0.5:
+        scene.bend_op(code=MessageCode.DONE)
+    elif bid.code is not MessageCode.BID_SLICE_UNHEDGES and chance.random() < 0.1:
+        scene.bend_op(code=MessageCode.BID_SLICE_UNHEDGES, relief=0, bidder_active=NO_ACTIVE)
     elif chance.random() < 0.5:
         name = chance.choice(("equity", "maintenance", "value", "relief"))
         scene.bend_op(**{name: max(0 if name == "relief" else -(1 << 63), getattr(bid, name) + chance.choice((-1, 1)))})
@@ -61,12 +68,14 @@ def bend_bid_claims(scene: Scene, chance: random.Random) -> None:
 
 
 def bend_outcome(scene: Scene, chance: random.Random) -> None:
-    """Another outcome, or another bidder."""
+    """Another outcome, other scenarios that show the bidder short, or another bidder."""
     bid = scene.decoded
-    if bid.code in BID_CODES_WITHOUT_CLAIMS:
+    if bid.code in BID_CODES_BEFORE_DEAL:
         return
     if chance.random() < 0.5:
-        scene.bend_op(code=chance.choice([code for code in BID_CODES if code not in BID_CODES_WITHOUT_CLAIMS]))
+        code = chance.choice([code for code in BID_CODES if code not in BID_CODES_BEFORE_DEAL])
+        is_short = code is MessageCode.BID_BIDDER_SHORT
+        scene.bend_op(code=code, bidder_active=draw_active(chance) if is_short else NO_ACTIVE)
     else:
         message = decode_message(scene.context.get_message(bid.index))
         scene.bend_account(message.account, cash=chance.choice((0, 10**9, 10**15)))

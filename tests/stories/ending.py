@@ -10,11 +10,12 @@ from state.codes import Code
 from state.constants import PPM, QUANTITY_MAX
 from state.leaves import call, perpetual
 from state.ledger import Ledger
-from state.operations import Deleverage, Interest, Liquidate, Settle, Take, Tick
+from state.operations import NO_ACTIVE, Deleverage, Interest, Liquidate, Settle, Take, Tick
 from state.process_deleverage import claim_deleverage
 from state.process_inbox import MessageType, encode_close
 from state.process_interest import claim_interest
 from state.process_liquidate import claim_liquidate
+from state.slices import compute_claims, weigh_slice
 from tests.stories.market import spoil_signature
 from tests.stories.telling import Pair, story
 from tests.world import WEEK, World, open_market, open_mixed_market
@@ -378,6 +379,16 @@ def ask_for_close(world: World) -> None:
     world.send(MessageType.FORCE_CLOSE, alice.address, alice.account, encode_close(True))
 
 
+def spread_wings() -> World:
+    """Alice has bought two calls and sold one on either side of them, and has asked L1 to close her account."""
+    world = open_mixed_market()
+    world.trade("alice", "bob", CALL, 2, 250_000, max_fee_ppm=100_000)
+    for strike, price in ((17_000_000, 600_000), (19_000_000, 100_000)):
+        world.trade("bob", "alice", call(0, WEEK, strike), 1, price, max_fee_ppm=100_000)
+    ask_for_close(world)
+    return world
+
+
 @story(Code.TAKE_DISCOUNT_MUST_SUFFICE)
 def take_below_the_marks_before_a_forced_close_is_due() -> Pair:
     """For an hour Alice's account costs what it is worth; a second later it costs less."""
@@ -424,6 +435,42 @@ def take_by_a_false_relief() -> Pair:
     world = auction()
     honest = bid(world)
     return world.attempt(replace(honest, relief=honest.relief + 1)), world.attempt(honest)
+
+
+@story(Code.TAKE_MARGIN_MUST_MATCH)
+def take_by_the_scenarios_of_another_margin() -> Pair:
+    """What is claimed of Alice is so, but not in the scenario that is said to show it."""
+    world = spread_wings()
+    honest = bid(world, slice_ppm=PPM)
+    assert honest.target_active != NO_ACTIVE
+    return world.attempt(replace(honest, target_active=NO_ACTIVE)), world.attempt(honest)
+
+
+@story(Code.TAKE_MARGIN_MUST_MATCH)
+def take_by_scenarios_that_are_not_the_worst() -> Pair:
+    """Alice would have more to spare in the scenario that is named, but her margin is what the worst one leaves."""
+    world = spread_wings()
+    honest = bid(world, slice_ppm=PPM)
+    ledger = Ledger(world.state.leaves)
+    scales, _ = weigh_slice(ledger, ledger.require_account(honest.target), PPM)
+    spared = scales.compute_after(NO_ACTIVE).maintenance - honest.maintenance
+    assert spared > 0
+    maintenance, relief = honest.maintenance + spared, honest.relief - spared
+    lie = replace(honest, maintenance=maintenance, relief=relief, target_active=NO_ACTIVE)
+    return world.attempt(lie), world.attempt(honest)
+
+
+@story(Code.TAKE_MARGIN_MUST_MATCH)
+def take_of_the_hedge() -> Pair:
+    """Half of one call is none, so that half of Alice's is the hedge; that she would need no more cannot be claimed."""
+    world = spread_wings()
+    whole = bid(world, slice_ppm=PPM)
+    ledger = Ledger(world.state.leaves)
+    scales, _ = weigh_slice(ledger, ledger.require_account(whole.target), PPM // 2)
+    claims = compute_claims(scales)
+    assert claims.relief < 0
+    half = replace(whole, slice_ppm=PPM // 2, **claims._replace(relief=0)._asdict())
+    return world.attempt(half), world.attempt(whole)
 
 
 @story(Code.TAKE_MARGIN_MUST_MATCH)

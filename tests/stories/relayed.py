@@ -6,17 +6,18 @@ refused here too, but the message is taken.
 
 from dataclasses import replace
 
+from risk.margin import BASIS_ACTIVE
 from state.codes import Code, MessageCode
 from state.constants import ACCOUNTS_MAX, PPM, QUANTITY_MAX
-from state.leaves import perpetual
+from state.leaves import Account, perpetual
 from state.ledger import Ledger
 from state.operations import Bid, Relay
-from state.process_bid import encode_bid
-from state.process_inbox import MessageType, encode_close
+from state.process_bid import encode_bid, find_bidder, read_take
+from state.process_inbox import MessageType, decode_message, encode_close
 from state.process_liquidate import claim_liquidate
 from state.process_relay import encode_reading
-from state.slices import SLICE_ROOM_PPM
-from tests.stories.ending import AUCTION, LOW, MARK, auction, sink
+from state.slices import SLICE_ROOM_PPM, weigh_bidder
+from tests.stories.ending import AUCTION, LOW, MARK, auction, sink, spread_wings
 from tests.stories.telling import Pair, story
 from tests.world import Attempt, World, open_market
 
@@ -126,6 +127,22 @@ def bid_that_claims_for_nothing() -> Pair:
     return claim(refused, relief=1), refused
 
 
+@story(Code.BID_MUST_DECODE)
+def bid_that_names_the_scenarios_of_who_is_not_short() -> Pair:
+    """Where no shortfall of the bidder is claimed, nothing shows one."""
+    world = auction()
+    return claim(bid(world), bidder_active=bytes(7) + b"\1"), bid(world)
+
+
+@story(Code.BID_MUST_DECODE)
+def bid_for_the_hedge_that_relieves() -> Pair:
+    """A slice of which somebody would need more relieves of nothing."""
+    world = spread_wings()
+    honest = bid(world)
+    assert get_bid(honest).code is MessageCode.BID_SLICE_UNHEDGES
+    return claim(honest, relief=1), honest
+
+
 @story(Code.BID_POSITION_MUST_INCREASE)
 def bid_at_a_used_position() -> Pair:
     """Two ops never stand at one log position."""
@@ -181,6 +198,29 @@ def bid_burned_as_not_due() -> Pair:
 
 
 @story(Code.BID_CLAIMS_MUST_MATCH)
+def bid_burned_as_unhedging() -> Pair:
+    """All of Alice's calls are no hedge of anything."""
+    world = spread_wings()
+    honest = bid(world, slice_ppm=PPM)
+    return claim(honest, code=MessageCode.BID_SLICE_UNHEDGES, relief=0), honest
+
+
+@story(Code.BID_CLAIMS_MUST_MATCH)
+def bid_for_the_hedge_met() -> Pair:
+    """Whoever takes the hedge alone leaves Alice short of more than before."""
+    world = spread_wings()
+    return claim(bid(world), code=MessageCode.DONE), bid(world, slice_ppm=PPM)
+
+
+@story(Code.BID_CLAIMS_MUST_MATCH)
+def bid_for_the_hedge_by_scenarios_that_do_not_show_it() -> Pair:
+    """Alice needs what the slice cuts off, but not in a scenario that takes nothing from her."""
+    world = spread_wings()
+    honest = bid(world)
+    return claim(honest, rest_active=bytes([BASIS_ACTIVE - 1]) + bytes(7)), honest
+
+
+@story(Code.BID_CLAIMS_MUST_MATCH)
 def bid_burned_as_replayed() -> Pair:
     """Nor is it said to be a copy."""
     world = auction()
@@ -193,6 +233,21 @@ def bid_burned_as_short() -> Pair:
     """Carol has enough."""
     world = auction()
     return claim(bid(world), code=MessageCode.BID_BIDDER_SHORT), bid(world)
+
+
+@story(Code.BID_OUTCOME_MUST_MATCH)
+def bid_burned_as_short_by_scenarios_that_do_not_show_it() -> Pair:
+    """Carol lacks a unit for what Alice holds; in a scenario that takes nothing she would have enough."""
+    world = spread_wings()
+    honest, ledger = bid(world, slice_ppm=PPM), Ledger(world.state.leaves)
+    message = decode_message(honest.context.get_message(get_bid(honest).index))
+    bidder = find_bidder(ledger, read_take(get_bid(honest), message))
+    assert isinstance(bidder, Account)
+    spare = weigh_bidder(ledger, bidder, message.time)[0].compute_after(None).initial
+    world.rewrite_account("carol", cash=world.account_of("carol").cash - spare - 1)
+    short = bid(world, slice_ppm=PPM)
+    assert get_bid(short).code is MessageCode.BID_BIDDER_SHORT
+    return claim(short, bidder_active=bytes([BASIS_ACTIVE - 1]) + bytes(7)), short
 
 
 @story(Code.BID_OUTCOME_MUST_MATCH)
@@ -297,6 +352,13 @@ def bid_for_who_has_recovered() -> Pair:
     world.tick(1)
     world.price(0, MARK)
     return bid(world), honest
+
+
+@story(MessageCode.BID_SLICE_UNHEDGES)
+def bid_for_the_hedge() -> Pair:
+    """Half of one call is none, so that half of Alice's is the hedge of what she keeps; all of it may be taken."""
+    world = spread_wings()
+    return bid(world), bid(world, slice_ppm=PPM)
 
 
 @story(MessageCode.BID_SLICE_TOO_LARGE)

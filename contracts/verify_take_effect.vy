@@ -2,11 +2,11 @@
 """
 @title What a take or a bid does
 @notice Whether the root after a slice has moved, if that were valid, is another than the claimed one (EFFECT):
-        state/SPEC.md sections 7 and 8. Asked by contracts/verify_take.vy and contracts/verify_bid.vy, which judge the
-        other grounds.
+        state/SPEC.md sections 7 and 8; or the one after a bid that came to nothing. Asked by contracts/verify_take.vy
+        and contracts/verify_bid.vy, which judge the other grounds.
 @dev Answers true for fraud and false for what is not shown; reverts for a bad witness alone, whatever is claimed. What
      the claims make of an account or of the fund is held against its field before it is written.
-     Mirrors move_deal of state/slices.py.
+     Mirrors move_deal of state/slices.py and apply_bid of state/process_bid.py.
 """
 import accounts
 import assets

@@ -10,7 +10,6 @@
 import accounts
 import assets
 import constants
-import context as contexts
 import globals
 import instruments
 import margins

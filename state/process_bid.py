@@ -6,7 +6,7 @@ where that depends on margins their numbers: one check compares the target's, on
 
 Prices are as old as they were when L1 took the message. [Else whoever takes the message lets them grow old first.]
 
-Mirrors contracts/verify_bid.vy.
+Mirrors contracts/verify_bid.vy, and contracts/verify_take_effect.vy for what a bid that came to nothing does.
 """
 
 from dataclasses import replace

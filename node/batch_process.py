@@ -64,6 +64,18 @@ class BatchProcess:
         self._owed -= 1
         return answer
 
+    def is_idle(self) -> bool:
+        """Whether all that was told is answered. Does not wait. Raises BatchWorkerEnded."""
+        while self._owed:
+            try:
+                self._stream.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return False
+            except OSError as error:
+                raise BatchWorkerEnded(ENDED) from error
+            self.hear()
+        return True
+
     def hear_out(self) -> bytes:
         """The answer to what was told last, if any is owed. Raises BatchWorkerEnded."""
         answer = b""
@@ -89,8 +101,11 @@ class RemoteBatcher:
         return self._root
 
     def advance(self, ops: Sequence[PostedOp]) -> None:
-        """Have the roots computed of the open batch's ops so far. Does not wait. Raises BatchWorkerEnded."""
-        if len(ops) >= self._sent + STEPS_TOLD_AT_ONCE:
+        """Have the roots computed of the open batch's ops so far, or later when there is much to do already.
+
+        Raises BatchWorkerEnded.
+        """
+        if len(ops) >= self._sent + STEPS_TOLD_AT_ONCE and self._root is not None and self._process.is_idle():
             self._process.tell(ADVANCE + encode(list_steps(ops[self._sent :])))
             self._sent = len(ops)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from node.batch_process import BatchWorkerEnded, run_batch_process
+from node.batch_process import STEPS_TOLD_AT_ONCE, BatchWorkerEnded, run_batch_process
 from sequencer.batcher import open_batcher
 from state.batches import decode_header
 from tests.node.test_sequencer_core import PRICE, Desk
@@ -22,7 +22,8 @@ def test_batches_are_those_of_the_reference(tmp_path: Path, seed: int) -> None:
             here, there = open_batcher(leaves, parent), process.open_batcher(leaves, parent)
             assert there.root == here.root
             for _ in range(3):
-                for _ in range(5):
+                # Most of it is told while it is open.
+                while desk.core.engine.pending_count <= 2 * STEPS_TOLD_AT_ONCE:
                     desk.keep(desk.core.take(desk.ask()).records)
                     there.advance(desk.core.engine.pending)
                 sealed, _ = desk.core.seal()

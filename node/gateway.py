@@ -6,12 +6,11 @@ to be sent nothing more is read, streams pause, and a peer that does not read fo
 notices.
 """
 
-import math
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from typing import NoReturn
 
 import trio
 
@@ -117,7 +116,7 @@ class Gateway:
         await trio.serve_listeners(self._handle_socket, listeners)
 
     async def _handle_socket(self, stream: trio.SocketStream) -> None:
-        quick = QuickStream(stream)
+        quick = QuickStream(stream, self._limits.send_seconds_max)
         await self.handle(quick if self._tls is None else trio.SSLStream(quick, self._tls, server_side=True))
 
     async def handle(self, stream: trio.abc.Stream) -> None:
@@ -288,21 +287,21 @@ class _Connection:
 
     async def _write(self, scope: trio.CancelScope) -> None:
         """Until the peer is gone, or reads nothing for too long."""
-        with trio.CancelScope() as slow, suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-            await self._write_until_slow(slow)
-        if slow.cancelled_caught:
+        try:
+            await self._write_on()
+        except trio.TooSlowError:
             self._count_close("the peer does not read")
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
         scope.cancel()
 
-    async def _write_until_slow(self, slow: trio.CancelScope) -> None:
+    async def _write_on(self) -> NoReturn:
         """Everything that waits goes out in one send."""
         while True:
             await self._has_answers.wait()
             self._has_answers = trio.Event()
             data = bytes(self._answers)
-            slow.deadline = trio.current_time() + self._limits.send_seconds_max
             await self._stream.send_all(data)
-            slow.deadline = math.inf
             del self._answers[: len(data)]
             self._is_drained.set()
 

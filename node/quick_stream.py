@@ -13,10 +13,11 @@ CHUNK_BYTES = 1 << 16
 
 
 class QuickStream(trio.abc.Stream):
-    """Over trio's own stream, which it takes over and closes."""
+    """Over trio's own stream, which it takes over and closes. A peer has so long to take what is sent at once."""
 
-    def __init__(self, stream: trio.SocketStream) -> None:
+    def __init__(self, stream: trio.SocketStream, send_seconds_max: float) -> None:
         self._stream = stream
+        self._send_seconds_max = send_seconds_max
         # A second name for the same file, given up when it is closed.
         self._socket = socket.socket(fileno=stream.socket.fileno())
         self._socket.setblocking(False)
@@ -33,15 +34,22 @@ class QuickStream(trio.abc.Stream):
                 raise trio.BrokenResourceError from error
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Returns when the socket has taken all. Raises trio's errors of a stream."""
+        """Returns when the socket has taken all. Raises TooSlowError, and trio's errors of a stream."""
         rest = memoryview(data)
-        while rest:
-            try:
-                rest = rest[self._socket.send(rest) :]
-            except BlockingIOError:
-                await trio.lowlevel.wait_writable(self._socket)
-            except OSError as error:
-                raise trio.BrokenResourceError from error
+        rest = rest[self._send(rest) :]
+        if rest:
+            with trio.fail_after(self._send_seconds_max):
+                while rest:
+                    await trio.lowlevel.wait_writable(self._socket)
+                    rest = rest[self._send(rest) :]
+
+    def _send(self, data: memoryview) -> int:
+        try:
+            return self._socket.send(data)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise trio.BrokenResourceError from error
 
     async def wait_send_all_might_not_block(self) -> None:
         """Until the socket has room."""

@@ -2,7 +2,7 @@
 
 The margin of an account is what its worst scenarios leave, and is never above the margin under any others. So whoever
 says that an account is short names the scenarios that show it: the op, where it relies on a shortfall; the prover,
-where an op denies one. A proof values an option in two scenarios and not in all.
+where an op denies one. A proof values an option in two or three scenarios and not in all.
 
 Eight bytes name them: one byte for each underlying in which the account holds options that have not settled, ascending.
 It is the number of a scenario, or BASIS_ACTIVE; any other takes nothing from the account.

@@ -210,7 +210,9 @@ class Site:
 
     async def _open_account(self, person: Person) -> None:
         await trio.to_thread.run_sync(person.open_account, DOLLARS)
+        sequencer = self.roles["sequencer"]
         while not person.account:
+            assert sequencer.is_alive, f"the sequencer ended by itself: {sequencer.read_log()}"
             try:
                 async with open_client("127.0.0.1", self.port) as client:
                     person.account = await find_account(client, person.wallet.address)
@@ -221,9 +223,9 @@ class Site:
     def close(self) -> None:
         """Kill what still runs, and let go of everybody's journal."""
         for role in self.roles.values():
-            if role.is_alive:
-                assert role.process is not None
-                role.process.kill()
+            if role.process is not None:
+                # Says nothing to one that has ended, of which only a loop may ask.
+                role.process.send_signal(signal.SIGKILL)
         for person in self.people:
             person.wallet.sender.close()
 

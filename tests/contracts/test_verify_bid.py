@@ -26,11 +26,8 @@ from tests.contracts.scene import (
     assert_same_effect,
     draw_active,
     judge_any_exhibit,
-    open_random_market,
-    play_random_trades,
-    refresh_prices,
 )
-from tests.contracts.test_verify_take import hold_options, put_up_for_sale
+from tests.contracts.test_verify_take import hold_options, open_bidders_market, put_up_for_sale
 from tests.world import World
 
 CLAIMS, OUTCOME = Code.BID_CLAIMS_MUST_MATCH, Code.BID_OUTCOME_MUST_MATCH
@@ -49,11 +46,7 @@ def court() -> Court:
 @pytest.fixture
 def world(seed: int) -> World:
     """A market with options under rules of many scenarios, in which erin may bid for what others hold."""
-    world = open_random_market(seed, PARAMETER_SETS["keel"])
-    world.deposit("erin", 10**14)
-    play_random_trades(world, random.Random(seed), 8)
-    refresh_prices(world, random.Random(seed))
-    return world
+    return open_bidders_market(seed, PARAMETER_SETS["keel"])
 
 
 def find_bid(court: Court, world: World, rng: random.Random) -> Scene:

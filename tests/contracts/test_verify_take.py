@@ -11,6 +11,7 @@ import pytest
 
 from fraud_proofs.grounds import EFFECT, check_ground
 from risk.parameter_sets import PARAMETER_SETS
+from risk.parameters import Parameters
 from state.codes import Code, Kind
 from state.constants import ACCOUNTS_MAX, CASH_MAX, KEYS_MAX, NEVER, POSITIONS_MAX, PPM
 from state.leaves import CALL, FUTURE, PUT, Instrument, call, perpetual
@@ -37,7 +38,7 @@ from tests.contracts.scene import (
     play_random_trades,
     refresh_prices,
 )
-from tests.world import WEEK, World
+from tests.world import RULES, WEEK, World
 
 ROUNDS = 15
 """How often every check is violated, at least; and in each known way."""
@@ -49,24 +50,25 @@ def court() -> Court:
     return Court("verify_take")
 
 
-@pytest.fixture
-def world(seed: int) -> World:
+def open_bidders_market(seed: int, rules: Parameters) -> World:
     """A market in full swing, in which everybody holds something, and erin may bid for it."""
-    world = open_random_market(seed)
+    world = open_random_market(seed, rules)
     world.deposit("erin", 10**14)
     play_random_trades(world, random.Random(seed), 8)
     refresh_prices(world, random.Random(seed))
     return world
+
+
+@pytest.fixture
+def world(seed: int) -> World:
+    """A market under linear rules."""
+    return open_bidders_market(seed, RULES)
 
 
 @pytest.fixture
 def option_world(seed: int) -> World:
     """The same under rules of many scenarios, so that those in which an option is worst off are to be named."""
-    world = open_random_market(seed, PARAMETER_SETS["keel"])
-    world.deposit("erin", 10**14)
-    play_random_trades(world, random.Random(seed), 8)
-    refresh_prices(world, random.Random(seed))
-    return world
+    return open_bidders_market(seed, PARAMETER_SETS["keel"])
 
 
 # Valid ops

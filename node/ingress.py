@@ -59,7 +59,8 @@ class Ingress:
         self._arrived: FairQueue[Waiting] = FairQueue()
         self._has_arrived = trio.Event()
         self._screened: deque[Waiting] = deque()
-        self._in_screening = 0
+        self._in_screening: deque[list[Waiting]] = deque()
+        self._end: Refused | None = None
         self._places = trio.Semaphore(SCREENINGS_MAX)
 
     @property
@@ -69,7 +70,9 @@ class Ingress:
 
     def _begin(self, source: object, arguments: list[Value], reply: Reply) -> None:
         data = take_bytes(arguments, 0, "request")
-        count = len(self._arrived) + self._in_screening + len(self._screened)
+        if self._end is not None:
+            raise MethodError(self._end.code, self._end.text)
+        count = len(self._arrived) + sum(map(len, self._in_screening)) + len(self._screened)
         if count >= self._waiting_max and not (
             _is_cancel(arguments) and count < self._waiting_max + self._waiting_max // CANCEL_ROOM_DIVISOR
         ):
@@ -87,7 +90,7 @@ class Ingress:
             group = self._arrived.take(SCREENED_AT_ONCE_MAX)
             if not self._arrived:
                 self._has_arrived = trio.Event()
-            self._in_screening += len(group)
+            self._in_screening.append(group)
             # What has no signature is only kept in line.
             signed: list[tuple[Waiting, SignedMessage]] = []
             for waiting in group:
@@ -102,10 +105,10 @@ class Ingress:
     ) -> None:
         """Line up for the engine what is verified."""
         self._places.release()
+        self._in_screening.popleft()
         self._core.verdicts.note((message for _, message in signed), verdicts)
         self._refuse_too_busy(signed, verdicts)
         self._screened += [waiting for waiting in group if not waiting.is_refused]
-        self._in_screening -= len(group)
         self._wake()
 
     def _refuse_too_busy(self, signed: list[tuple[Waiting, SignedMessage]], verdicts: list[bool]) -> None:
@@ -115,7 +118,7 @@ class Ingress:
             assert waiting.request is not None
             account: int = waiting.request.op.account  # type: ignore[union-attr]
             is_cancel = waiting.request.op.kind is Kind.CANCEL
-            if is_valid and not self._limits.admit(account, is_cancel, second):
+            if is_valid and not waiting.is_refused and not self._limits.admit(account, is_cancel, second):
                 waiting.refuse(Refused(Refusal.ACCOUNT_TOO_BUSY))
 
     # The engine's side
@@ -134,10 +137,16 @@ class Ingress:
         self._screened.extendleft(reversed(group))
 
     def refuse_all(self, refused: Refused) -> None:
-        """Everything that waits, but for what is being verified just now."""
-        for waiting in [*self._screened, *self._arrived.take(len(self._arrived))]:
+        """Everything that waits, also for its verdict."""
+        away = [waiting for group in self._in_screening for waiting in group]
+        for waiting in [*self._screened, *away, *self._arrived.take(len(self._arrived))]:
             waiting.refuse(refused)
         self._screened.clear()
+
+    def close(self, refused: Refused) -> None:
+        """The same, and whatever still comes."""
+        self._end = refused
+        self.refuse_all(refused)
 
 
 async def take_place(places: trio.Semaphore) -> None:

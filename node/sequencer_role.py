@@ -400,7 +400,7 @@ class Sequencer:
 
     async def _part(self) -> None:
         """The disk has failed: whoever waits is told before the node ends."""
-        self.ingress.refuse_all(Refused(Refusal.LOG_NOT_WRITTEN))
+        self.ingress.close(Refused(Refusal.LOG_NOT_WRITTEN))
         if self.gateway is not None:
             with trio.move_on_after(FAREWELL_SECONDS):
                 await self.gateway.drain()

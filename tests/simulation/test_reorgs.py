@@ -51,6 +51,7 @@ ETHER_ASSET = 1
 OPENING = 10**9
 DRAWN_DEPTHS = 2
 BLOCK_SECONDS = 0.1
+PROVE = encode_call("prove", ("uint256", "bytes"), (1, b""))[:4]
 PATIENCE_SECONDS = 60
 TERMS = Terms(
     challenge_window=6,
@@ -80,6 +81,7 @@ class Scene:
     followers: list[Follower] = field(default_factory=list)
     is_lie_due: bool = False
     hold_for: bytes | None = None
+    is_holding: bool = False
     cursor_seen: int = 0
 
     def open_sender(self, key: Secp256k1Key) -> Sender:
@@ -87,10 +89,14 @@ class Scene:
         return self.senders[-1]
 
     async def mine(self) -> None:
-        """A block in a moment; none from when the transaction waits that is held for."""
+        """A block in a moment; none from when the transaction is seen to wait that is held for. A proof that came
+        between the look and the block has been missed: then another lie is told."""
         while True:
-            if self.hold_for is None or self.hold_for not in await in_thread(self.list_waiting):
+            self.is_holding = self.hold_for is not None and self.hold_for in await in_thread(self.list_waiting)
+            if not self.is_holding:
                 await trio.to_thread.run_sync(self.anvil.request, "evm_mine")
+                if self.hold_for == PROVE and PROVE in await in_thread(self.list_mined):
+                    self.is_lie_due = True
             await trio.sleep(BLOCK_SECONDS)
 
     async def watch_inbox(self) -> None:
@@ -111,6 +117,11 @@ class Scene:
         """Selectors of what waits in the pool."""
         waiting = self.anvil.request("txpool_content")["pending"]
         return {bytes.fromhex(one["input"][2:10]) for each in waiting.values() for one in each.values()}
+
+    def list_mined(self) -> set[bytes]:
+        """Selectors of what the last block holds."""
+        block = self.anvil.request("eth_getBlockByNumber", "latest", True)
+        return {bytes.fromhex(one["input"][2:10]) for one in block["transactions"]}
 
     def tamper(self, sealed: Sealed, before: State, parent: bytes) -> bytes | None:
         """One root of the batch is another, when a lie is due."""
@@ -237,7 +248,7 @@ async def play_round(scene: Scene, alice: Sender, depth: int, number: int, claim
 
     assert isinstance(await alice.send_async(deposits[2]), Mined)
     scene.is_lie_due = True
-    await reorganize_over(scene, alice, depth, _select(rollup.prove(1, b"")), [deposits[3]])
+    await reorganize_over(scene, alice, depth, PROVE, [deposits[3]])
     await come_to_rest(scene)
 
 
@@ -249,7 +260,7 @@ async def reorganize_over(scene: Scene, alice: Sender, depth: int, held: bytes, 
         ends.append(await alice.send_async(call))
 
     scene.hold_for = held
-    await until(lambda: held in scene.list_waiting())
+    await until(lambda: scene.is_holding)
     async with trio.open_nursery() as nursery:
         for call in calls:
             nursery.start_soon(send, call)
